@@ -1,0 +1,1 @@
+"""Restore a small headshot with the person's own photos."""

@@ -1,0 +1,11 @@
+"""The one exception that `hime` raises for input it cannot use."""
+
+from __future__ import annotations
+
+
+class HimeError(ValueError):
+    """Bad input: the message is one line that names the file (or argument) and the remedy.
+
+    The command line prints it as ``hime: <message>`` and exits with status 1; everything else that
+    escapes is a defect of ours and keeps its traceback.
+    """

@@ -1,0 +1,1 @@
+"""Measuring: metrics, evaluation lists run through a method, cost."""

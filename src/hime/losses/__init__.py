@@ -1,0 +1,1 @@
+"""Pixel, correlation and combined losses."""

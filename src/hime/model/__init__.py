@@ -1,0 +1,1 @@
+"""The network of the paper: Figure 2, one file a box."""
