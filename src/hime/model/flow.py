@@ -1,0 +1,90 @@
+"""SpyNet (Ranjan and Black 2017): optical flow from a spatial pyramid, for the large model.
+
+The layout (six levels of five 7×7 convolutions, 1.44 M parameters, tensor names) is that of the public
+BasicVSR weights, which ``load_spynet`` reads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hime.errors import HimeError
+from hime.model.sampling import sample, pixel_grid
+
+LEVELS = 6
+
+
+class FlowResidual(nn.Module):
+    """One level: [first, warped second, flow] M×8×h×w → residual flow M×2×h×w."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [8, 32, 64, 32, 16, 2]
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(inputs, outputs, 7, padding=3), nn.ReLU()]
+        self.basic_module = nn.Sequential(*layers[:-1])
+
+    def forward(self, first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
+        residual: Tensor = self.basic_module(torch.cat([first, second, flow], dim=1))
+        return residual
+
+
+class SpyNet(nn.Module):
+    """Flow that reads ``second`` where ``first`` has a pixel: ``warp(second, flow)`` looks like ``first``."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.basic_module = nn.ModuleList(FlowResidual() for _ in range(LEVELS))
+        # ImageNet's channel statistics, as in the public weights.
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """M×3×H×W pictures in [0, 1] of any size → M×2×H×W flow in pixels, x then y."""
+        height, width = first.shape[-2:]
+        # The pyramid halves five times: work on the next multiple of 32 (equation-free detail of SpyNet).
+        rows, columns = (height + 31) // 32 * 32, (width + 31) // 32 * 32
+        size = (rows, columns)
+        pyramid = [
+            (
+                (F.interpolate(first, size, mode="bilinear", align_corners=False) - self.mean) / self.std,
+                (F.interpolate(second, size, mode="bilinear", align_corners=False) - self.mean) / self.std,
+            )
+        ]
+        for _ in range(LEVELS - 1):
+            pyramid.insert(0, (F.avg_pool2d(pyramid[0][0], 2), F.avg_pool2d(pyramid[0][1], 2)))
+        flow = torch.zeros_like(pyramid[0][0][:, :2])
+        for level, (one, other) in zip(self.basic_module, pyramid, strict=True):
+            if flow.shape[-1] != one.shape[-1]:
+                flow = 2.0 * F.interpolate(flow, scale_factor=2.0, mode="bilinear", align_corners=True)
+            grid = pixel_grid(one.shape[-2], one.shape[-1], flow) + flow.float()
+            # Outside the picture the border repeats, as in the public implementation.
+            grid = torch.stack(
+                [grid[:, 0].clamp(0, one.shape[-1] - 1), grid[:, 1].clamp(0, one.shape[-2] - 1)], dim=1
+            )
+            flow = flow + level(one, sample(other, grid), flow)
+        flow = F.interpolate(flow.float(), (height, width), mode="bilinear", align_corners=False)
+        ratio = torch.tensor([width / columns, height / rows], device=flow.device).view(1, 2, 1, 1)
+        return flow * ratio
+
+
+def load_spynet(flow: SpyNet, path: Path) -> None:
+    """Fill ``flow`` from the public weights (safetensors, tensor names as in this module).
+
+    Raises:
+        HimeError: the file is missing or holds other tensors.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        flow.load_state_dict(load_file(path))
+    except (OSError, RuntimeError) as error:
+        raise HimeError(f"{path}: no SpyNet weights ({type(error).__name__}); give spynet.safetensors") from error

@@ -1,0 +1,150 @@
+"""HIME, Figure 2 of the paper: the wiring of its four parts, and the two published sizes.
+
+Shapes: ``B`` batch, ``N`` references, ``C`` channels, ``F`` channels of a cached reference feature,
+``H W`` LR size, ``s`` scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hime.errors import HimeError
+from hime.model.aggregation import AverageAggregation, ContentConditionedAggregation, MaxAggregation
+from hime.model.alignment import ConvAlignment, DeformableAlignment, FlowGuidedAlignment
+from hime.model.features import LRFeatureExtractor, ReferenceFeatureExtractor
+from hime.model.reconstruction import Reconstruction
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HIMEConfig:
+    """Everything that makes a network: its sizes and the paper's ablation switches.
+
+    ``lr_blocks``, ``reference_blocks``, ``reconstruction_blocks`` are k_l, k_h, k_r of section 5.1;
+    ``alignment`` the rows of Table 2, ``aggregation`` those of Table 3; ``null_reference=False`` is the
+    paper's equation 5 as printed.
+    """
+
+    scale: Literal[2, 4, 8] = 4
+    channels: int = 32
+    deformable_groups: int = 8
+    lr_blocks: int = 5
+    reference_blocks: int = 3
+    reconstruction_blocks: int = 20
+    alignment: Literal["conv", "deformable", "flow-guided"] = "deformable"
+    aggregation: Literal["average", "max", "content-conditioned"] = "content-conditioned"
+    null_reference: bool = True
+
+
+class HIMEOutput(NamedTuple):
+    """What the network gives back.
+
+    ``hr``: I^SR, B×3×sH×sW, about [0, 1] but not clamped. ``scores``: the weight of each reference in the
+    aggregate, B×N×1×H×W in [0, 1]; what is missing to 1 went to the null reference.
+    """
+
+    hr: Tensor
+    scores: Tensor
+
+
+class HIME(nn.Module):
+    """LR headshot and references in, HR headshot out."""
+
+    def __init__(self, config: HIMEConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.channels
+        self.lr_features = LRFeatureExtractor(channels, config.lr_blocks)
+        self.reference_features = ReferenceFeatureExtractor(channels, config.scale, config.reference_blocks)
+        self.alignment = build_alignment(config)
+        self.aggregation = build_aggregation(config)
+        self.reconstruction = Reconstruction(channels, config.scale, config.reconstruction_blocks)
+
+    def forward(self, lr: Tensor, references: Tensor, present: Tensor | None = None) -> HIMEOutput:
+        """Restore a batch.
+
+        Args:
+            lr: I^L, B×3×H×W in [0, 1].
+            references: I^ref, B×N×3×sH×sW in [0, 1]; N may be 0.
+            present: B×N bool, False where a slot holds no reference (its content is then ignored);
+                None if all do.
+
+        Raises:
+            HimeError: the shapes do not belong together.
+        """
+        expected = (lr.shape[0], 3, *(side * self.config.scale for side in lr.shape[-2:]))
+        if references.ndim != 5 or (references.shape[0], *references.shape[2:]) != expected:
+            raise HimeError(
+                f"references {tuple(references.shape)} do not fit an LR of {tuple(lr.shape)}: "
+                f"give B×N×3×{expected[2]}×{expected[3]}"
+            )
+        features = self.encode(references.flatten(0, 1)).unflatten(0, references.shape[:2])
+        return self.restore(lr, features, present)
+
+    def encode(self, references: Tensor) -> Tensor:
+        """References M×3×sH×sW → what is kept of them, M×F×H×W; done once a person."""
+        features = self.reference_features(references)
+        if self.config.alignment == "flow-guided":  # the flow needs I^refL, the reference at LR size
+            reference_lr = F.avg_pool2d(references, self.config.scale)
+            features = torch.cat([features, reference_lr.to(features.dtype)], dim=1)
+        return features
+
+    def restore(self, lr: Tensor, features: Tensor, present: Tensor | None = None) -> HIMEOutput:
+        """Restore ``lr`` (B×3×H×W) with encoded references (B×N×F×H×W)."""
+        if present is None:
+            present = torch.ones(features.shape[:2], dtype=torch.bool, device=lr.device)
+        lr_features = self.lr_features(lr)
+        aligned = self.align(features, lr_features, lr)
+        aggregate, scores = self.aggregation(aligned, lr_features, present)
+        return HIMEOutput(self.reconstruction(lr_features + aggregate, lr), scores)
+
+    def align(self, features: Tensor, lr_features: Tensor, lr: Tensor) -> Tensor:
+        """Bring every reference to its LR headshot: B×N×F×H×W → B×N×C×H×W."""
+        pairs = features.shape[:2]
+        rows = features.flatten(0, 1)
+        repeated = lr_features[:, None].expand(*pairs, *lr_features.shape[1:]).flatten(0, 1)
+        if isinstance(self.alignment, FlowGuidedAlignment):
+            rows, reference_lr = rows.split([self.config.channels, 3], dim=1)
+            lr_rows = lr[:, None].expand(*pairs, *lr.shape[1:]).flatten(0, 1)
+            aligned: Tensor = self.alignment(rows, repeated, reference_lr.float(), lr_rows)
+        else:
+            aligned = self.alignment(rows, repeated)
+        return aligned.unflatten(0, pairs)
+
+    @property
+    def feature_channels(self) -> int:
+        """F, the channels of a cached reference."""
+        return self.config.channels + (3 if self.config.alignment == "flow-guided" else 0)
+
+
+def build_alignment(config: HIMEConfig) -> nn.Module:
+    """The alignment that ``config`` names."""
+    if config.alignment == "conv":
+        return ConvAlignment(config.channels)
+    if config.alignment == "deformable":
+        return DeformableAlignment(config.channels, config.deformable_groups)
+    return FlowGuidedAlignment(config.channels, config.deformable_groups)
+
+
+def build_aggregation(config: HIMEConfig) -> nn.Module:
+    """The aggregation that ``config`` names."""
+    if config.aggregation == "average":
+        return AverageAggregation()
+    if config.aggregation == "max":
+        return MaxAggregation()
+    return ContentConditionedAggregation(config.channels, config.null_reference)
+
+
+def small(scale: Literal[2, 4, 8] = 4, **changes: object) -> HIME:
+    """HIME small: deformable alignment without flow. ``changes`` are fields of ``HIMEConfig``."""
+    return HIME(dataclasses.replace(HIMEConfig(scale=scale), **changes))  # type: ignore[arg-type]
+
+
+def large(scale: Literal[2, 4, 8] = 4, **changes: object) -> HIME:
+    """HIME large: flow-guided alignment, and what its budget allows in width."""
+    config = HIMEConfig(scale=scale, channels=64, alignment="flow-guided")
+    return HIME(dataclasses.replace(config, **changes))  # type: ignore[arg-type]
