@@ -1,0 +1,195 @@
+"""Checkpoints: safetensors only, nothing that could run code when it is read.
+
+Two forms. A *released* checkpoint (RUN/best.safetensors) holds the averaged weights under the names of
+``HIME.state_dict()``. A *state* (RUN/last.safetensors) holds all that a training needs to go on: ``model.…``,
+``ema.…`` and Adam's ``exp_avg.…``, ``exp_avg_sq.…`` and ``adam_step.…``. Both describe themselves in their
+metadata, which are strings: ``format``, ``architecture`` (JSON of ``HIMEConfig``), ``preset``, ``training``
+(JSON: the configuration, the data), ``metrics`` (JSON), ``step``, ``date``, ``licence``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hime.errors import HimeError
+from hime.files import write_atomically
+from hime.model import HIME, HIMEConfig
+
+RELEASED, STATE = "hime-checkpoint-1", "hime-state-1"
+LAST, BEST, CONFIG = "last.safetensors", "best.safetensors", "config.json"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingState:
+    """A training after ``step`` steps; ``metadata`` as above, ``tensors`` by their names in the file."""
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file whole or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, lambda temporary: save_file(plain, temporary, dict(metadata)))
+
+
+def save_released(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write the released form: ``weights`` named as ``HIME.state_dict()`` names them."""
+    save_tensors(path, weights, {**metadata, "format": RELEASED})
+
+
+def save_state(
+    path: Path,
+    step: int,
+    model: nn.Module,
+    ema: Mapping[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    metadata: Mapping[str, str],
+) -> None:
+    """Write all that a training needs to go on after ``step``."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"ema.{name}": tensor for name, tensor in ema.items()}
+    for name, parameter in model.named_parameters():
+        memory = optimiser.state.get(parameter)
+        if memory:  # a parameter that never had a gradient (trained without references) has none
+            tensors |= {f"{moment}.{name}": memory[moment] for moment in MOMENTS}
+            tensors[f"adam_step.{name}"] = memory["step"]
+    save_tensors(path, tensors, {**metadata, "format": STATE, "step": str(step)})
+
+
+def load_state(path: Path) -> TrainingState:
+    """Read what ``save_state`` wrote.
+
+    Raises:
+        HimeError: not such a file.
+    """
+    tensors, metadata = read_tensors(path)
+    if metadata.get("format") != STATE:
+        raise HimeError(f"{path}: holds no training state ({STATE}); choose another --out")
+    return TrainingState(int(metadata["step"]), tensors, metadata)
+
+
+def restore_state(
+    state: TrainingState,
+    model: nn.Module,
+    ema: Mapping[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    path: Path,
+) -> None:
+    """Put a state into a network, its averaged weights and its optimiser, in place.
+
+    Raises:
+        HimeError: the state is another network's.
+    """
+    load_weights(model, section(state.tensors, "model"), path)
+    averages = section(state.tensors, "ema")
+    check_names(ema, averages, path)
+    for name, average in ema.items():
+        average.copy_(averages[name])
+    moments = {moment: section(state.tensors, moment) for moment in (*MOMENTS, "adam_step")}
+    for name, parameter in model.named_parameters():
+        if name in moments["adam_step"]:
+            memory = optimiser.state[parameter]
+            for moment in MOMENTS:  # in the parameter's own memory format, as Adam would make them
+                memory[moment] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+                memory[moment].copy_(moments[moment][name])
+            fused = optimiser.param_groups[0].get("fused")
+            memory["step"] = moments["adam_step"][name].to(parameter.device if fused else "cpu")
+
+
+def load_model(path: Path | str) -> tuple[HIME, dict[str, str]]:
+    """Read a network from a run folder (its best, else the average of its last) or from a checkpoint.
+
+    Returns:
+        The network in evaluation mode on the CPU, and the file's metadata.
+
+    Raises:
+        HimeError: no such file, not a checkpoint of ours, or weights that do not fit its architecture.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = next((path / name for name in (BEST, LAST) if (path / name).exists()), path / BEST)
+    tensors, metadata = read_tensors(path)
+    if metadata.get("format") not in (RELEASED, STATE):
+        raise HimeError(f"{path}: no checkpoint of hime (its metadata lack format={RELEASED})")
+    model = HIME(read_architecture(metadata, path))
+    load_weights(model, section(tensors, "ema") if metadata["format"] == STATE else tensors, path)
+    return model.eval(), metadata
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of a safetensors file.
+
+    Raises:
+        HimeError: missing, or anything else than safetensors: pickles are never loaded.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError:
+        raise HimeError(f"{path}: no such checkpoint; give a run folder or a .safetensors file") from None
+    except (SafetensorError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise HimeError(
+            f"{path}: not a readable safetensors file ({reason}); "
+            "other formats, pickles (.pt) above all, are not loaded"
+        ) from error
+
+
+def read_architecture(metadata: Mapping[str, str], path: Path) -> HIMEConfig:
+    """The ``HIMEConfig`` in a checkpoint's metadata.
+
+    Raises:
+        HimeError: it is missing or of another version.
+    """
+    try:
+        fields = json.loads(metadata["architecture"])
+        return HIMEConfig(**fields)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise HimeError(
+            f"{path}: its architecture cannot be read ({error}); use the version that wrote it"
+        ) from error
+
+
+def section(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors below ``name.``, without it."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load ``weights`` into ``model``; every name and shape must agree.
+
+    Raises:
+        HimeError: they do not.
+    """
+    check_names(model.state_dict(), weights, path)
+    model.load_state_dict(dict(weights))
+
+
+def check_names(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights of another network with one line that gives an example.
+
+    Raises:
+        HimeError: a name is missing or too many, or a shape differs.
+    """
+    problems = [f"{name} is missing" for name in expected.keys() - found.keys()]
+    problems += [f"{name} is unknown" for name in found.keys() - expected.keys()]
+    problems += [
+        f"{name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in expected.keys() & found.keys()
+        if expected[name].shape != found[name].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise HimeError(f"{path}: weights of another network ({min(problems)}{more})")

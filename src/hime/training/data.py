@@ -1,0 +1,320 @@
+"""Training photos in memory, and the batches drawn from them.
+
+Every random decision of step t comes from a generator seeded with (seed, t): a resumed training needs the
+step number only. Decisions are made on the CPU for the whole batch, pixels are gathered on the photos'
+device; a process of several takes its part of the same decisions, so that the batch of a step does not
+depend on the number of processes.
+
+Shapes: ``M`` photos, ``K`` photos of the person who has most, ``B`` batch, ``N`` references, ``S`` HR size,
+``s`` scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hime.errors import HimeError
+from hime.images import area_reduce, read_image
+from hime.people import people_in, photos_of, split_people
+from hime.training.degradation import bicubic_lr
+from hime.training.presets import ReferenceSampling
+
+BLANK_LEVELS = (128, 0, 255)
+"""Grey, black and white, the blank photos that a reference may become."""
+
+THUMBNAIL = 16
+"""Side of the grey reductions whose correlation is the similarity of two photos."""
+
+
+class Batch(NamedTuple):
+    """Training pairs on the photos' device.
+
+    ``lr`` B×3×S/s×S/s and ``hr`` B×3×S×S, ``references`` B×N×3×S×S: float32 in [0, 1]; ``present`` B×N
+    bool: False where the slot holds no reference (it is black then).
+    """
+
+    lr: Tensor
+    hr: Tensor
+    references: Tensor
+    present: Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Photos:
+    """Photos of people, those of a person in one run of rows.
+
+    ``images``: M×3×S×S uint8. ``person``: M, the number of each photo's person. ``first``, ``count``: M, the
+    row where that person's photos begin and how many they are. ``similarity``: M×K float32, to each photo of
+    the same person in order; −inf for the photo itself and beyond ``count``. All but ``images`` stay on the
+    CPU. ``names``: M of "SOURCE/PERSON/FILE"; ``skipped``: a line for each file that could not be used.
+    """
+
+    images: Tensor
+    person: Tensor
+    first: Tensor
+    count: Tensor
+    similarity: Tensor
+    names: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def people(self) -> int:
+        """How many people there are."""
+        return int((self.first == torch.arange(len(self))).sum())
+
+    def to(self, device: torch.device) -> Photos:
+        """The same photos with the pixels on ``device``."""
+        return dataclasses.replace(self, images=self.images.to(device))
+
+    def fingerprint(self) -> str:
+        """A short name for this very set of photos, wherever their folders lie."""
+        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:16]
+
+    def split(self, fraction: float, seed: int) -> tuple[Photos, Photos | None]:
+        """Set aside ``fraction`` of the people (at least one): the rest, and those or None for fraction 0.
+
+        Raises:
+            HimeError: there is only one person.
+        """
+        if fraction == 0:
+            return self, None
+        people = list(dict.fromkeys(name.rpartition("/")[0] for name in self.names))
+        if len(people) < 2:
+            raise HimeError("one person cannot be split: give more people or set held_out_fraction=0")
+        count = min(max(1, round(fraction * len(people))), len(people) - 1)
+        _, held_out = split_people(people, count / len(people), seed)
+        aside = set(held_out)
+        chosen = torch.tensor([name.rpartition("/")[0] in aside for name in self.names])
+        return self._rows(~chosen), self._rows(chosen)
+
+    def _rows(self, chosen: Tensor) -> Photos:
+        rows = chosen.nonzero().flatten()
+        names = tuple(self.names[int(row)] for row in rows)
+        return assemble(self.images[rows.to(self.images.device)], self.person[rows], names, self.skipped)
+
+
+def load_photos(
+    sources: Sequence[tuple[Path | str, Sequence[str] | None]], size: int = 128, *, progress: bool = True
+) -> Photos:
+    """Read the photos of people into memory.
+
+    Args:
+        sources: (root folder, its people or None for all of them); a name below two roots is two people.
+        size: side of the HR targets. Larger square crops are reduced by area; smaller and not square ones,
+            and files that cannot be decoded, are left out with a line in ``skipped``.
+        progress: show a progress bar on a terminal.
+
+    Raises:
+        HimeError: a root or a person is missing, or nothing usable is left. People with one photo are left
+            out too: they can be nobody's reference.
+    """
+    files: list[tuple[str, Path]] = []
+    labels = _labels([Path(root) for root, _ in sources])
+    for label, (root, people) in zip(labels, sources, strict=True):
+        chosen = people_in(root) if people is None else photos_of(root, people)
+        files += [(f"{label}/{name}", path) for name, paths in chosen.items() for path in paths]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        read = pool.map(lambda file: _read(file[1], size), files)
+        results = list(tqdm(read, "photos", len(files), unit="photo", disable=None if progress else True))
+
+    skipped = [result for result in results if isinstance(result, str)]
+    usable = [
+        (*file, image) for file, image in zip(files, results, strict=True) if not isinstance(image, str)
+    ]
+    photos = Counter(name for name, _, _ in usable)
+    skipped += [f"{name}: only one usable photo" for name, count in photos.items() if count < 2]
+    usable = [photo for photo in usable if photos[photo[0]] >= 2]
+    if not usable:
+        roots = ", ".join(str(root) for root, _ in sources)
+        reason = f" ({skipped[0]})" if skipped else ""
+        raise HimeError(f"{roots}: no person with two usable photos{reason}; give folders ROOT/PERSON/*.webp")
+
+    images = torch.from_numpy(np.stack([image for _, _, image in usable])).permute(0, 3, 1, 2).contiguous()
+    numbers = {name: number for number, name in enumerate(photos)}
+    person = torch.tensor([numbers[name] for name, _, _ in usable])
+    names = tuple(f"{name}/{path.name}" for name, path, _ in usable)
+    return assemble(images, person, names, tuple(skipped))
+
+
+def _labels(roots: Sequence[Path]) -> list[str]:
+    """The last part of each root, numbered where two are the same."""
+    names = [root.resolve().name for root in roots]
+    return [f"{name}-{place}" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
+
+
+def _read(path: Path, size: int) -> np.ndarray | str:
+    """The photo as S×S×3 uint8, or the line that says why not."""
+    try:
+        image = read_image(path)
+    except HimeError as error:
+        return str(error)
+    height, width = image.shape[:2]
+    if height != width or height < size:
+        return f"{path}: {width}×{height}, a square of at least {size} is needed"
+    return image if height == size else area_reduce(image, size, size)
+
+
+def assemble(images: Tensor, person: Tensor, names: tuple[str, ...], skipped: tuple[str, ...] = ()) -> Photos:
+    """``Photos`` of images M×3×S×S uint8 sorted by person: numbers people, makes the similarity table."""
+    _, person, counts = torch.unique_consecutive(person, return_inverse=True, return_counts=True)
+    starts = counts.cumsum(0) - counts
+    similarity = torch.full((len(names), int(counts.max())), -torch.inf)
+    for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
+        table = photo_similarity(images[start : start + count]).cpu()
+        similarity[start : start + count, :count] = table.fill_diagonal_(-torch.inf)
+    return Photos(images, person, starts[person], counts[person], similarity, names, skipped)
+
+
+def photo_similarity(images: Tensor) -> Tensor:
+    """Correlation of the grey 16×16 reductions, means removed: M×3×S×S uint8 → M×M float32 in [−1, 1]."""
+    grey = images.float().mean(dim=1, keepdim=True)
+    small = torch.nn.functional.adaptive_avg_pool2d(grey, THUMBNAIL).flatten(1)
+    small = small - small.mean(dim=1, keepdim=True)
+    small = small / small.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    similarity: Tensor = small @ small.T
+    return similarity
+
+
+def step_generator(seed: int, step: int, purpose: str = "batch") -> torch.Generator:
+    """The CPU generator of one purpose at one step of one training."""
+    digest = hashlib.blake2b(f"{seed}/{step}/{purpose}".encode(), digest_size=4).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
+
+
+def make_batch(
+    photos: Photos,
+    step: int,
+    seed: int,
+    batch_size: int,
+    scale: int,
+    sampling: ReferenceSampling,
+    *,
+    total_steps: int = 1,
+    part: tuple[int, int] = (0, 1),
+) -> Batch:
+    """The training pairs of a step.
+
+    Targets are drawn uniformly over photos; the number of references, the photos and their replacements as
+    ``ReferenceSampling`` says. People with too few photos have fewer references.
+
+    Args:
+        photos: the training photos.
+        step: number of the step, from 0.
+        seed: the training's seed.
+        batch_size: pairs in all processes together.
+        scale: s.
+        sampling: how references are drawn; its length gives N.
+        total_steps: length of the training, for the temperature where ``anneal_steps`` is None.
+        part: (process, processes); this one gets every ``processes``-th pair.
+    """
+    generator = step_generator(seed, step)
+    target = torch.randint(len(photos), (batch_size,), generator=generator)
+    progress = min(step / max(sampling.anneal_steps or total_steps, 1), 1.0)
+    choice = draw_references(photos, target, sampling, progress, generator)
+    mine = slice(part[0], None, part[1])
+    return gather(photos, target[mine], Choice(*(decision[mine] for decision in choice)), scale)
+
+
+class Choice(NamedTuple):
+    """What was drawn for B targets: all on the CPU.
+
+    ``references`` B×N: rows of ``Photos``; ``present`` B×N bool; ``blank`` B×N: a grey level that replaces
+    the photo, or −1; ``mirror_target``, ``mirror_references``: B bool.
+    """
+
+    references: Tensor
+    present: Tensor
+    blank: Tensor
+    mirror_target: Tensor
+    mirror_references: Tensor
+
+
+def draw_references(
+    photos: Photos, target: Tensor, sampling: ReferenceSampling, progress: float, generator: torch.Generator
+) -> Choice:
+    """Draw references and flips for targets B, rows of ``photos``; ``progress`` 0 … 1 sets the temperature."""
+    batch, slots = len(target), len(sampling.count_weights) - 1
+    first, count = photos.first[target][:, None], photos.count[target][:, None]
+
+    def uniform() -> Tensor:
+        return torch.rand(batch, slots, generator=generator)
+
+    # The largest of logits + Gumbel noise are a draw by softmax(logits) without replacement.
+    available = photos.similarity[target]
+    noise = -torch.rand(available.shape, generator=generator).clamp_min(1e-20).log().neg().log()
+    if sampling.temperature is None:
+        logits = torch.where(available.isinf(), available, 0.0)
+    else:
+        start, end = sampling.temperature
+        logits = available / (start ** (1 - progress) * end**progress)
+    if available.shape[1] < slots:  # nobody has as many photos as there are slots
+        padding = logits.new_full((batch, slots - available.shape[1]), -torch.inf)
+        logits, noise = torch.cat([logits, padding], 1), torch.cat([noise, torch.zeros_like(padding)], 1)
+    references = first + (logits + noise).topk(slots, dim=1).indices
+
+    weights = torch.tensor(sampling.count_weights)
+    wanted = torch.multinomial(weights, batch, replacement=True, generator=generator)
+    present = torch.arange(slots) < torch.minimum(wanted[:, None], count - 1)
+
+    # Another person's photo: any of the M − count others, stepping over this person's run of rows.
+    others = len(photos) - count
+    stranger = (uniform() * others).long().clamp_max(others - 1)
+    stranger = torch.where(stranger >= first, stranger + count, stranger)
+    wrong = (uniform() < sampling.wrong) & (others > 0)
+    references = torch.where(wrong, stranger, references)
+
+    level = torch.tensor(BLANK_LEVELS)[torch.randint(len(BLANK_LEVELS), (batch, slots), generator=generator)]
+    blank = torch.where(uniform() < sampling.blank, level, -1)
+    blank = torch.where(present, blank, 0)
+    references = torch.where(present, references, target[:, None])  # any row that exists: it is blanked
+
+    coin = torch.rand(batch, generator=generator) < 0.5
+    if sampling.flip == "none":
+        coin = torch.zeros_like(coin)
+    return Choice(references, present, blank, coin, ~coin if sampling.flip == "uneven" else coin)
+
+
+def gather(photos: Photos, target: Tensor, choice: Choice, scale: int) -> Batch:
+    """The pixels of targets B and their references, on the photos' device."""
+    device = photos.images.device
+    references, present, blank, mirror_target, mirror_references = (
+        decision.to(device, non_blocking=True) for decision in choice
+    )
+    hr = photos.images[target.to(device, non_blocking=True)]
+    hr = torch.where(mirror_target[:, None, None, None], hr.flip(-1), hr)
+    pixels = photos.images[references]
+    pixels = torch.where(mirror_references[:, None, None, None, None], pixels.flip(-1), pixels)
+    blank = blank[:, :, None, None, None]
+    pixels = torch.where(blank >= 0, blank.clamp_min(0).to(torch.uint8), pixels)
+    return Batch(bicubic_lr(hr, scale), hr.float() / 255, pixels.float() / 255, present)
+
+
+def evaluation_pairs(
+    photos: Photos, pairs: int, scale: int, references: int, seed: int = 0
+) -> tuple[Batch, tuple[str, ...]]:
+    """Fixed pairs for the periodic evaluation: at most ``pairs`` different targets, with their names.
+
+    Each has ``references`` photos of its person, drawn uniformly (fewer where there are fewer).
+    """
+    generator = step_generator(seed, 0, "evaluation")
+    target = torch.randperm(len(photos), generator=generator)[:pairs].sort().values
+    sampling = ReferenceSampling(
+        count_weights=(0.0,) * references + (1.0,), temperature=None, blank=0.0, wrong=0.0, flip="none"
+    )
+    choice = draw_references(photos, target, sampling, 1.0, generator)
+    return gather(photos, target, choice, scale), tuple(photos.names[int(row)] for row in target)

@@ -1,0 +1,199 @@
+"""What a training is: typed configurations, the named presets, and changes to them from the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from hime.errors import HimeError
+from hime.losses.objective import LossWeights
+from hime.model import HIME, HIMEConfig, large, small
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReferenceSampling:
+    """How the references of a training pair are drawn.
+
+    ``count_weights[n]`` is the (relative) probability of n references. They are other photos of the
+    person, all different, drawn by softmax(similarity / temperature); the temperature goes geometrically
+    from its first to its second value over ``anneal_steps`` (None: the whole training), so that the most
+    similar photos come first; ``temperature=None`` draws uniformly. Each drawn photo then becomes a plain
+    grey, black or white one with probability ``blank``, another person's photo with probability ``wrong``.
+
+    ``flip``: "even" mirrors the target and its references together with probability ½, "uneven" mirrors
+    one of the two (the paper's Table 7 b), "none" nothing.
+    """
+
+    count_weights: tuple[float, ...] = (0.1, 0.2, 0.2, 0.5)
+    temperature: tuple[float, float] | None = (0.02, 0.4)
+    anneal_steps: int | None = None
+    blank: float = 0.03
+    wrong: float = 0.05
+    flip: Literal["even", "uneven", "none"] = "even"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One training, complete but for the photos; saved as RUN/config.json.
+
+    Learning rates are Adam's, gradients are clipped by their total norm, times are in seconds.
+    """
+
+    model: Literal["small", "large"] = "small"
+    scale: Literal[2, 4, 8] = 4
+    model_changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Fields of ``HIMEConfig`` that differ from the named model's."""
+    init: str | None = None
+    """Run folder or checkpoint whose weights the training starts from; None: fresh weights."""
+
+    hr_size: int = 128
+    references: int = 3
+    """Slots for references in a pair; 0 trains the network without any."""
+    sampling: ReferenceSampling = dataclasses.field(default_factory=ReferenceSampling)
+    batch_size: int = 8
+    """Pairs a step, over all processes."""
+    held_out_fraction: float = 0.03
+    """Share of the training people that only the periodic evaluation sees."""
+
+    steps: int = 100_000
+    learning_rate: float = 5e-4
+    final_learning_rate: float = 1e-6
+    warmup_steps: int = 200
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    loss: LossWeights = dataclasses.field(default_factory=LossWeights)
+    precision: Literal["bf16", "fp32"] = "bf16"
+    channels_last: bool = True
+    seed: int = 0
+
+    evaluate_every: int = 2000
+    evaluation_pairs: int = 128
+    checkpoint_seconds: float = 60.0
+    log_every: int = 100
+    licence: str = "the terms of the training data apply to these weights"
+    """Note for the model card."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that no training can have."""
+        for name in ("hr_size", "batch_size", "steps", "evaluate_every", "evaluation_pairs", "log_every"):
+            if getattr(self, name) < 1:
+                raise HimeError(f"{name}={getattr(self, name)}: give at least 1")
+        if self.hr_size % self.scale:
+            raise HimeError(f"hr_size={self.hr_size} is no multiple of scale={self.scale}")
+        if not 0 <= self.held_out_fraction < 1:
+            raise HimeError(f"held_out_fraction={self.held_out_fraction}: give 0 … 1")
+        weights = self.sampling.count_weights
+        if self.references and (len(weights) != self.references + 1 or min(weights) < 0 or sum(weights) <= 0):
+            raise HimeError(
+                f"sampling.count_weights={','.join(map(str, weights))}: give {self.references + 1} numbers, "
+                f"the probabilities of 0 … {self.references} references"
+            )
+
+    @property
+    def architecture(self) -> HIMEConfig:
+        """The network that is trained."""
+        builder = {"small": small, "large": large}[self.model]
+        return dataclasses.replace(builder(self.scale).config, **self.model_changes)
+
+
+PRESETS: dict[str, TrainingConfig] = {
+    "small-x2": TrainingConfig(model="small", scale=2),
+    "small-x4": TrainingConfig(model="small", scale=4),
+    "small-x8": TrainingConfig(model="small", scale=8),
+    "large-x2": TrainingConfig(model="large", scale=2),
+    "large-x4": TrainingConfig(model="large", scale=4),
+    "large-x8": TrainingConfig(model="large", scale=8),
+}
+
+
+def preset(name: str) -> TrainingConfig:
+    """The preset called ``name``.
+
+    Raises:
+        HimeError: there is none; the message lists them.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise HimeError(f"no preset {name!r}: choose one of {', '.join(PRESETS)}") from None
+
+
+def build_model(config: TrainingConfig) -> HIME:
+    """The network of ``config`` with fresh weights."""
+    return HIME(config.architecture)
+
+
+def override(config: TrainingConfig, changes: Sequence[str]) -> TrainingConfig:
+    """``config`` with changes such as ``steps=1000``, ``sampling.temperature=none``, ``model.channels=24``.
+
+    ``sampling.…`` and ``loss.…`` reach into those parts, ``model.…`` changes a field of ``HIMEConfig``.
+    Tuples are written with commas, None as ``none``, switches as ``true`` or ``false``.
+
+    Raises:
+        HimeError: no such key (the message lists them), or a value of the wrong kind.
+    """
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals:
+            raise HimeError(f"--set {change}: write KEY=VALUE")
+        config = _with(config, key.strip(), text.strip())
+    return config
+
+
+def _with(config: TrainingConfig, key: str, text: str) -> TrainingConfig:
+    part, dot, field = key.partition(".")
+    if dot and part == "model":
+        value = _parse(text, _field_type(HIMEConfig, field, key), key)
+        return dataclasses.replace(config, model_changes={**config.model_changes, field: value})
+    if dot and part in ("sampling", "loss"):
+        section = getattr(config, part)
+        value = _parse(text, _field_type(type(section), field, key), key)
+        return dataclasses.replace(config, **{part: dataclasses.replace(section, **{field: value})})
+    return dataclasses.replace(config, **{key: _parse(text, _field_type(TrainingConfig, key, key), key)})
+
+
+def _field_type(owner: type, field: str, key: str) -> Any:
+    sections = ("sampling", "loss", "model_changes")
+    settable = {name: kind for name, kind in typing.get_type_hints(owner).items() if name not in sections}
+    if owner is HIMEConfig:
+        settable.pop("scale", None)  # one scale, the training's
+    if field not in settable:
+        prefix = key.rpartition(".")[0]
+        more = "" if prefix else ", model.…, sampling.…, loss.…"
+        raise HimeError(f"--set {key}: no such key; there are {', '.join(settable)}{more}")
+    return settable[field]
+
+
+def _parse(text: str, kind: Any, key: str) -> Any:
+    """``text`` as a value of the annotated type ``kind``."""
+    origin, choices = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        if type(None) in choices and text.lower() == "none":
+            return None
+        return _parse(text, next(choice for choice in choices if choice is not type(None)), key)
+    if origin is Literal:
+        for choice in choices:
+            if text == str(choice):
+                return choice
+        raise HimeError(f"--set {key}={text}: give one of {', '.join(map(str, choices))}")
+    if origin is tuple:
+        parts = [part for part in text.strip("()").split(",") if part.strip()]
+        if choices[-1] is not Ellipsis and len(parts) != len(choices):
+            raise HimeError(f"--set {key}={text}: give {len(choices)} numbers with commas between them")
+        return tuple(_parse(part.strip(), choices[0], key) for part in parts)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise HimeError(f"--set {key}={text}: give true or false")
+        return text.lower() == "true"
+    if kind is str:
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        noun = {int: "a whole number", float: "a number"}[kind]
+        raise HimeError(f"--set {key}={text}: give {noun}") from None
