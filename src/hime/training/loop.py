@@ -268,8 +268,8 @@ class _Training:
                     means = self.across(tally.means())
                     if not math.isfinite(means["loss"]):
                         raise HimeError(
-                            f"{self.folder}: the loss is no longer finite at step {self.step}; the state before is "
-                            f"kept: try a lower learning_rate or precision=fp32 in a new --out"
+                            f"{self.folder}: the loss is no longer finite at step {self.step}; the state before "
+                            f"is kept: try a lower learning_rate or precision=fp32 in a new --out"
                         )
                     losses.append((self.step, means["loss"]))
                     self.log(writer, means, progress.rate())
@@ -281,9 +281,10 @@ class _Training:
                     saved = time.monotonic()
                 if signal_number:
                     progress.close()
+                    name = signal.Signals(signal_number).name
                     self.say(
-                        f"{self.folder}: stopped by {signal.Signals(signal_number).name} after step {self.step} "
-                        f"of {config.steps}, saved; the same command goes on"
+                        f"{self.folder}: stopped by {name} after step {self.step} of {config.steps}, saved; "
+                        "the same command goes on"
                     )
                     raise SystemExit(128 + signal_number)
         progress.close()
@@ -352,7 +353,18 @@ class _Training:
 
     def metadata(self) -> dict[str, str]:
         """What the checkpoints say of themselves."""
-        training = {**self.data, "steps": self.step, "config": dataclasses.asdict(self.config)}
+        config = self.config
+        training = {
+            "preset": self.preset,
+            "data": self.data["sources"],
+            "people": self.data["people"],
+            "photos": self.data["photos"],
+            "fingerprint": self.data["fingerprint"],
+            "steps": self.step,
+            "batch_size": config.batch_size,
+            "hr_size": config.hr_size,
+            "config": dataclasses.asdict(config),
+        }
         metrics: dict[str, Any] = {}
         if self.evaluations:
             metrics = {"held_out_psnr": dataclasses.asdict(self.evaluations[-1])}
