@@ -247,7 +247,7 @@ class Choice(NamedTuple):
 def draw_references(
     photos: Photos, target: Tensor, sampling: ReferenceSampling, progress: float, generator: torch.Generator
 ) -> Choice:
-    """Draw references and flips for targets B, rows of ``photos``; ``progress`` 0 … 1 is the temperature's."""
+    """Draw references and flips for targets B, rows of ``photos``; ``progress`` 0 … 1: temperature."""
     batch, slots = len(target), len(sampling.count_weights) - 1
     first, count = photos.first[target][:, None], photos.count[target][:, None]
 

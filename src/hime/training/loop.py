@@ -268,8 +268,8 @@ class _Training:
                     means = self.across(tally.means())
                     if not math.isfinite(means["loss"]):
                         raise HimeError(
-                            f"{self.folder}: the loss is no longer finite at step {self.step}; the state before "
-                            f"is kept: try a lower learning_rate or precision=fp32 in a new --out"
+                            f"{self.folder}: the loss is no longer finite at step {self.step}; the state "
+                            "before is kept: try a lower learning_rate or precision=fp32 in a new --out"
                         )
                     losses.append((self.step, means["loss"]))
                     self.log(writer, means, progress.rate())
