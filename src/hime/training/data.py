@@ -267,7 +267,7 @@ def draw_references(
         logits, noise = torch.cat([logits, padding], 1), torch.cat([noise, torch.zeros_like(padding)], 1)
     references = first + (logits + noise).topk(slots, dim=1).indices
 
-    weights = torch.tensor(sampling.count_weights)
+    weights = torch.tensor(sampling.count_weights, dtype=torch.float32)
     wanted = torch.multinomial(weights, batch, replacement=True, generator=generator)
     present = torch.arange(slots) < torch.minimum(wanted[:, None], count - 1)
 
