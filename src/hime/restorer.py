@@ -1,0 +1,304 @@
+"""The restorer: set the references once, restore many headshots. Needs ONNX Runtime, never PyTorch.
+
+    import hime
+    restorer = hime.load("small-x4")
+    restorer.set_references([photo, other_photo])   # uint8 H×W×3, any size
+    restored = restorer.restore(headshot)           # uint8 H×W×3, sides ≥ 8
+    restored.image, restored.shares
+
+An exported model is a folder of ``encode.onnx`` (photos → features, once a person), ``restore.onnx``
+(headshot and features → picture and score maps) and ``card.json`` (what it is, with the checksums of the
+two). `hime.export` writes such folders.
+
+Shapes: ``N`` references, ``F`` feature channels, ``H W`` LR size, ``s`` scale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from hime.errors import HimeError
+from hime.images import Image, check_image, from_planes, resize, to_planes
+
+FloatArray = npt.NDArray[np.float32]
+
+CARD_FORMAT = 1
+DEFAULT_MODEL = "small-x4"
+GRAPHS = ("encode.onnx", "restore.onnx")
+MINIMUM_SIDE = 8
+"""Smallest LR side in pixels: below it the model has nothing to align with."""
+PRETRAINED = Path(__file__).parent / "pretrained"
+CACHED_SIZES = 4
+"""LR sizes whose reference features are kept, the least recently used dropped first."""
+
+
+class Backend(Protocol):
+    """What `Restorer` needs of a model, whatever runs it."""
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The model's card: at least ``name``, ``scale`` and ``feature_channels``."""
+        ...
+
+    def encode(self, references: FloatArray) -> FloatArray:
+        """Reference features: N×3×sH×sW in [0, 1] → N×F×H×W."""
+        ...
+
+    def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
+        ...
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What came out of one headshot.
+
+    Attributes:
+        image: uint8 sH×sW×3, sRGB.
+        scores: for each reference, in the order they were set, its weight in every place: float32
+            H×W in [0, 1]. Over all references they sum to at most 1; the rest went to none of them.
+        shares: the mean of each score map.
+    """
+
+    image: Image
+    scores: list[FloatArray]
+    shares: list[float]
+
+
+def available_models() -> list[str]:
+    """Names of the models that come with the package, sorted."""
+    return sorted(card.parent.name for card in PRETRAINED.glob("*/card.json"))
+
+
+def load(name_or_path: str | Path = DEFAULT_MODEL, threads: int | None = None) -> Restorer:
+    """Open a model by its name (`available_models`) or by the path of an exported folder.
+
+    Args:
+        name_or_path: ``"small-x4"``, or a folder that `hime export` wrote, or one of the files in it.
+        threads: processor threads for one picture; all cores this process may use by default.
+
+    Raises:
+        HimeError: no such model, or its files are missing, damaged or of another format.
+    """
+    return Restorer(OnnxBackend(find_model(name_or_path), threads))
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """The folder of an exported model, by name or path.
+
+    Raises:
+        HimeError: there is none; the message lists the names there are.
+    """
+    if str(name_or_path) in available_models():
+        return PRETRAINED / name_or_path
+    path = Path(name_or_path)
+    if path.is_file() and (path.name in GRAPHS or path.name == "card.json"):
+        return path.parent
+    if path.is_dir():
+        return path
+    names = ", ".join(available_models()) or "none"
+    problem = "not an exported model" if path.exists() else "no such model"
+    raise HimeError(f"{path}: {problem}; give a folder that `hime export` wrote, or one of: {names}")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of an exported model.
+
+    Raises:
+        HimeError: missing, not JSON, of another format or without a field that is needed.
+    """
+    path = folder / "card.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HimeError(
+            f"{folder}: holds no card.json, so it is no exported model; write one with `hime export`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise HimeError(f"{path}: cannot be read ({error}); export the model again") from error
+    if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
+        found = card.get("format") if isinstance(card, dict) else None
+        raise HimeError(
+            f"{path}: card format {found!r}, this version reads {CARD_FORMAT}; "
+            "export the model again or update hime-sr"
+        )
+    missing = [field for field in ("name", "scale", "feature_channels", "sha256") if field not in card]
+    if missing:
+        raise HimeError(f"{path}: lacks {', '.join(missing)}; export the model again")
+    return card
+
+
+def usable_threads() -> int:
+    """Processor cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class OnnxBackend:
+    """An exported model in ONNX Runtime, on the processor.
+
+    Both graphs are compared with the checksums of the card before they are used.
+
+    Args:
+        folder: what `hime export` wrote.
+        threads: threads for one picture; default the cores that this process may use.
+
+    Raises:
+        HimeError: a file is missing, damaged or of another format.
+    """
+
+    def __init__(self, folder: str | Path, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise HimeError(f"threads must be at least 1, not {threads}")
+        self.folder = Path(folder)
+        self.card = read_card(self.folder)
+        self.threads = threads or usable_threads()
+        self._encode, self._restore = (self._open(self.folder / name) for name in GRAPHS)
+
+    def _open(self, path: Path) -> onnxruntime.InferenceSession:
+        try:
+            graph = path.read_bytes()
+        except OSError as error:
+            raise HimeError(
+                f"{path}: cannot be read ({error.strerror}); export the model again or reinstall hime-sr"
+            ) from error
+        if hashlib.sha256(graph).hexdigest() != self.card["sha256"].get(path.name):
+            raise HimeError(
+                f"{path}: differs from the checksum in card.json; export the model again or reinstall hime-sr"
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = 4  # what goes wrong comes as an exception, and is told once
+        try:
+            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            reason = str(error).splitlines()[0]
+            raise HimeError(f"{path}: ONNX Runtime cannot load it ({reason}); update onnxruntime") from error
+
+    def encode(self, references: FloatArray) -> FloatArray:
+        """Reference features: N×3×sH×sW in [0, 1] → N×F×H×W."""
+        (features,) = self._run(self._encode, {"references": references})
+        return features
+
+    def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
+        hr, scores = self._run(self._restore, {"lr": lr, "features": features})
+        return hr, scores
+
+    def _run(self, session: onnxruntime.InferenceSession, inputs: dict[str, FloatArray]) -> list[FloatArray]:
+        try:
+            outputs: list[FloatArray] = session.run(None, inputs)
+        except Exception as error:
+            shapes = ", ".join(f"{name} {'×'.join(map(str, array.shape))}" for name, array in inputs.items())
+            reason = str(error).splitlines()[0]
+            raise HimeError(
+                f"{self.card['name']}: ONNX Runtime stopped at {shapes} ({reason}); "
+                "a smaller headshot or fewer references need less memory"
+            ) from error
+        return outputs
+
+
+class Restorer:
+    """Restores headshots of one person at a time; the person's photos are encoded once.
+
+    Args:
+        backend: a model, see `Backend`; `load` makes one of an exported model.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._references: list[Image] = []
+        self._features: OrderedDict[tuple[int, int], FloatArray] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.backend.card["name"])
+
+    @property
+    def scale(self) -> int:
+        """By how much the sides grow."""
+        return int(self.backend.card["scale"])
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The model's card, as `hime info --json` prints it."""
+        return self.backend.card
+
+    def set_references(self, images: Sequence[Image]) -> None:
+        """Take these photos as the person's; an empty list restores without any.
+
+        Args:
+            images: uint8 H×W×3 of any size, the face framed as in the headshot. A photo of another
+                aspect than the headshot's is cut to it around its middle, then resized to s × its size.
+
+        Raises:
+            HimeError: an array is no such image; the references set before stay.
+        """
+        for number, image in enumerate(images, start=1):
+            check_image(image, f"reference {number}")
+        self._references = [image.copy() for image in images]
+        self._features.clear()
+
+    def restore(self, lr: Image) -> Restoration:
+        """Restore one headshot.
+
+        Args:
+            lr: uint8 H×W×3, sRGB, both sides at least 8.
+
+        Raises:
+            HimeError: not such an image, or more than the memory holds.
+        """
+        check_image(lr, "the headshot")
+        height, width = lr.shape[:2]
+        if min(height, width) < MINIMUM_SIDE:
+            raise HimeError(
+                f"the headshot is {width}×{height} pixels; give one of at least {MINIMUM_SIDE}×{MINIMUM_SIDE}"
+            )
+        hr, scores = self.backend.restore(to_planes(lr), self.features(height, width))
+        maps = [np.array(score[0]) for score in scores]
+        return Restoration(from_planes(hr), maps, [float(score.mean()) for score in maps])
+
+    def features(self, height: int, width: int) -> FloatArray:
+        """Features of the references for LR headshots of that size, N×F×H×W; encoded at the first call."""
+        size = (height, width)
+        if size not in self._features:
+            self._features[size] = self._encode(height, width)
+            if len(self._features) > CACHED_SIZES:
+                self._features.popitem(last=False)
+        self._features.move_to_end(size)
+        return self._features[size]
+
+    def _encode(self, height: int, width: int) -> FloatArray:
+        if not self._references:
+            return np.zeros((0, int(self.backend.card["feature_channels"]), height, width), np.float32)
+        planes = [
+            to_planes(resize(centre_crop(image, height, width), self.scale * height, self.scale * width))
+            for image in self._references
+        ]
+        return self.backend.encode(np.concatenate(planes))
+
+
+def centre_crop(image: Image, height: int, width: int) -> Image:
+    """The largest part of ``image`` around its middle that has the aspect ``height``:``width``."""
+    rows, columns = image.shape[:2]
+    if columns * height > rows * width:
+        kept = max(1, round(rows * width / height))
+        left = (columns - kept) // 2
+        return image[:, left : left + kept]
+    kept = max(1, round(columns * height / width))
+    top = (rows - kept) // 2
+    return image[top : top + kept]
