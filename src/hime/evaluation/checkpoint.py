@@ -1,0 +1,100 @@
+"""Training checkpoints behind the same seam as exported models, so that both are evaluated alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hime.evaluation.cost import count
+from hime.model import HIME
+from hime.restorer import CARD_FORMAT, FloatArray
+from hime.training.checkpoint import load_model
+from hime.training.presets import TrainingConfig
+
+
+def checkpoint_name(path: str | Path) -> str:
+    """What to call the model at ``path``: its run folder's name, or the file's without its suffix."""
+    path = Path(path).resolve()
+    if path.is_dir():
+        return path.name
+    return path.parent.name if path.stem in ("best", "last") else path.stem
+
+
+def describe(model: HIME, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    """The card of ``model``, all but the checksums of its files.
+
+    Args:
+        model: the network.
+        metadata: of its checkpoint, see `hime.training.checkpoint`; may be empty for fresh weights.
+        name: what the model is to be called.
+    """
+    training = json.loads(metadata.get("training", "{}"))
+    config = training.get("config", {})
+    if config.get("init"):
+        config["init"] = Path(config["init"]).name  # a card travels; where the run folder lay does not matter
+    scale = model.config.scale
+    lr_size = config.get("hr_size", TrainingConfig.hr_size) // scale
+    cost = count(model, (lr_size, lr_size))
+    return {
+        "format": CARD_FORMAT,
+        "name": name,
+        "scale": scale,
+        "lr_size": lr_size,
+        "feature_channels": model.feature_channels,
+        "parameters": cost.parameters,
+        "macs": cost.as_card(),
+        "architecture": dataclasses.asdict(model.config),
+        "training": training,
+        "metrics": json.loads(metadata.get("metrics", "{}")),
+        "date": metadata.get("date", ""),
+        "licence": metadata.get("licence", ""),
+    }
+
+
+class TorchBackend:
+    """A network in PyTorch, for `hime.restorer.Restorer`.
+
+    Args:
+        model: the network; it is put into evaluation mode and moved.
+        card: what `describe` says of it.
+        device: where to run; a GPU if there is one by default.
+    """
+
+    def __init__(self, model: HIME, card: dict[str, Any], device: str | None = None) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = model.eval().to(self.device)
+        self.card = card
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | None = None) -> TorchBackend:
+        """Open a run folder or a ``.safetensors`` checkpoint.
+
+        Raises:
+            HimeError: no such checkpoint, or it is damaged.
+        """
+        model, metadata = load_model(path)
+        return cls(model, describe(model, metadata, checkpoint_name(path)), device)
+
+    def encode(self, references: FloatArray) -> FloatArray:
+        """Reference features: N×3×sH×sW in [0, 1] → N×F×H×W."""
+        with torch.inference_mode():
+            return self._array(self.model.encode(self._tensor(references)))
+
+    def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
+        with torch.inference_mode():
+            output = self.model.restore(self._tensor(lr), self._tensor(features)[None], None)
+            return self._array(output.hr.clamp(0, 1)), self._array(output.scores[0])
+
+    def _tensor(self, array: FloatArray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    @staticmethod
+    def _array(tensor: torch.Tensor) -> FloatArray:
+        array: FloatArray = tensor.float().cpu().numpy()
+        return array

@@ -1,0 +1,216 @@
+"""Export: a checkpoint becomes the two ONNX graphs and the card that `hime.restorer` reads.
+
+Nothing is put in place before ONNX Runtime has given what PyTorch gives, over several sizes and numbers of
+references. The folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hime.errors import HimeError
+from hime.evaluation.checkpoint import describe
+from hime.model import HIME
+from hime.restorer import GRAPHS, OnnxBackend
+from hime.training.checkpoint import load_model
+
+OPSET = 18
+TOLERANCE = 1e-4
+"""Largest difference between ONNX Runtime and PyTorch, pictures and weights in [0, 1]."""
+CHECKED_SIZES = ((8, 8), (16, 16), (13, 21), (24, 40))
+CHECKED_REFERENCES = (0, 1, 3, 5)
+
+
+class EncodeGraph(nn.Module):
+    """references N×3×sH×sW → features N×F×H×W."""
+
+    def __init__(self, model: HIME) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, references: Tensor) -> Tensor:
+        return self.model.encode(references)
+
+
+class RestoreGraph(nn.Module):
+    """lr 1×3×H×W, features N×F×H×W → hr 1×3×sH×sW in [0, 1], scores N×1×H×W.
+
+    ONNX's Reshape takes a length of 0 for "as in the input", so the network never sees N = 0: one absent
+    slot of zeros stands in. Written as a slice that is empty for N ≥ 1, it costs those nothing.
+    """
+
+    def __init__(self, model: HIME) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, lr: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        references = features.shape[0]
+        absent = torch.zeros_like(lr[:, :1]).expand(-1, features.shape[1], -1, -1)
+        slots = torch.cat([features, absent[references:]])
+        present = torch.arange(slots.shape[0], device=lr.device) < references
+        hr, scores = self.model.restore(lr, slots[None], present[None])
+        return hr.clamp(0.0, 1.0), scores[0, :references]
+
+
+def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) -> Path:
+    """Export a run folder or a ``.safetensors`` checkpoint to ``folder``.
+
+    Args:
+        checkpoint: see `hime.training.checkpoint.load_model`.
+        folder: written whole; an exported model that is there is replaced, anything else is refused.
+        name: the model's name in the card; the folder's by default.
+
+    Raises:
+        HimeError: the checkpoint cannot be read, the folder is not free, or ONNX Runtime differs from
+            PyTorch by more than `TOLERANCE`; nothing is written then.
+    """
+    model, metadata = load_model(checkpoint)
+    return export_model(model, folder, metadata, name)
+
+
+def export_model(
+    model: HIME, folder: str | Path, metadata: Mapping[str, str] | None = None, name: str | None = None
+) -> Path:
+    """Export ``model`` to ``folder``; as `export`, for a network at hand."""
+    folder = Path(folder)
+    if folder.exists() and not (folder / "card.json").is_file() and not _is_empty_folder(folder):
+        raise HimeError(f"{folder}: is there already and no exported model; choose another --out")
+    model = model.cpu().float().eval()
+    with _new_folder(folder) as temporary:
+        _write_graphs(model, temporary)
+        card = describe(model, metadata or {}, name or folder.resolve().name)
+        contents = {graph: (temporary / graph).read_bytes() for graph in GRAPHS}
+        card["sha256"] = {graph: hashlib.sha256(content).hexdigest() for graph, content in contents.items()}
+        text = json.dumps(card, indent=2, ensure_ascii=False)
+        (temporary / "card.json").write_text(text + "\n", encoding="utf-8")
+        difference = largest_difference(model, OnnxBackend(temporary))
+        if not difference <= TOLERANCE:  # also refuses NaN
+            raise HimeError(
+                f"{folder}: not written, ONNX Runtime differs from PyTorch by {difference:.1e} "
+                f"(at most {TOLERANCE:.0e}); the weights may hold NaN, else update torch and onnxruntime"
+            )
+    return folder
+
+
+def largest_difference(model: HIME, backend: OnnxBackend) -> float:
+    """Largest absolute difference of pictures and scores between the graphs and the network.
+
+    Over `CHECKED_SIZES` and `CHECKED_REFERENCES`, each graph fed as in use: what its encoder gives goes
+    into its restorer. NaN if either gives one.
+    """
+    random = np.random.default_rng(0)
+    scale = model.config.scale
+    worst = 0.0
+    for height, width in CHECKED_SIZES:
+        for references in CHECKED_REFERENCES:
+            lr = random.random((1, 3, height, width), dtype=np.float32)
+            photos = random.random((references, 3, scale * height, scale * width), dtype=np.float32)
+            with torch.inference_mode():
+                expected = model(torch.from_numpy(lr), torch.from_numpy(photos)[None])
+            features = np.zeros((0, model.feature_channels, height, width), np.float32)
+            hr, scores = backend.restore(lr, backend.encode(photos) if references else features)
+            pairs = ((hr, expected.hr.clamp(0, 1).numpy()), (scores, expected.scores[0].numpy()))
+            for found, wanted in pairs:
+                if found.shape != wanted.shape:
+                    return float("inf")
+                difference = float(np.abs(found - wanted).max(initial=0.0))
+                worst = max(worst, difference) if difference == difference else float("nan")
+                if worst != worst:
+                    return worst
+    return worst
+
+
+def _write_graphs(model: HIME, folder: Path) -> None:
+    scale = model.config.scale
+    height, width = 12, 16  # any: the axes are dynamic
+    _write_graph(
+        EncodeGraph(model),
+        (torch.rand(2, 3, scale * height, scale * width),),
+        folder / "encode.onnx",
+        inputs=["references"],
+        outputs=["features"],
+        axes={
+            "references": {0: "N", 2: "sH", 3: "sW"},
+            "features": {0: "N", 2: "H", 3: "W"},
+        },
+    )
+    _write_graph(
+        RestoreGraph(model),
+        (torch.rand(1, 3, height, width), torch.rand(2, model.feature_channels, height, width)),
+        folder / "restore.onnx",
+        inputs=["lr", "features"],
+        outputs=["hr", "scores"],
+        axes={
+            "lr": {2: "H", 3: "W"},
+            "features": {0: "N", 2: "H", 3: "W"},
+            "hr": {2: "sH", 3: "sW"},
+            "scores": {0: "N", 2: "H", 3: "W"},
+        },
+    )
+
+
+def _write_graph(
+    graph: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    *,
+    inputs: list[str],
+    outputs: list[str],
+    axes: dict[str, dict[int, str]],
+) -> None:
+    with warnings.catch_warnings(), torch.no_grad():
+        # Sizes that tracing would freeze are found by the comparison over sizes, which is stricter.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph.eval(),
+            example,
+            str(path),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,  # tracing keeps -1 in reshapes, so that N, H and W stay free; needs no onnxscript
+        )
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside ``folder`` that takes its place if the block ends without an exception."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise HimeError(f"{folder}: cannot write there ({error.strerror}); choose another --out") from error
+    replaced = temporary.with_name(temporary.name + ".old")
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)  # mkdtemp makes it private
+        if folder.exists():
+            folder.rename(replaced)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(folder)
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
