@@ -1,0 +1,243 @@
+"""How fast a model is on this machine, and how much of what the machine could do that is.
+
+Images a second depend on the machine; the share of its fp32 matrix-product peak, measured in the same run,
+says how well the time is used: share = 2 · MACs / (seconds · peak). Times are of the networks alone, from
+arrays to arrays, without files.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from hime.restorer import DEFAULT_MODEL, Backend, FloatArray, OnnxBackend, find_model, usable_threads
+
+REFERENCES = 3
+BATCH_SIZE = 8
+"""Pairs a training step."""
+WARM_UP = 3
+"""Calls before the clock starts."""
+
+
+def bench(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    threads: int | None = None,
+    repeats: int = 50,
+    matrix_sizes: tuple[int, ...] = (1024, 1536, 2048),
+) -> dict[str, Any]:
+    """Measure an exported model; PyTorch and training too where PyTorch is installed.
+
+    Args:
+        model: name or folder of an exported model.
+        threads: processor threads for everything; those this process may use by default.
+        repeats: timed calls, of which the median counts (a fifth of them for training steps).
+        matrix_sizes: sides of the square fp32 matrix products, of which the fastest is the peak.
+
+    Returns:
+        ``model``, ``scale``, ``lr`` (height, width), ``references``, ``threads``, ``machine``, ``versions``;
+        ``peak`` (``gflops``, ``by``, ``side``); ``onnxruntime`` and ``pytorch`` (None without it), each
+        ``cold`` (references encoded and headshot restored) and ``warm`` (headshot restored) with
+        ``milliseconds``, ``images_per_second``, ``gmacs``, ``share_of_peak``; ``training`` (None without
+        PyTorch): ``fp32`` and ``bf16`` with ``pairs_per_second``, ``batch_size``.
+
+    Raises:
+        HimeError: no such model, or it is damaged.
+    """
+    threads = threads or usable_threads()
+    backend = OnnxBackend(find_model(model), threads)
+    card = backend.card
+    has_pytorch = importlib.util.find_spec("torch") is not None
+    peak = max((_numpy_peak(side) for side in matrix_sizes), key=lambda found: float(found["gflops"]))
+    result: dict[str, Any] = {
+        "model": card["name"],
+        "scale": card["scale"],
+        "lr": card["macs"]["lr"],
+        "references": REFERENCES,
+        "threads": threads,
+        "machine": f"{platform.machine()}, {_processor()}",
+        "versions": {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
+    }
+    if not has_pytorch:
+        measured = _time_backend(backend, repeats)
+        shares = _shares(measured, card, peak)
+        return {**result, "peak": peak, "onnxruntime": shares, "pytorch": None, "training": None}
+
+    import torch
+
+    result["versions"]["torch"] = torch.__version__
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        peak = max([peak, *map(_torch_peak, matrix_sizes)], key=lambda found: float(found["gflops"]))
+        measured = _time_backend(backend, repeats)
+        eager = _time_backend(_torch_backend(card), repeats)
+        steps = max(1, repeats // 5)
+        training = {precision: _time_training(card, precision, steps) for precision in ("fp32", "bf16")}
+    finally:
+        torch.set_num_threads(before)
+    return {
+        **result,
+        "peak": peak,
+        "onnxruntime": _shares(measured, card, peak),
+        "pytorch": _shares(eager, card, peak),
+        "training": training,
+    }
+
+
+def format_bench(result: dict[str, Any]) -> str:
+    """The result of `bench` as text."""
+    height, width = result["lr"]
+    scale, peak = result["scale"], result["peak"]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    lines = [
+        f"{result['model']}: {width}×{height} → {width * scale}×{height * scale}, "
+        f"{result['references']} references, {result['threads']} threads",
+        f"{result['machine']}; {versions}",
+        f"fp32 matrix-product peak: {peak['gflops']:.1f} GFLOP/s ({peak['by']}, {peak['side']}²)",
+        "",
+        f"{'':<20}{'ms':>8}{'images/s':>10}{'GMACs':>8}{'of peak':>9}",
+    ]
+    for key, label in (("onnxruntime", "ONNX Runtime"), ("pytorch", "PyTorch")):
+        for state in ("cold", "warm"):
+            if result[key] is not None:
+                row = result[key][state]
+                lines.append(
+                    f"{label + ' ' + state:<20}{row['milliseconds']:>8.2f}{row['images_per_second']:>10.1f}"
+                    f"{row['gmacs']:>8.3f}{row['share_of_peak']:>9.0%}"
+                )
+    lines += ["cold: references encoded, headshot restored; warm: references encoded before"]
+    if result["training"] is None:
+        lines.append('PyTorch and training: not installed (pip install "hime-sr[train]")')
+    else:
+        rates = ", ".join(f"{row['pairs_per_second']:.1f} {name}" for name, row in result["training"].items())
+        lines.append(f"training, batch {BATCH_SIZE}, pairs/s: {rates}")
+    return "\n".join(lines)
+
+
+def median_seconds(work: Callable[[], object], repeats: int) -> float:
+    """Median wall time of ``work`` over ``repeats`` calls, after some that are not timed."""
+    times = []
+    for call in range(min(WARM_UP, repeats) + repeats):
+        start = time.perf_counter()
+        work()
+        if call >= min(WARM_UP, repeats):
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _time_backend(backend: Backend, repeats: int) -> dict[str, float]:
+    """Seconds cold and warm at the size of the card's MACs."""
+    height, width = backend.card["macs"]["lr"]
+    scale = int(backend.card["scale"])
+    random = np.random.default_rng(0)
+    lr: FloatArray = random.random((1, 3, height, width), dtype=np.float32)
+    photos: FloatArray = random.random((REFERENCES, 3, scale * height, scale * width), dtype=np.float32)
+    features = backend.encode(photos)
+    return {
+        "cold": median_seconds(lambda: backend.restore(lr, backend.encode(photos)), repeats),
+        "warm": median_seconds(lambda: backend.restore(lr, features), repeats),
+    }
+
+
+def _shares(
+    seconds: dict[str, float], card: dict[str, Any], peak: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    macs = card["macs"]
+    work = {"cold": REFERENCES * macs["encode_per_reference"] + macs["restore"], "warm": macs["restore"]}
+    return {
+        state: {
+            "milliseconds": round(1e3 * taken, 3),
+            "images_per_second": round(1 / taken, 2),
+            "gmacs": round(work[state] / 1e9, 4),
+            "share_of_peak": round(2 * work[state] / taken / (1e9 * peak["gflops"]), 4),
+        }
+        for state, taken in seconds.items()
+    }
+
+
+def _peak(multiply: Callable[[], object], side: int, by: str) -> dict[str, Any]:
+    """The best of several products: a peak is what the machine can do, so noise only hides it."""
+    fastest = float("inf")
+    for _ in range(6):
+        start = time.perf_counter()
+        multiply()
+        fastest = min(fastest, time.perf_counter() - start)
+    return {"gflops": round(2 * side**3 / fastest / 1e9, 2), "by": by, "side": side}
+
+
+def _numpy_peak(side: int) -> dict[str, Any]:
+    left, right = np.random.default_rng(0).random((2, side, side), dtype=np.float32)
+    product = np.empty_like(left)
+    return _peak(lambda: np.matmul(left, right, out=product), side, "numpy, its own threads")
+
+
+def _torch_peak(side: int) -> dict[str, Any]:
+    import torch
+
+    left, right = torch.rand(2, side, side)
+    product = torch.empty_like(left)
+    return _peak(lambda: torch.mm(left, right, out=product), side, "torch")
+
+
+def _torch_backend(card: dict[str, Any]) -> Backend:
+    """The card's network in PyTorch on the processor, with fresh weights: they do not change the time."""
+    from hime.evaluation.checkpoint import TorchBackend
+    from hime.model import HIME, HIMEConfig
+
+    return TorchBackend(HIME(HIMEConfig(**card["architecture"])), card, device="cpu")
+
+
+def _time_training(card: dict[str, Any], precision: str, steps: int) -> dict[str, float]:
+    """Pairs a second of training steps: forward, backward, clipping and Adam, not the drawing of data."""
+    import torch
+
+    from hime.losses.objective import Objective
+    from hime.model import HIME, HIMEConfig
+    from hime.training.data import Batch
+    from hime.training.presets import TrainingConfig
+    from hime.training.steps import generator_step
+
+    height, width = card["macs"]["lr"]
+    scale = int(card["scale"])
+    config = TrainingConfig()
+    model = HIME(HIMEConfig(**card["architecture"]))
+    model.to(memory_format=torch.channels_last)
+    parameters = list(model.parameters())
+    optimiser = torch.optim.Adam(parameters, lr=1e-6, fused=True)
+    objective = Objective(config.loss)
+    batch = Batch(
+        lr=torch.rand(BATCH_SIZE, 3, height, width),
+        hr=torch.rand(BATCH_SIZE, 3, scale * height, scale * width),
+        references=torch.rand(BATCH_SIZE, REFERENCES, 3, scale * height, scale * width),
+        present=torch.ones(BATCH_SIZE, REFERENCES, dtype=torch.bool),
+    )
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss, _ = generator_step(model, batch, objective)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    return {"pairs_per_second": round(BATCH_SIZE / median_seconds(step, steps), 2), "batch_size": BATCH_SIZE}
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.system()

@@ -1,0 +1,372 @@
+"""The command line: each command is a few lines over a function of the library.
+
+Exit status: 0 done, 1 something could not be used (``hime: …`` on standard error says what), 2 wrong
+arguments, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hime import __version__
+from hime.errors import HimeError
+from hime.restorer import DEFAULT_MODEL, Restorer, available_models, load
+
+TRAINING_PACKAGES = ("accelerate", "onnx", "safetensors", "tensorboard", "torch", "torchvision")
+"""What `pip install "hime-sr[train]"` adds."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; ``arguments`` as after ``hime`` on the command line."""
+    options = build_parser().parse_args(arguments)
+    try:
+        with _training_packages_named():
+            return int(options.command(options))
+    except HimeError as error:
+        print(f"hime: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+# ------------------------------------------------------------------------------------------- commands
+
+
+def demo(options: argparse.Namespace) -> int:
+    """``hime demo``."""
+    from hime.demo import demo as run_demo
+
+    print(run_demo(options.out, options.model))
+    print(f"\npictures and table in {options.out}")
+    return 0
+
+
+def restore(options: argparse.Namespace) -> int:
+    """``hime restore``."""
+    from hime.batch import restore_files
+
+    restorer = open_restorer(options.model, options.threads)
+    summary = restore_files(
+        restorer,
+        options.inputs,
+        options.refs,
+        options.out,
+        report=options.report,
+        max_lr_side=options.max_lr_side,
+    )
+    if len(summary.written) == 1:
+        print(summary.written[0])
+    else:
+        print(f"{len(summary.written)} restored to {options.out}")
+    if summary.failed:
+        for line in summary.failed:
+            print(f"hime: {line}", file=sys.stderr)
+        print(f"hime: {len(summary.failed)} failed, {len(summary.written)} restored", file=sys.stderr)
+    return 1 if summary.failed else 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """``hime train``."""
+    if options.people and len(options.people) != len(options.data):
+        options.parser.error("give one --people for each --data, in the same order (or none: everybody)")
+    from hime.people import read_people
+    from hime.training.loop import train as run_training
+    from hime.training.presets import override, preset
+
+    config = override(preset(options.preset), options.set)
+    everybody: list[list[str] | None] = [None] * len(options.data)
+    people = [read_people(path) for path in options.people] or everybody
+    summary = run_training(
+        config,
+        list(zip(options.data, people, strict=True)),
+        options.out or Path("runs") / options.preset,
+        options.steps,
+        preset=options.preset,
+        change_steps=options.change_steps,
+    )
+    print(summary)
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """``hime evaluate``."""
+    from hime.batch import write_json
+    from hime.evaluation.evaluate import evaluate as run_evaluation
+    from hime.evaluation.evaluate import format_table
+    from hime.people import read_list
+
+    entries = read_list(options.list)
+    restorer = open_restorer(options.model, options.threads)
+    result = run_evaluation(
+        restorer,
+        options.data,
+        entries,
+        lr_size=options.lr_size or int(restorer.card["lr_size"]),
+        list_name=options.list.name,
+        references=options.references,
+    )
+    print(format_table(result))
+    if options.out is not None:
+        write_json(options.out, result)
+    return 1 if result["failed"] else 0
+
+
+def make_list(options: argparse.Namespace) -> int:
+    """``hime make-list``."""
+    from hime.people import make_list as choose
+    from hime.people import photos_of, read_people, short_of_photos, write_list
+
+    people = read_people(options.people)
+    short = set(short_of_photos(photos_of(options.data, people), options.references))
+    for name in sorted(short):
+        print(f"left out: {name}, who has fewer than {options.references + 1} photos", file=sys.stderr)
+    kept = [name for name in people if name not in short]
+    if not kept:
+        raise HimeError(f"{options.people}: nobody has that many photos; ask for fewer --references")
+    entries = choose(options.data, kept, options.references, options.inputs, options.seed)
+    write_list(options.out, entries)
+    print(f"{options.out}: {len(entries)} inputs of {len(kept)} people, {options.references} references each")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """``hime export``."""
+    from hime.export import export as run_export
+
+    print(run_export(options.checkpoint, options.out, options.name))
+    return 0
+
+
+def info(options: argparse.Namespace) -> int:
+    """``hime info``."""
+    models = available_models()
+    default = DEFAULT_MODEL if DEFAULT_MODEL in models or not models else models[0]
+    card = open_restorer(options.model or default).card
+    if options.json:
+        print(json.dumps({**card, "available": models}, indent=2, ensure_ascii=False))
+    else:
+        print(format_card(card))
+        print(f"available: {', '.join(models) or 'none'}")
+    return 0
+
+
+def bench(options: argparse.Namespace) -> int:
+    """``hime bench``."""
+    from hime.bench import bench as run_bench
+    from hime.bench import format_bench
+
+    result = run_bench(options.model, threads=options.threads, repeats=options.repeats)
+    print(json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench(result))
+    return 0
+
+
+# --------------------------------------------------------------------------------------------- helpers
+
+
+def open_restorer(model: str | Path, threads: int | None = None) -> Restorer:
+    """A restorer of an exported model, or of a run folder or ``.safetensors`` checkpoint (needs PyTorch).
+
+    Raises:
+        HimeError: no such model, or it is damaged.
+    """
+    path = Path(model)
+    if path.suffix == ".safetensors" or any(path.glob("*.safetensors")):
+        import torch
+
+        from hime.evaluation.checkpoint import TorchBackend
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        return Restorer(TorchBackend.load(path))
+    return load(model, threads)
+
+
+def format_card(card: dict[str, Any]) -> str:
+    """A model's card as text."""
+    macs = card["macs"]
+    training = card.get("training", {})
+    height, width = macs["lr"]
+    lines = [
+        f"{card['name']}: ×{card['scale']}, made for LR {card['lr_size']}×{card['lr_size']}",
+        f"  {card['parameters'] / 1e6:.3f} M parameters",
+        f"  {macs['total'] / 1e9:.3f} GMACs at LR {width}×{height} with {macs['references']} references "
+        f"({macs['encode_per_reference'] / 1e9:.3f} to encode each, {macs['restore'] / 1e9:.3f} to restore)",
+    ]
+    if training:
+        told = [key for key in ("preset", "sources", "people", "photos", "steps") if key in training]
+        lines.append("  trained: " + ", ".join(f"{key} {_plain(training[key])}" for key in told))
+    lines += [f"  {key}: {_plain(card[key])}" for key in ("metrics", "date", "licence") if card.get(key)]
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    """A value of a card on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@contextlib.contextmanager
+def _training_packages_named() -> Iterator[None]:
+    """One line with the remedy where a command needs PyTorch and its companions and they are missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAINING_PACKAGES:
+            raise
+        raise HimeError(f'{package} is not installed: pip install "hime-sr[train]"') from error
+
+
+# ------------------------------------------------------------------------------------------- arguments
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The arguments of all commands."""
+    parser = argparse.ArgumentParser(prog="hime", description="Restore small headshots.")
+    parser.add_argument("--version", action="version", version=f"hime {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("demo", help="restore the rendered people that come with the package")
+    command.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="default: demo")
+    command.add_argument("--model", action="append", metavar="NAME|DIR", help="default: all in the package")
+    command.set_defaults(command=demo)
+
+    command = commands.add_parser("restore", help="restore pictures with the person's photos")
+    command.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="small headshots, or folders")
+    command.add_argument(
+        "--refs",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="photos of the same person, framed as the headshots: files and folders; default: none",
+    )
+    command.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="a picture (.png, .jpg, .webp) for one input file; else a folder, for NAME.png of each input",
+    )
+    _add_model(command)
+    command.add_argument("--report", action="store_true", help="write shares of the references, as JSON")
+    command.add_argument(
+        "--max-lr-side", type=_positive, default=512, metavar="PIXELS", help="of an input; default: 512"
+    )
+    _add_threads(command)
+    command.set_defaults(command=restore)
+
+    command = commands.add_parser("train", help="train a network; the same command again resumes")
+    command.add_argument("preset", metavar="PRESET", help="for instance small-x4")
+    command.add_argument(
+        "--data", required=True, action="append", type=Path, metavar="ROOT", help="people folder; repeatable"
+    )
+    command.add_argument(
+        "--people",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="LIST",
+        help="a person a line; one for each --data, in the same order; default: everybody",
+    )
+    command.add_argument("--out", type=Path, metavar="RUN", help="run folder; default: runs/PRESET")
+    command.add_argument("--steps", type=_positive, metavar="N", help="default: the preset's")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the preset: learning_rate=1e-4, model.channels=24, sampling.temperature=none, …",
+    )
+    command.add_argument("--change-steps", action="store_true", help="go on with a run under another --steps")
+    command.set_defaults(command=train, parser=command)
+
+    command = commands.add_parser("evaluate", help="measure a model on an evaluation list")
+    command.add_argument("model", metavar="MODEL", help="name, exported folder, run folder or .safetensors")
+    command.add_argument("--data", required=True, type=Path, metavar="ROOT", help="people folder")
+    command.add_argument("--list", required=True, type=Path, metavar="LIST.jsonl", help="of `hime make-list`")
+    command.add_argument(
+        "--references",
+        type=_references,
+        default=3,
+        metavar="0|1|2|3|blank|wrong",
+        help="how many of the list's; grey ones; or another person's; default: 3",
+    )
+    command.add_argument(
+        "--lr-size", type=_positive, metavar="PIXELS", help="side of the LR inputs; default: the model's own"
+    )
+    command.add_argument("--out", type=Path, metavar="FILE.json", help="write all figures")
+    _add_threads(command)
+    command.set_defaults(command=evaluate)
+
+    command = commands.add_parser("make-list", help="choose inputs and references for all methods")
+    command.add_argument("--data", required=True, type=Path, metavar="ROOT", help="people folder")
+    command.add_argument("--people", required=True, type=Path, metavar="LIST", help="a person a line")
+    command.add_argument("--references", type=_count, default=3, metavar="N", help="default: 3")
+    command.add_argument("--inputs", type=_positive, default=5, metavar="N", help="a person; default: 5")
+    command.add_argument("--seed", type=int, default=0, help="default: 0")
+    command.add_argument("--out", required=True, type=Path, metavar="LIST.jsonl")
+    command.set_defaults(command=make_list)
+
+    command = commands.add_parser("export", help="turn a checkpoint into a model that needs no PyTorch")
+    command.add_argument("checkpoint", type=Path, metavar="RUN|CHECKPOINT", help="run folder or .safetensors")
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the model")
+    command.add_argument("--name", help="the model's name; default: the folder's")
+    command.set_defaults(command=export)
+
+    command = commands.add_parser("info", help="what a model is")
+    command.add_argument("model", nargs="?", metavar="MODEL", help=f"default: {DEFAULT_MODEL}")
+    command.add_argument("--json", action="store_true", help="the whole card")
+    command.set_defaults(command=info)
+
+    command = commands.add_parser("bench", help="how fast a model is on this machine")
+    command.add_argument(
+        "model", nargs="?", default=DEFAULT_MODEL, metavar="MODEL", help=f"default: {DEFAULT_MODEL}"
+    )
+    command.add_argument("--json", action="store_true", help="for other programs")
+    command.add_argument("--repeats", type=_positive, default=50, metavar="N", help="default: 50")
+    _add_threads(command)
+    command.set_defaults(command=bench)
+    return parser
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME|FILE",
+        help=f"name, exported folder, run folder or .safetensors; default: {DEFAULT_MODEL}",
+    )
+
+
+def _add_threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--threads", type=_positive, metavar="N", help="default: all cores there are")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"give a whole number from 1 up, not {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"give a whole number from 0 up, not {text!r}")
+    return int(text)
+
+
+def _references(text: str) -> Any:
+    from hime.evaluation.evaluate import parse_references
+
+    try:
+        return parse_references(text)
+    except HimeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
