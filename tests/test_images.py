@@ -617,3 +617,11 @@ def test_contact_sheet_without_pictures_is_refused(photo: Image) -> None:
             contact_sheet(rows)
     with pytest.raises(HimeError, match="the picture 'LR' must be"):
         contact_sheet([[("LR", photo[:, :, 0])]])
+
+
+def test_contact_sheet_spells_what_the_font_has_not(photo: Image) -> None:
+    foreign, plain = (
+        contact_sheet([[("Zoë 16×16 → 王", photo)]]),
+        contact_sheet([[("Zoe 16x16 -> ?", photo)]]),
+    )
+    assert np.array_equal(foreign, plain)

@@ -19,6 +19,7 @@ Files are PNG, JPEG or WebP, told by their content. What a file may hold, and wh
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ _TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }  # EXIF orientation → what sets the picture upright (EXIF 2.32, tag 0x0112)
+
+_SPELLED = str.maketrans({"×": "x", "→": "->", "–": "-", "—": "-"})
 
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # ICC colour space → Pillow mode
 
@@ -339,7 +342,8 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], margin: int = 6, text_size: i
     """Pictures in rows with a caption below each, dark on white, in Pillow's built-in font.
 
     Columns are as wide as their widest picture or caption, rows as high as their highest. Pictures are
-    drawn pixel by pixel, never resized. Rows may differ in length.
+    drawn pixel by pixel, never resized. Rows may differ in length. The font has little more than ASCII:
+    accents are dropped, × is drawn as x, and what cannot be spelled so as a question mark.
 
     Args:
         rows: captions and pictures, row by row.
@@ -354,6 +358,7 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], margin: int = 6, text_size: i
         raise HimeError("a contact sheet needs at least one picture")
     for caption, image in panels:
         check_image(image, f"the picture {caption!r}")
+    rows = [[(_drawable(caption), image) for caption, image in row] for row in rows]
     font = ImageFont.load_default(text_size)
     ruler = ImageDraw.Draw(PIL.Image.new("RGB", (1, 1)))
 
@@ -382,3 +387,9 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], margin: int = 6, text_size: i
             left += column_width + margin
         top += picture_height + caption_height + gaps
     return np.array(sheet)
+
+
+def _drawable(caption: str) -> str:
+    spelled = caption.translate(_SPELLED)
+    plain = (letter for letter in unicodedata.normalize("NFKD", spelled) if not unicodedata.combining(letter))
+    return "".join(letter if letter.isascii() or letter in "·°±" else "?" for letter in plain)
