@@ -1,0 +1,74 @@
+"""Presets and the changes made to them from the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from hime import HimeError
+from hime.training.presets import PRESETS, TrainingConfig, build_model, override, preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_the_network_it_is_named_after(name: str) -> None:
+    config = preset(name)
+    assert name == f"{config.model}-x{config.scale}"
+    model = build_model(config)
+    assert model.config == config.architecture
+    assert model.config.scale == config.scale
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(HimeError, match="choose one of small-x2"):
+        preset("medium-x3")
+
+
+@pytest.mark.parametrize(
+    ("change", "read", "value"),
+    [
+        ("steps=1000", lambda c: c.steps, 1000),
+        ("learning_rate=1e-4", lambda c: c.learning_rate, 1e-4),
+        ("precision=fp32", lambda c: c.precision, "fp32"),
+        ("scale=8", lambda c: c.scale, 8),
+        ("channels_last=false", lambda c: c.channels_last, False),
+        ("betas=0.9,0.999", lambda c: c.betas, (0.9, 0.999)),
+        ("init=runs/a=b", lambda c: c.init, "runs/a=b"),
+        ("init=none", lambda c: c.init, None),
+        ("loss.correlation=0.1", lambda c: c.loss.correlation, 0.1),
+        ("sampling.count_weights=1,2,3,4", lambda c: c.sampling.count_weights, (1, 2, 3, 4)),
+        ("sampling.temperature=none", lambda c: c.sampling.temperature, None),
+        ("sampling.temperature=0.1,0.2", lambda c: c.sampling.temperature, (0.1, 0.2)),
+        ("sampling.anneal_steps=50", lambda c: c.sampling.anneal_steps, 50),
+        ("model.channels=24", lambda c: c.architecture.channels, 24),
+        ("model.alignment=conv", lambda c: c.architecture.alignment, "conv"),
+        ("model.null_reference=False", lambda c: c.architecture.null_reference, False),
+    ],
+)
+def test_override(change: str, read, value: object) -> None:  # type: ignore[no-untyped-def]
+    found = read(override(TrainingConfig(), [change]))
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("steps", "KEY=VALUE"),
+        ("step=3", "no such key; there are .*steps"),
+        ("model.width=3", "no such key; there are .*channels"),
+        ("model.scale=8", "no such key"),
+        ("sampling=3", "no such key"),
+        ("steps=1e3", "whole number"),
+        ("steps=0", "at least 1"),
+        ("learning_rate=fast", "a number"),
+        ("precision=fp16", "one of bf16, fp32"),
+        ("channels_last=1", "true or false"),
+        ("betas=0.9", "give 2 numbers"),
+        ("references=2", "give 3 numbers"),
+        ("hr_size=30", "no multiple of scale"),
+        ("held_out_fraction=1", "0 … 1"),
+    ],
+)
+def test_override_explains_what_it_refuses(change: str, message: str) -> None:
+    with pytest.raises(HimeError, match=message) as refusal:
+        override(TrainingConfig(), [change])
+    assert "\n" not in str(refusal.value)
