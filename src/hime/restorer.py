@@ -133,9 +133,17 @@ def read_card(folder: Path) -> dict[str, Any]:
             f"{path}: card format {found!r}, this version reads {CARD_FORMAT}; "
             "export the model again or update hime-sr"
         )
-    missing = [field for field in ("name", "scale", "feature_channels", "sha256") if field not in card]
-    if missing:
-        raise HimeError(f"{path}: lacks {', '.join(missing)}; export the model again")
+    needed = {
+        "name": str,
+        "scale": int,
+        "lr_size": int,
+        "feature_channels": int,
+        "macs": dict,
+        "sha256": dict,
+    }
+    wrong = [field for field, kind in needed.items() if not isinstance(card.get(field), kind)]
+    if wrong:
+        raise HimeError(f"{path}: lacks {', '.join(wrong)}; export the model again")
     return card
 
 
@@ -181,6 +189,9 @@ class OnnxBackend:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        # Idle threads sleep instead of spinning: two sessions would spin against each other, and against
+        # whatever else runs beside a live video (half the time a picture, on a busy machine).
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # what goes wrong comes as an exception, and is told once
         try:
             return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
