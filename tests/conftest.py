@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from hime.people import DEMO_PEOPLE
+
+if TYPE_CHECKING:
+    from hime.model import HIME
 
 # A busy machine is no fault of the code under test.
 settings.register_profile("hime", deadline=None)
@@ -30,3 +34,51 @@ def shared() -> Path:
 def demo_people() -> Path:
     """The people folder that comes with the package."""
     return DEMO_PEOPLE
+
+
+@pytest.fixture(scope="session")
+def tiny_network() -> HIME:
+    """A ×4 network of a few thousand weights, all of them random: also the offsets, which start at zero."""
+    import torch
+
+    from hime.model import small
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = small(
+            4, channels=8, deformable_groups=2, lr_blocks=1, reference_blocks=1, reconstruction_blocks=2
+        )
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_network: HIME, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with the weights of ``tiny_network``, trained (it says) for targets of 32 pixels."""
+    import dataclasses
+    import json
+
+    from hime.training.checkpoint import save_released
+
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    metadata = {
+        "architecture": json.dumps(dataclasses.asdict(tiny_network.config)),
+        "preset": "tiny-x4",
+        "training": json.dumps(
+            {"preset": "tiny-x4", "config": {"hr_size": 32, "init": "/somewhere/of/mine/first"}, "steps": 0}
+        ),
+        "metrics": json.dumps({"held_out_psnr": 20.5}),
+        "date": "2024-01-01",
+        "licence": "none, they are random",
+    }
+    save_released(run / "best.safetensors", tiny_network.state_dict(), metadata)
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_run: Path) -> Path:
+    """``tiny_run`` exported; not to be changed."""
+    from hime.export import export
+
+    return export(tiny_run, tiny_run.parent / "exported" / "tiny-x4")

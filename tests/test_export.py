@@ -1,0 +1,153 @@
+"""Exported graphs equal the network, for every architecture, size and reference count, or are not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from hime import HimeError
+from hime.evaluation.checkpoint import TorchBackend
+from hime.export import TOLERANCE, export, export_model, largest_difference
+from hime.model import HIME, HIMEConfig
+from hime.restorer import GRAPHS, OnnxBackend
+
+
+def random_network(**changes: object) -> HIME:
+    """A tiny network whose weights are all random: offsets of several pixels too."""
+    config = {"channels": 8, "deformable_groups": 2, "lr_blocks": 1, "reference_blocks": 1}
+    torch.manual_seed(0)
+    model = HIME(HIMEConfig(**{**config, "reconstruction_blocks": 1, **changes}))  # type: ignore[arg-type]
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scale": 2},
+        {"scale": 8},
+        {"null_reference": False},
+        {"alignment": "conv", "aggregation": "average"},
+        {"aggregation": "max"},
+        {"alignment": "flow-guided"},
+    ],
+    ids=str,
+)
+def test_every_architecture_exports_and_equals_pytorch(changes: dict[str, object], tmp_path: Path) -> None:
+    model = random_network(**changes)
+    folder = export_model(model, tmp_path / "model")
+    assert largest_difference(model, OnnxBackend(folder, threads=1)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("references", [0, 2, 7])
+@pytest.mark.parametrize("size", [(9, 8), (11, 37), (32, 32)])
+def test_equals_pytorch_at_sizes_that_the_exporter_did_not_check(
+    tiny_network: HIME, tiny_model: Path, size: tuple[int, int], references: int
+) -> None:
+    height, width = size
+    random = np.random.default_rng(1)
+    lr = random.random((1, 3, height, width), dtype=np.float32)
+    photos = random.random((references, 3, 4 * height, 4 * width), dtype=np.float32)
+    with torch.no_grad():
+        expected = tiny_network(torch.from_numpy(lr), torch.from_numpy(photos)[None])
+    backend = OnnxBackend(tiny_model, threads=1)
+    features = backend.encode(photos) if references else np.zeros((0, 8, height, width), np.float32)
+    hr, scores = backend.restore(lr, features)
+    np.testing.assert_allclose(hr, expected.hr.clamp(0, 1).numpy(), atol=TOLERANCE)
+    assert scores.shape == (references, 1, height, width)
+    np.testing.assert_allclose(scores, expected.scores[0].numpy(), atol=TOLERANCE)
+
+
+def test_the_card_says_what_the_model_is(tiny_network: HIME, tiny_model: Path) -> None:
+    assert sorted(path.name for path in tiny_model.iterdir()) == ["card.json", *sorted(GRAPHS)]
+    card = json.loads((tiny_model / "card.json").read_text(encoding="utf-8"))
+    assert card["format"] == 1
+    assert (card["name"], card["scale"], card["lr_size"]) == ("tiny-x4", 4, 8)
+    assert card["parameters"] == sum(parameter.numel() for parameter in tiny_network.parameters())
+    macs = card["macs"]
+    assert (macs["lr"], macs["references"]) == ([8, 8], 3)
+    assert macs["total"] == 3 * macs["encode_per_reference"] + macs["restore"]
+    assert HIMEConfig(**card["architecture"]) == tiny_network.config
+    assert card["training"]["preset"] == "tiny-x4"
+    assert card["metrics"] == {"held_out_psnr": 20.5}
+    assert (card["date"], card["licence"]) == ("2024-01-01", "none, they are random")
+
+
+def test_the_card_does_not_tell_where_the_run_lay(tiny_model: Path) -> None:
+    text = (tiny_model / "card.json").read_text(encoding="utf-8")
+    assert "/somewhere" not in text
+    assert json.loads(text)["training"]["config"]["init"] == "first"
+
+
+def test_graphs_are_self_contained_and_free_in_size(tiny_model: Path) -> None:
+    for name in GRAPHS:
+        model = onnx.load(tiny_model / name)
+        onnx.checker.check_model(model, full_check=True)
+        assert model.opset_import[0].version >= 17
+        assert not any(tensor.external_data for tensor in model.graph.initializer)
+    names = [axis.dim_param or axis.dim_value for axis in model.graph.input[1].type.tensor_type.shape.dim]
+    assert names == ["N", 8, "H", "W"]
+
+
+def test_a_checkpoint_behind_the_seam_gives_the_same(tiny_run: Path, tiny_model: Path) -> None:
+    eager, exported = TorchBackend.load(tiny_run, device="cpu"), OnnxBackend(tiny_model, threads=1)
+    different = {key for key in exported.card if exported.card[key] != eager.card.get(key)}
+    assert different == {"name", "sha256"}
+    random = np.random.default_rng(2)
+    lr, photos = random.random((1, 3, 8, 8), np.float32), random.random((2, 3, 32, 32), np.float32)
+    np.testing.assert_allclose(eager.encode(photos), exported.encode(photos), atol=TOLERANCE)
+    for one, other in zip(
+        eager.restore(lr, eager.encode(photos)), exported.restore(lr, exported.encode(photos)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=TOLERANCE)
+
+
+def test_nothing_is_written_where_the_outputs_differ(tiny_model: Path, tmp_path: Path) -> None:
+    broken = random_network()
+    with torch.no_grad():
+        next(broken.parameters())[0] = torch.nan
+    with pytest.raises(HimeError, match="not written, ONNX Runtime differs"):
+        export_model(broken, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_leaves_the_model_that_is_there(tmp_path: Path) -> None:
+    folder = export_model(random_network(), tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    broken = random_network()
+    with torch.no_grad():
+        next(broken.parameters())[0] = torch.inf
+    with pytest.raises(HimeError, match="not written"):
+        export_model(broken, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_exported_model_is_replaced_whole_and_nothing_else_is(tmp_path: Path) -> None:
+    folder = export_model(random_network(), tmp_path / "model")
+    (folder / "old note.txt").write_text("of the model before")
+    export_model(random_network(scale=2), folder, name="other")
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", *sorted(GRAPHS)]
+    assert OnnxBackend(folder, threads=1).card["name"] == "other"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "photo.png").write_text("mine")
+    with pytest.raises(HimeError, match="no exported model; choose another"):
+        export_model(random_network(), tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["photo.png"]
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HimeError, match="no such checkpoint"):
+        export(tmp_path / "nothing", tmp_path / "model")
+    (tmp_path / "pickle.pt").write_bytes(b"\x80\x04.")
+    with pytest.raises(HimeError, match="not a readable safetensors file"):
+        export(tmp_path / "pickle.pt", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
