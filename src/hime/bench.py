@@ -224,7 +224,7 @@ def _time_training(card: dict[str, Any], precision: str, steps: int) -> dict[str
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             loss, _ = generator_step(model, batch, objective)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
