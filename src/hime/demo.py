@@ -87,7 +87,7 @@ def _restore(restorer: Restorer, entry: ListEntry) -> tuple[Row, list[Panel]]:
         ("truth", truth),
     ]
     panels += [
-        (f"reference {number}\n{share:.0%} of the result", reference)
+        (f"reference {number}\n{share:.0%} share", reference)
         for number, (reference, share) in enumerate(zip(references, best.shares, strict=True), start=1)
     ]
     return row, panels
