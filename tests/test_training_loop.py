@@ -216,6 +216,7 @@ def test_init_starts_from_other_weights(whole: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(ours[name], weight, atol=1e-6, rtol=0)
     with pytest.raises(HimeError, match="weights of another network"):
         train(override(config, ["model.lr_blocks=2"]), SOURCES, tmp_path / "other")
+    train(config, SOURCES, tmp_path / "other")  # what failed before its first save binds nobody
 
 
 def test_two_trainings_cannot_share_a_folder(tmp_path: Path) -> None:

@@ -301,7 +301,7 @@ def gather(photos: Photos, target: Tensor, choice: Choice, scale: int) -> Batch:
     pixels = torch.where(mirror_references[:, None, None, None, None], pixels.flip(-1), pixels)
     blank = blank[:, :, None, None, None]
     pixels = torch.where(blank >= 0, blank.clamp_min(0).to(torch.uint8), pixels)
-    return Batch(bicubic_lr(hr, scale), hr.float() / 255, pixels.float() / 255, present)
+    return Batch(bicubic_lr(hr, scale), hr.float().div_(255), pixels.float().div_(255), present)
 
 
 def evaluation_pairs(

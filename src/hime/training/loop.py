@@ -203,7 +203,8 @@ class _Training:
             torch.manual_seed(config.seed)
             self.model = build_model(config)
             self.average = build_model(config)
-        if config.init is not None:
+        last = folder / LAST
+        if config.init is not None and not last.exists():
             weights = load_model(config.init)[0].state_dict()
             load_weights(self.model, weights, Path(config.init))
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
@@ -219,9 +220,9 @@ class _Training:
         )
         self.step = 0
         self.evaluations: list[Evaluation] = []
-        if (folder / LAST).exists():
-            state = load_state(folder / LAST)
-            restore_state(state, self.model, self.average.state_dict(), self.optimiser, folder / LAST)
+        if last.exists():
+            state = load_state(last)
+            restore_state(state, self.model, self.average.state_dict(), self.optimiser, last)
             self.step = state.step
             self.evaluations = [Evaluation(**entry) for entry in json.loads(state.metadata["evaluations"])]
         self.parameters = list(self.model.parameters())
@@ -303,7 +304,7 @@ class _Training:
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.config.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        move_average = get_ema_multi_avg_fn(ema_decay(self.config, self.step))  # type: ignore[no-untyped-call]
+        move_average = get_ema_multi_avg_fn(ema_decay(self.config, self.step))
         move_average(self.averages, self.parameters, self.step)
         return {"loss": loss.detach(), **terms, "gradient_norm": norm.detach()}
 
@@ -324,7 +325,7 @@ class _Training:
     # -- what it leaves ---------------------------------------------------------------------------------
 
     def claim_folder(self, change_steps: bool) -> None:
-        """Write config.json, or compare with the one that is there."""
+        """Write config.json; where there is a state already, only if it was trained with the same."""
         path = self.folder / CONFIG
         ours = {
             "format": "hime-run-1",
@@ -334,7 +335,7 @@ class _Training:
             "data": self.data,
         }
         ours = json.loads(json.dumps(ours))  # tuples become lists, as in the file
-        if path.exists():
+        if path.exists() and (self.folder / LAST).exists():
             try:
                 theirs = json.loads(path.read_text())
             except (OSError, json.JSONDecodeError) as error:
@@ -400,7 +401,7 @@ class _Training:
         if not self.accelerator.is_main_process:
             yield None
             return
-        writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1 if step else None)
+        writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
         try:
             yield writer
         finally:
@@ -421,7 +422,8 @@ class _Training:
             return
         pairs, scale = self.pairs, self.config.scale
         restored = restore_pairs(self.average, pairs)
-        alone = restore_pairs(self.average, pairs._replace(present=torch.zeros_like(pairs.present)))
+        nobody = pairs._replace(references=pairs.references[:, :0], present=pairs.present[:, :0])
+        alone = restore_pairs(self.average, nobody)
         entry = Evaluation(
             self.step,
             round(psnr(restored, pairs.hr), 4),
