@@ -40,18 +40,19 @@ class AverageAggregation(nn.Module):
 class MaxAggregation(nn.Module):
     """The maximum over the references, channel by channel (Table 3, "Max-pool").
 
-    The weight of a reference is the share of channels in which it is the maximum.
+    The weight of a reference is the share of channels in which it is the maximum; equals share.
     """
 
     def forward(self, aligned: Tensor, lr_features: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         absent = ~present[:, :, None, None, None]
         if aligned.shape[1] == 0:
             return torch.zeros_like(lr_features), aligned[:, :, :1]
-        largest, winner = aligned.masked_fill(absent, -torch.inf).max(dim=1)
+        candidates = aligned.masked_fill(absent, -torch.inf)
+        largest = candidates.amax(dim=1)
         anyone = present.any(dim=1)[:, None, None, None]
-        slots = torch.arange(aligned.shape[1], device=aligned.device)[None, :, None, None, None]
-        weights = (winner[:, None] == slots).to(aligned.dtype).mean(dim=2, keepdim=True)
-        return torch.where(anyone, largest, 0.0), weights.masked_fill(absent, 0.0)
+        wins = (candidates == largest[:, None]).to(aligned.dtype).masked_fill(absent, 0.0)
+        weights = (wins / wins.sum(dim=1, keepdim=True).clamp_min(1.0)).mean(dim=2, keepdim=True)
+        return torch.where(anyone, largest, 0.0), weights
 
 
 class ContentConditionedAggregation(nn.Module):

@@ -6,6 +6,7 @@ BasicVSR weights, which ``load_spynet`` reads.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hime.errors import HimeError
-from hime.model.sampling import sample, pixel_grid
+from hime.model.sampling import pixel_grid, sample
 
 LEVELS = 6
 
@@ -25,7 +26,7 @@ class FlowResidual(nn.Module):
         super().__init__()
         widths = [8, 32, 64, 32, 16, 2]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             layers += [nn.Conv2d(inputs, outputs, 7, padding=3), nn.ReLU()]
         self.basic_module = nn.Sequential(*layers[:-1])
 
@@ -50,7 +51,7 @@ class SpyNet(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """M×3×H×W pictures in [0, 1] of any size → M×2×H×W flow in pixels, x then y."""
         height, width = first.shape[-2:]
-        # The pyramid halves five times: work on the next multiple of 32 (equation-free detail of SpyNet).
+        # The pyramid halves five times: work on the next multiple of 32, as the public implementation does.
         rows, columns = (height + 31) // 32 * 32, (width + 31) // 32 * 32
         size = (rows, columns)
         pyramid = [
@@ -82,9 +83,10 @@ def load_spynet(flow: SpyNet, path: Path) -> None:
     Raises:
         HimeError: the file is missing or holds other tensors.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         flow.load_state_dict(load_file(path))
-    except (OSError, RuntimeError) as error:
-        raise HimeError(f"{path}: no SpyNet weights ({type(error).__name__}); give spynet.safetensors") from error
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise HimeError(f"{path}: these are no SpyNet weights; give BasicVSR's spynet.safetensors") from error

@@ -56,6 +56,10 @@ class HIME(nn.Module):
 
     def __init__(self, config: HIMEConfig) -> None:
         super().__init__()
+        if config.channels % config.deformable_groups:
+            raise HimeError(
+                f"channels={config.channels} is no multiple of deformable_groups={config.deformable_groups}"
+            )
         self.config = config
         channels = config.channels
         self.lr_features = LRFeatureExtractor(channels, config.lr_blocks)
@@ -87,7 +91,10 @@ class HIME(nn.Module):
 
     def encode(self, references: Tensor) -> Tensor:
         """References M×3×sH×sW → what is kept of them, M×F×H×W; done once a person."""
-        features = self.reference_features(references)
+        if references.shape[0] == 0:  # PyTorch's space-to-depth refuses an empty batch
+            height, width = (side // self.config.scale for side in references.shape[-2:])
+            return references.new_zeros(0, self.feature_channels, height, width)
+        features: Tensor = self.reference_features(references)
         if self.config.alignment == "flow-guided":  # the flow needs I^refL, the reference at LR size
             reference_lr = F.avg_pool2d(references, self.config.scale)
             features = torch.cat([features, reference_lr.to(features.dtype)], dim=1)
@@ -113,7 +120,7 @@ class HIME(nn.Module):
             aligned: Tensor = self.alignment(rows, repeated, reference_lr.float(), lr_rows)
         else:
             aligned = self.alignment(rows, repeated)
-        return aligned.unflatten(0, pairs)
+        return aligned.reshape(*pairs, *aligned.shape[1:])
 
     @property
     def feature_channels(self) -> int:
@@ -145,6 +152,6 @@ def small(scale: Literal[2, 4, 8] = 4, **changes: object) -> HIME:
 
 
 def large(scale: Literal[2, 4, 8] = 4, **changes: object) -> HIME:
-    """HIME large: flow-guided alignment, and what its budget allows in width."""
-    config = HIMEConfig(scale=scale, channels=64, alignment="flow-guided")
+    """HIME large: flow-guided alignment, and the width that the paper's cost leaves beside SpyNet."""
+    config = HIMEConfig(scale=scale, channels=112 if scale == 8 else 72, alignment="flow-guided")
     return HIME(dataclasses.replace(config, **changes))  # type: ignore[arg-type]

@@ -46,4 +46,5 @@ class Reconstruction(nn.Module):
     def forward(self, fused: Tensor, lr: Tensor) -> Tensor:
         """``fused`` F_f B×C×H×W, ``lr`` B×3×H×W in [0, 1] → B×3×sH×sW, not clamped."""
         skip = F.interpolate(lr, scale_factor=float(self.scale), mode="bicubic", align_corners=False)
-        return skip + self.upsampling(self.blocks(fused))
+        hr: Tensor = skip + self.upsampling(self.blocks(fused))
+        return hr

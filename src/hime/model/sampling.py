@@ -34,7 +34,7 @@ def sample(maps: Tensor, coordinates: Tensor) -> Tensor:
         M×C×H'×W', in the type of ``maps``; zero outside the map.
     """
     height, width = maps.shape[-2:]
-    # align_corners=False: −1 and 1 are the outer edges of the border pixels, so pixel p lies at (2p + 1)/size − 1.
+    # align_corners=False: −1 and 1 are the outer edges of the border pixels: p lies at (2p + 1)/size − 1.
     x = (2.0 * coordinates[:, 0] + 1.0) / width - 1.0
     y = (2.0 * coordinates[:, 1] + 1.0) / height - 1.0
     grid = torch.stack([x, y], dim=-1)
