@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 
 from hime import bench as benchmark
@@ -31,6 +32,19 @@ def test_the_form(tiny_model: Path) -> None:
     text = benchmark.format_bench(result)
     assert "ONNX Runtime warm" in text
     assert "8×8 → 32×32, 3 references, 1 threads" in text
+
+
+def test_the_peak_is_the_fastest_librarys(tiny_model: Path) -> None:
+    peak = benchmark.bench(tiny_model, threads=1, repeats=1, matrix_sizes=(16, 32))["peak"]
+    assert set(peak["all"]) == {"onnxruntime", "numpy (its own threads)", "torch"}
+    assert peak["gflops"] == max(peak["all"].values()) == peak["all"][peak["by"]]
+    assert peak["side"] in (16, 32)
+
+
+def test_the_product_is_the_model_that_onnx_writes() -> None:
+    model = onnx.load_from_string(benchmark._PRODUCT)
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in model.graph.node] == ["MatMul"]
 
 
 def test_median_leaves_out_the_warm_up() -> None:
