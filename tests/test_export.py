@@ -22,8 +22,9 @@ def random_network(**changes: object) -> HIME:
     config = {"channels": 8, "deformable_groups": 2, "lr_blocks": 1, "reference_blocks": 1}
     torch.manual_seed(0)
     model = HIME(HIMEConfig(**{**config, "reconstruction_blocks": 1, **changes}))  # type: ignore[arg-type]
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
+    for name, parameter in model.named_parameters():
+        if ".flow." not in name:  # whose own beginning gives flows of a part of a pixel
+            torch.nn.init.normal_(parameter, std=0.1)
     return model
 
 
