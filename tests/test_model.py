@@ -24,7 +24,7 @@ from hime.model.aggregation import (
 from hime.model.alignment import DeformableAlignment
 from hime.model.features import ReferenceFeatureExtractor
 from hime.model.flow import SpyNet, load_spynet
-from hime.model.reconstruction import Reconstruction, SubPixelUpsampling
+from hime.model.reconstruction import Reconstruction, SubPixelUpsampling, bicubic
 from hime.model.sampling import warp
 
 TINY: dict[str, Any] = {
@@ -155,6 +155,16 @@ def test_the_skip_is_bicubic_and_the_residual_starts_free_of_a_checkerboard() ->
     assert residual.abs().max() > 1e-3
     torch.testing.assert_close(blocks, blocks[..., :1, :1].expand_as(blocks), rtol=0, atol=1e-5)  # ICNR
     assert SubPixelUpsampling(8, 4)(torch.rand(1, 8, 5, 6)).shape == (1, 3, 20, 24)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_the_bicubic_skip_is_pytorch_s(scale: int) -> None:
+    lr = torch.rand(2, 3, 9, 12)
+    expected = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
+    torch.testing.assert_close(bicubic(lr, scale), expected, rtol=0, atol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(bicubic(lr, scale), bicubic(lr, scale).float())
+        torch.testing.assert_close(bicubic(lr, scale), expected, rtol=0, atol=1e-6)
 
 
 def test_space_to_depth_keeps_every_grey_pixel() -> None:

@@ -82,7 +82,7 @@ def train(options: argparse.Namespace) -> int:
     config = override(preset(options.preset), options.set)
     everybody: list[list[str] | None] = [None] * len(options.data)
     people = [read_people(path) for path in options.people] or everybody
-    summary = run_training(
+    run_training(
         config,
         list(zip(options.data, people, strict=True)),
         options.out or Path("runs") / options.preset,
@@ -90,7 +90,6 @@ def train(options: argparse.Namespace) -> int:
         preset=options.preset,
         change_steps=options.change_steps,
     )
-    print(summary)
     return 0
 
 
@@ -199,7 +198,7 @@ def format_card(card: dict[str, Any]) -> str:
         f"({macs['encode_per_reference'] / 1e9:.3f} to encode each, {macs['restore'] / 1e9:.3f} to restore)",
     ]
     if training:
-        told = [key for key in ("preset", "sources", "people", "photos", "steps") if key in training]
+        told = [key for key in ("preset", "data", "people", "photos", "steps") if key in training]
         lines.append("  trained: " + ", ".join(f"{key} {_plain(training[key])}" for key in told))
     lines += [f"  {key}: {_plain(card[key])}" for key in ("metrics", "date", "licence") if card.get(key)]
     return "\n".join(lines)

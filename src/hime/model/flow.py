@@ -73,8 +73,8 @@ class SpyNet(nn.Module):
             )
             flow = flow + level(one, sample(other, grid), flow)
         flow = F.interpolate(flow.float(), (height, width), mode="bilinear", align_corners=False)
-        ratio = torch.tensor([width / columns, height / rows], device=flow.device).view(1, 2, 1, 1)
-        return flow * ratio
+        # Channel by channel: a tensor made of sizes would be a constant in the exported graph.
+        return torch.cat([flow[:, :1] * (width / columns), flow[:, 1:] * (height / rows)], dim=1)
 
 
 def load_spynet(flow: SpyNet, path: Path) -> None:

@@ -45,6 +45,32 @@ class Reconstruction(nn.Module):
 
     def forward(self, fused: Tensor, lr: Tensor) -> Tensor:
         """``fused`` F_f B×C×H×W, ``lr`` B×3×H×W in [0, 1] → B×3×sH×sW, not clamped."""
-        skip = F.interpolate(lr, scale_factor=float(self.scale), mode="bicubic", align_corners=False)
-        hr: Tensor = skip + self.upsampling(self.blocks(fused))
+        hr: Tensor = bicubic(lr, self.scale) + self.upsampling(self.blocks(fused))
         return hr
+
+
+def bicubic(maps: Tensor, scale: int) -> Tensor:
+    """Bicubic enlargement as ``F.interpolate(mode="bicubic")`` gives it, M×C×H×W → M×C×sH×sW.
+
+    Written as one 5×5 convolution to the s² sub-pixels, which ONNX Runtime does many times as fast as its
+    Resize (a sixth of the whole restoration otherwise).
+    """
+    channels, height, width = maps.shape[1:]
+    planes = F.pad(maps.reshape(-1, 1, height, width), (2, 2, 2, 2), mode="replicate")
+    with torch.autocast(maps.device.type, enabled=False):  # half precision would show in the picture
+        sub_pixels = F.conv2d(planes, bicubic_kernel(scale).to(maps))
+    return F.pixel_shuffle(sub_pixels, scale).reshape(-1, channels, scale * height, scale * width)
+
+
+def bicubic_kernel(scale: int, a: float = -0.75) -> Tensor:
+    """Weights of the 5×5 pixels around a pixel in each of its s² sub-pixels: s²×1×5×5 (Keys 1981)."""
+
+    def weight(distance: float) -> float:
+        x = abs(distance)
+        if x <= 1:
+            return (a + 2) * x**3 - (a + 3) * x**2 + 1
+        return a * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
+
+    places = [(phase + 0.5) / scale - 0.5 for phase in range(scale)]
+    taps = torch.tensor([[weight(place - tap) for tap in range(-2, 3)] for place in places])
+    return (taps[:, None, :, None] * taps[None, :, None, :]).reshape(scale * scale, 1, 5, 5)
