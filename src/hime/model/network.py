@@ -31,7 +31,7 @@ class HIMEConfig:
 
     scale: Literal[2, 4, 8] = 4
     channels: int = 32
-    deformable_groups: int = 8
+    deformable_groups: int = 4
     lr_blocks: int = 5
     reference_blocks: int = 3
     reconstruction_blocks: int = 20

@@ -218,7 +218,7 @@ def make_batch(
         seed: the training's seed.
         batch_size: pairs in all processes together.
         scale: s.
-        sampling: how references are drawn; its length gives N.
+        sampling: how references are drawn; N is the number drawn for this step, at least 1 slot.
         total_steps: length of the training, for the temperature where ``anneal_steps`` is None.
         part: (process, processes); this one gets every ``processes``-th pair.
     """
@@ -247,8 +247,14 @@ class Choice(NamedTuple):
 def draw_references(
     photos: Photos, target: Tensor, sampling: ReferenceSampling, progress: float, generator: torch.Generator
 ) -> Choice:
-    """Draw references and flips for targets B, rows of ``photos``; ``progress`` 0 … 1: temperature."""
-    batch, slots = len(target), len(sampling.count_weights) - 1
+    """Draw references and flips for targets B, rows of ``photos``; ``progress`` 0 … 1: temperature.
+
+    The number of references is drawn once for all of them, so that no work is done for empty slots; where it
+    is none, one empty slot keeps every weight of the network in the gradient.
+    """
+    weights = torch.tensor(sampling.count_weights, dtype=torch.float32)
+    wanted = int(torch.multinomial(weights, 1, generator=generator))
+    batch, slots = len(target), min(max(wanted, 1), len(sampling.count_weights) - 1)
     first, count = photos.first[target][:, None], photos.count[target][:, None]
 
     def uniform() -> Tensor:
@@ -267,9 +273,7 @@ def draw_references(
         logits, noise = torch.cat([logits, padding], 1), torch.cat([noise, torch.zeros_like(padding)], 1)
     references = first + (logits + noise).topk(slots, dim=1).indices
 
-    weights = torch.tensor(sampling.count_weights, dtype=torch.float32)
-    wanted = torch.multinomial(weights, batch, replacement=True, generator=generator)
-    present = torch.arange(slots) < torch.minimum(wanted[:, None], count - 1)
+    present = torch.arange(slots) < (count - 1).clamp_max(wanted)
 
     # Another person's photo: any of the M − count others, stepping over this person's run of rows.
     others = len(photos) - count

@@ -17,17 +17,18 @@ from hime.model import HIME, HIMEConfig, large, small
 class ReferenceSampling:
     """How the references of a training pair are drawn.
 
-    ``count_weights[n]`` is the (relative) probability of n references. They are other photos of the
-    person, all different, drawn by softmax(similarity / temperature); the temperature goes geometrically
-    from its first to its second value over ``anneal_steps`` (None: the whole training), so that the most
-    similar photos come first; ``temperature=None`` draws uniformly. Each drawn photo then becomes a plain
-    grey, black or white one with probability ``blank``, another person's photo with probability ``wrong``.
+    ``count_weights[n]`` is the (relative) probability that the pairs of a step have n references. They are
+    other photos of the person, all different, drawn by softmax(similarity / temperature); the temperature
+    goes geometrically from its first to its second value over ``anneal_steps`` (None: the whole training),
+    so that the most similar photos come first; ``temperature=None`` draws uniformly. Each drawn photo then
+    becomes a plain grey, black or white one with probability ``blank``, another person's photo with
+    probability ``wrong``.
 
     ``flip``: "even" mirrors the target and its references together with probability ½, "uneven" mirrors
     one of the two (the paper's Table 7 b), "none" nothing.
     """
 
-    count_weights: tuple[float, ...] = (0.1, 0.2, 0.2, 0.5)
+    count_weights: tuple[float, ...] = (0.1, 0.3, 0.2, 0.4)
     temperature: tuple[float, float] | None = (0.02, 0.4)
     anneal_steps: int | None = None
     blank: float = 0.03
