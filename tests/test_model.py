@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hime.errors import HimeError
 from hime.evaluation.cost import count
-from hime.model import HIME, HIMEConfig, large, small
+from hime.model import HIME, PAPER, HIMEConfig, large, small
 from hime.model.aggregation import (
     AverageAggregation,
     ContentConditionedAggregation,
@@ -76,7 +76,7 @@ def test_every_switch_gives_a_picture_for_any_number_of_references(
     model = tiny(alignment=alignment, aggregation=aggregation, scale=scale)
     for references in (0, 1, 4):
         lr, photos = pictures(2, references, scale, 8, 11)
-        hr, scores = model(lr, photos)
+        hr, scores, _ = model(lr, photos)
         assert hr.shape == (2, 3, 8 * scale, 11 * scale)
         assert scores.shape == (2, references, 1, 8, 11)
         assert torch.isfinite(hr).all()
@@ -89,9 +89,9 @@ def test_every_switch_gives_a_picture_for_any_number_of_references(
 def test_the_order_of_the_references_does_not_matter(alignment: str, aggregation: str) -> None:
     model = tiny(alignment=alignment, aggregation=aggregation)
     lr, photos = pictures(1, 3, 4)
-    hr, scores = model(lr, photos)
+    hr, scores, _ = model(lr, photos)
     for order in itertools.permutations(range(3)):
-        other_hr, other_scores = model(lr, photos[:, list(order)])
+        other_hr, other_scores, _ = model(lr, photos[:, list(order)])
         torch.testing.assert_close(other_hr, hr, rtol=0, atol=1e-5)
         torch.testing.assert_close(other_scores, scores[:, list(order)], rtol=0, atol=1e-5)
 
@@ -101,7 +101,7 @@ def test_an_absent_slot_counts_for_nothing(aggregation: str) -> None:
     model = tiny(aggregation=aggregation)
     lr, photos = pictures(2, 3, 4)
     present = torch.tensor([[True, False, True], [False, False, False]])
-    hr, scores = model(lr, photos, present)
+    hr, scores, _ = model(lr, photos, present)
     assert (scores[~present] == 0).all()
     torch.testing.assert_close(hr[:1], model(lr[:1], photos[:1, [0, 2]]).hr, rtol=0, atol=1e-5)
     torch.testing.assert_close(hr[1:], model(lr[1:], photos[1:, :0]).hr, rtol=0, atol=1e-5)
@@ -112,7 +112,7 @@ def test_encoding_once_equals_encoding_each_time() -> None:
     lr, photos = pictures(2, 3, 4)
     features = model.encode(photos.flatten(0, 1))
     assert features.shape[1] == model.feature_channels
-    hr, _ = model.restore(lr, features.unflatten(0, (2, 3)))
+    hr, _, _ = model.restore(lr, features.unflatten(0, (2, 3)))
     torch.testing.assert_close(hr, model(lr, photos).hr, rtol=0, atol=1e-6)
 
 
@@ -120,10 +120,31 @@ def test_encoding_once_equals_encoding_each_time() -> None:
 def test_every_parameter_gets_a_gradient(alignment: str) -> None:
     model = tiny(alignment=alignment)
     lr, photos = pictures(2, 2, 4)
-    model(lr, photos).hr.square().mean().backward()
+    output = model.train()(lr, photos)
+    (output.hr.square().mean() + output.auxiliary.square().mean()).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("alignment", ["conv", "deformable", "flow-guided"])
+def test_the_paper_s_form_is_the_sum_and_needs_no_auxiliary_head(alignment: str) -> None:
+    model = tiny(alignment=alignment, **PAPER).train()
+    assert not any("fusion" in name or "auxiliary" in name for name, _ in model.named_parameters())
+    lr, photos = pictures(2, 2, 4)
+    output = model(lr, photos)
+    assert output.auxiliary is None
+    fused = model.lr_features(lr)  # without references F_f = F^L
+    torch.testing.assert_close(model(lr, photos[:, :0]).hr, model.reconstruction(fused, lr))
+
+
+def test_shared_features_see_what_a_reference_shows_beyond_its_lr_version() -> None:
+    """A reference that is plain in every LR pixel has no detail: only its LR features are left."""
+    model = tiny(scale=4)
+    flat = torch.full((1, 3, 32, 32), 0.3)
+    nothing = model.reference_features(torch.zeros(1, 3, 32, 32))
+    expected = nothing + model.lr_features(torch.full((1, 3, 8, 8), 0.3))
+    torch.testing.assert_close(model.encode(flat), expected, rtol=0, atol=1e-4)
 
 
 def test_a_config_rebuilds_its_network() -> None:
@@ -249,7 +270,7 @@ def test_average_and_max_are_what_they_say() -> None:
     largest, shares = MaxAggregation()(aligned, lr_features, present)
     torch.testing.assert_close(largest[0], aligned[0].amax(dim=0))
     torch.testing.assert_close(largest[1], aligned[1, [0, 2]].amax(dim=0))
-    torch.testing.assert_close(shares.sum(dim=1), torch.ones(2, 1, 5, 5))
+    torch.testing.assert_close(shares, weights)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (32, 32), (24, 40)])

@@ -1,5 +1,5 @@
 """The network of the paper: Figure 2, one file a box."""
 
-from hime.model.network import HIME, HIMEConfig, HIMEOutput, large, small
+from hime.model.network import HIME, PAPER, HIMEConfig, HIMEOutput, large, small
 
-__all__ = ["HIME", "HIMEConfig", "HIMEOutput", "large", "small"]
+__all__ = ["HIME", "PAPER", "HIMEConfig", "HIMEOutput", "large", "small"]

@@ -40,19 +40,16 @@ class AverageAggregation(nn.Module):
 class MaxAggregation(nn.Module):
     """The maximum over the references, channel by channel (Table 3, "Max-pool").
 
-    The weight of a reference is the share of channels in which it is the maximum; equals share.
+    A maximum has no weights: each reference that is present is given the same.
     """
 
     def forward(self, aligned: Tensor, lr_features: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        absent = ~present[:, :, None, None, None]
+        mean, weights = AverageAggregation()(aligned, lr_features, present)
         if aligned.shape[1] == 0:
-            return torch.zeros_like(lr_features), aligned[:, :, :1]
-        candidates = aligned.masked_fill(absent, -torch.inf)
-        largest = candidates.amax(dim=1)
-        anyone = present.any(dim=1)[:, None, None, None]
-        wins = (candidates == largest[:, None]).to(aligned.dtype).masked_fill(absent, 0.0)
-        weights = (wins / wins.sum(dim=1, keepdim=True).clamp_min(1.0)).mean(dim=2, keepdim=True)
-        return torch.where(anyone, largest, 0.0), weights
+            return mean, weights
+        absent = ~present[:, :, None, None, None]
+        largest = aligned.masked_fill(absent, -torch.inf).amax(dim=1)
+        return torch.where(present.any(dim=1)[:, None, None, None], largest, mean), weights
 
 
 class ContentConditionedAggregation(nn.Module):

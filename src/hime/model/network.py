@@ -17,7 +17,10 @@ from hime.errors import HimeError
 from hime.model.aggregation import AverageAggregation, ContentConditionedAggregation, MaxAggregation
 from hime.model.alignment import ConvAlignment, DeformableAlignment, FlowGuidedAlignment
 from hime.model.features import LRFeatureExtractor, ReferenceFeatureExtractor
-from hime.model.reconstruction import Reconstruction
+from hime.model.reconstruction import Reconstruction, bicubic
+
+DETAIL_GAIN = 4.0
+"""Brings what a reference shows beyond its LR version to about the size of the picture itself."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,8 +28,13 @@ class HIMEConfig:
     """Everything that makes a network: its sizes and the paper's ablation switches.
 
     ``lr_blocks``, ``reference_blocks``, ``reconstruction_blocks`` are k_l, k_h, k_r of section 5.1;
-    ``alignment`` the rows of Table 2, ``aggregation`` those of Table 3; ``null_reference=False`` is the
-    paper's equation 5 as printed.
+    ``alignment`` the rows of Table 2, ``aggregation`` those of Table 3.
+
+    Ours, each with the paper's form as its other value: ``null_reference`` (equation 5 with a floor),
+    ``shared_features`` (section 3.1: a reference is what it shows beyond its LR version, and the LR
+    extractor's features of that version), ``fusion`` (section 3.3: a convolution over [F_a, F^L] instead of
+    F_a is added to F^L). ``PAPER`` sets all to the paper's. ``auxiliary`` adds a head that only
+    training uses.
     """
 
     scale: Literal[2, 4, 8] = 4
@@ -38,17 +46,23 @@ class HIMEConfig:
     alignment: Literal["conv", "deformable", "flow-guided"] = "deformable"
     aggregation: Literal["average", "max", "content-conditioned"] = "content-conditioned"
     null_reference: bool = True
+    shared_features: bool = True
+    fusion: Literal["sum", "convolution"] = "convolution"
+    auxiliary: bool = True
 
 
 class HIMEOutput(NamedTuple):
     """What the network gives back.
 
     ``hr``: I^SR, B×3×sH×sW, about [0, 1] but not clamped. ``scores``: the weight of each reference in the
-    aggregate, B×N×1×H×W in [0, 1]; what is missing to 1 went to the null reference.
+    aggregate, B×N×1×H×W in [0, 1]; what is missing to 1 went to the null reference. ``auxiliary``, in
+    training only: a first I^SR straight from the fused feature, like ``hr``. Its loss reaches the references
+    without passing the reconstruction's twenty blocks, which is what makes them count early.
     """
 
     hr: Tensor
     scores: Tensor
+    auxiliary: Tensor | None = None
 
 
 class HIME(nn.Module):
@@ -66,7 +80,9 @@ class HIME(nn.Module):
         self.reference_features = ReferenceFeatureExtractor(channels, config.scale, config.reference_blocks)
         self.alignment = build_alignment(config)
         self.aggregation = build_aggregation(config)
+        self.fusion = Fusion(channels) if config.fusion == "convolution" else None
         self.reconstruction = Reconstruction(channels, config.scale, config.reconstruction_blocks)
+        self.auxiliary = Reconstruction(channels, config.scale, blocks=0) if config.auxiliary else None
 
     def forward(self, lr: Tensor, references: Tensor, present: Tensor | None = None) -> HIMEOutput:
         """Restore a batch.
@@ -94,9 +110,13 @@ class HIME(nn.Module):
         if references.shape[0] == 0:  # PyTorch's space-to-depth refuses an empty batch
             height, width = (side // self.config.scale for side in references.shape[-2:])
             return references.new_zeros(0, self.feature_channels, height, width)
-        features: Tensor = self.reference_features(references)
-        if self.config.alignment == "flow-guided":  # the flow needs I^refL, the reference at LR size
-            reference_lr = F.avg_pool2d(references, self.config.scale)
+        reference_lr = F.avg_pool2d(references, self.config.scale)  # I^refL
+        if self.config.shared_features:
+            beyond = references - bicubic(reference_lr, self.config.scale)
+            features: Tensor = self.reference_features(DETAIL_GAIN * beyond) + self.lr_features(reference_lr)
+        else:
+            features = self.reference_features(references)
+        if self.config.alignment == "flow-guided":  # the flow needs I^refL
             features = torch.cat([features, reference_lr.to(features.dtype)], dim=1)
         return features
 
@@ -107,7 +127,11 @@ class HIME(nn.Module):
         lr_features = self.lr_features(lr)
         aligned = self.align(features, lr_features, lr)
         aggregate, scores = self.aggregation(aligned, lr_features, present)
-        return HIMEOutput(self.reconstruction(lr_features + aggregate, lr), scores)
+        if self.fusion is not None:
+            aggregate = self.fusion(aggregate, lr_features)
+        fused = lr_features + aggregate
+        auxiliary = self.auxiliary(fused, lr) if self.training and self.auxiliary is not None else None
+        return HIMEOutput(self.reconstruction(fused, lr), scores, auxiliary)
 
     def align(self, features: Tensor, lr_features: Tensor, lr: Tensor) -> Tensor:
         """Bring every reference to its LR headshot: B×N×F×H×W → B×N×C×H×W."""
@@ -128,6 +152,21 @@ class HIME(nn.Module):
         return self.config.channels + (3 if self.config.alignment == "flow-guided" else 0)
 
 
+class Fusion(nn.Module):
+    """F_a as a convolution over [F_a, F^L], B×C×H×W each: it may weigh a detail by where it stands."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        nn.init.kaiming_normal_(self.conv.weight)
+        with torch.no_grad():
+            self.conv.weight.mul_(0.3)  # small beside F^L at first
+
+    def forward(self, aggregate: Tensor, lr_features: Tensor) -> Tensor:
+        fused: Tensor = self.conv(torch.cat([aggregate.to(lr_features.dtype), lr_features], dim=1))
+        return fused
+
+
 def build_alignment(config: HIMEConfig) -> nn.Module:
     """The alignment that ``config`` names."""
     if config.alignment == "conv":
@@ -146,6 +185,10 @@ def build_aggregation(config: HIMEConfig) -> nn.Module:
     return ContentConditionedAggregation(config.channels, config.null_reference)
 
 
+PAPER = {"null_reference": False, "shared_features": False, "fusion": "sum", "auxiliary": False}
+"""Changes that give the network as the paper describes it: ``small(8, **PAPER)``."""
+
+
 def small(scale: Literal[2, 4, 8] = 4, **changes: object) -> HIME:
     """HIME small: deformable alignment without flow. ``changes`` are fields of ``HIMEConfig``."""
     return HIME(dataclasses.replace(HIMEConfig(scale=scale), **changes))  # type: ignore[arg-type]
@@ -153,5 +196,5 @@ def small(scale: Literal[2, 4, 8] = 4, **changes: object) -> HIME:
 
 def large(scale: Literal[2, 4, 8] = 4, **changes: object) -> HIME:
     """HIME large: flow-guided alignment, and the width that the paper's cost leaves beside SpyNet."""
-    config = HIMEConfig(scale=scale, channels=112 if scale == 8 else 72, alignment="flow-guided")
+    config = HIMEConfig(scale=scale, channels=104 if scale == 8 else 64, alignment="flow-guided")
     return HIME(dataclasses.replace(config, **changes))  # type: ignore[arg-type]
