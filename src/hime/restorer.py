@@ -173,9 +173,12 @@ class OnnxBackend:
         self.folder = Path(folder)
         self.card = read_card(self.folder)
         self.threads = threads or usable_threads()
-        self._encode, self._restore = (self._open(self.folder / name) for name in GRAPHS)
+        # Between two operators the threads of `restore`, which a live video runs all the time, wait awake
+        # (a fourth faster); those of `encode`, once a person, sleep: both awake would fight for the cores.
+        self._encode = self._open(self.folder / GRAPHS[0], spinning=False)
+        self._restore = self._open(self.folder / GRAPHS[1], spinning=True)
 
-    def _open(self, path: Path) -> onnxruntime.InferenceSession:
+    def _open(self, path: Path, *, spinning: bool) -> onnxruntime.InferenceSession:
         try:
             graph = path.read_bytes()
         except OSError as error:
@@ -189,9 +192,7 @@ class OnnxBackend:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        # Idle threads sleep instead of spinning: two sessions would spin against each other, and against
-        # whatever else runs beside a live video (half the time a picture, on a busy machine).
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         options.log_severity_level = 4  # what goes wrong comes as an exception, and is told once
         try:
             return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
