@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,3 +144,23 @@ def test_weights_must_be_exactly_those_of_the_architecture(tmp_path: Path) -> No
     assert "weights of another network" in refusal(path)
     save_released(path, weights, {**metadata(), "architecture": '{"colour": 1}'})
     assert "its architecture cannot be read" in refusal(path)
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path: Path, released: Path) -> None:
+    before = released.read_bytes()
+    program = """
+import resource, sys, torch
+from hime.errors import HimeError
+from hime.training.checkpoint import save_released
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    save_released(sys.argv[1], {"weight": torch.zeros(1000)}, {})
+except HimeError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", program, str(released)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"{released}: cannot write there" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert released.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [released]

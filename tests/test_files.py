@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -76,3 +78,17 @@ def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None:
         write_atomically(tmp_path / "file" / "result", lambda temporary: temporary.write_text(""))
     assert str(tmp_path / "file" / "result") in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_result_that_cannot_be_put_in_place_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(HimeError, match=r"folder: cannot write there .*directory"):
+        write_atomically(tmp_path / "folder", lambda temporary: temporary.write_text("whole"))
+
+    def fill_the_disk(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(HimeError, match=r"result: cannot write there \(No space left"):
+        write_atomically(tmp_path / "result", fill_the_disk)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -426,12 +426,12 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path, ph
         assert_one_line(raised, tmp_path / name)
     with pytest.raises(HimeError, match="uint8 array of shape"):
         write_image(tmp_path / "a.png", photo.astype(np.float32))  # type: ignore[arg-type]
-    with pytest.raises(HimeError, match="cannot be written") as raised:
+    with pytest.raises(HimeError, match=r"cannot (be written|write there)") as raised:
         write_image(tmp_path / "wide.webp", np.zeros((1, 20_000, 3), np.uint8))
     assert_one_line(raised, tmp_path / "wide.webp")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(HimeError, match="cannot be written"):
+    with pytest.raises(HimeError, match="cannot write there"):
         write_image(tmp_path / "folder.png", photo)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import describe
+from hime.files import ordinary_mode
 from hime.model import HIME
 from hime.restorer import GRAPHS, OnnxBackend
 from hime.training.checkpoint import load_model
@@ -196,9 +196,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     replaced = temporary.with_name(temporary.name + ".old")
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)  # mkdtemp makes it private
+        temporary.chmod(ordinary_mode(0o777))
         if folder.exists():
             folder.rename(replaced)
         try:

@@ -19,25 +19,31 @@ def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
     Missing parent folders are made.
 
     Raises:
-        HimeError: the folder cannot be written to.
+        HimeError: the folder cannot be written to, the disk is full, or ``path`` is a folder.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            temporary.chmod(ordinary_mode(0o666))
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
     except OSError as error:
-        raise HimeError(f"{path}: cannot write there ({error.strerror}); choose another --out") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes it private; a result is an ordinary file
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        reason = error.strerror or error
+        raise HimeError(f"{path}: cannot write there ({reason}); choose another --out") from error
     return path
+
+
+def ordinary_mode(mode: int) -> int:
+    """``mode`` less what the user keeps from others: temporary files and folders are made private."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return mode & ~umask

@@ -207,9 +207,8 @@ def write_image(path: Path | str, image: Image) -> Path:
         return write_atomically(path, lambda temporary: picture.save(temporary, **chosen))
     except HimeError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: more pixels a side than the format has room for
-        reason = getattr(error, "strerror", None) or error
-        raise HimeError(f"{path}: cannot be written ({reason}); choose another place or format") from error
+    except ValueError as error:  # more pixels a side than the format has room for
+        raise HimeError(f"{path}: cannot be written ({error}); choose another format") from error
 
 
 def images_in(folder: Path | str) -> list[Path]:

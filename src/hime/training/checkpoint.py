@@ -38,9 +38,16 @@ class TrainingState:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file whole or not at all."""
+    """Write a safetensors file whole or not at all.
+
+    Raises:
+        HimeError: the folder cannot be written to, or the disk is full.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, lambda temporary: save_file(plain, temporary, dict(metadata)))
+    try:
+        write_atomically(path, lambda temporary: save_file(plain, temporary, dict(metadata)))
+    except SafetensorError as error:
+        raise HimeError(f"{path}: cannot write there ({error}); make room for it") from error
 
 
 def save_released(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
