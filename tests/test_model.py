@@ -162,6 +162,9 @@ def test_shapes_that_do_not_belong_together_are_refused() -> None:
         model(lr, photos[..., :-4])
     with pytest.raises(HimeError, match="multiple"):
         HIME(HIMEConfig(channels=10, deformable_groups=4))
+    for change in ({"channels": -8}, {"deformable_groups": 0}, {"lr_blocks": -1}):
+        with pytest.raises(HimeError, match="give at least"):
+            tiny(**change)
 
 
 def test_the_skip_is_bicubic_and_the_residual_starts_free_of_a_checkerboard() -> None:

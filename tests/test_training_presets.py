@@ -49,6 +49,13 @@ def test_override(change: str, read, value: object) -> None:  # type: ignore[no-
     assert type(found) is type(value)
 
 
+def test_changes_that_are_right_only_together() -> None:
+    changes = ["references=1", "sampling.count_weights=1,2"]
+    for order in (changes, changes[::-1]):
+        config = override(TrainingConfig(), order)
+        assert (config.references, config.sampling.count_weights) == (1, (1, 2))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -66,6 +73,14 @@ def test_override(change: str, read, value: object) -> None:  # type: ignore[no-
         ("references=2", "give 3 numbers"),
         ("hr_size=30", "no multiple of scale"),
         ("held_out_fraction=1", "0 … 1"),
+        ("references=-1", "at least 0"),
+        ("learning_rate=-1", "more than 0"),
+        ("learning_rate=nan", "more than 0"),
+        ("clip_norm=0", "more than 0"),
+        ("betas=0.9,1", "not including, 1"),
+        ("ema_decay=2", "not including, 1"),
+        ("sampling.blank=1.5", "a probability"),
+        ("sampling.temperature=0,0.4", "above 0"),
     ],
 )
 def test_override_explains_what_it_refuses(change: str, message: str) -> None:

@@ -70,6 +70,10 @@ class HIME(nn.Module):
 
     def __init__(self, config: HIMEConfig) -> None:
         super().__init__()
+        if min(config.channels, config.deformable_groups) < 1:
+            raise HimeError("channels and deformable_groups: give at least 1")
+        if min(config.lr_blocks, config.reference_blocks, config.reconstruction_blocks) < 0:
+            raise HimeError("lr_blocks, reference_blocks and reconstruction_blocks: give at least 0")
         if config.channels % config.deformable_groups:
             raise HimeError(
                 f"channels={config.channels} is no multiple of deformable_groups={config.deformable_groups}"

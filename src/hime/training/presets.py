@@ -35,6 +35,14 @@ class ReferenceSampling:
     wrong: float = 0.05
     flip: Literal["even", "uneven", "none"] = "even"
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        for name in ("blank", "wrong"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise HimeError(f"sampling.{name}={getattr(self, name)}: give a probability, 0 to 1")
+        if self.temperature is not None and not min(self.temperature) > 0:
+            raise HimeError(f"sampling.temperature={self.temperature}: give two numbers above 0, or none")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -52,7 +60,7 @@ class TrainingConfig:
 
     hr_size: int = 128
     references: int = 3
-    """Slots for references in a pair; 0 trains the network without any."""
+    """The most references of a pair; 0 trains the network without any."""
     sampling: ReferenceSampling = dataclasses.field(default_factory=ReferenceSampling)
     batch_size: int = 8
     """Pairs a step, over all processes."""
@@ -84,6 +92,14 @@ class TrainingConfig:
         for name in ("hr_size", "batch_size", "steps", "evaluate_every", "evaluation_pairs", "log_every"):
             if getattr(self, name) < 1:
                 raise HimeError(f"{name}={getattr(self, name)}: give at least 1")
+        for name in ("references", "warmup_steps", "final_learning_rate", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise HimeError(f"{name}={getattr(self, name)}: give at least 0")
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise HimeError(f"{name}={getattr(self, name)}: give more than 0")
+        if not all(0 <= decay < 1 for decay in (*self.betas, self.ema_decay)):
+            raise HimeError(f"betas={self.betas}, ema_decay={self.ema_decay}: give 0 up to, not including, 1")
         if self.hr_size % self.scale:
             raise HimeError(f"hr_size={self.hr_size} is no multiple of scale={self.scale}")
         if not 0 <= self.held_out_fraction < 1:
@@ -138,24 +154,24 @@ def override(config: TrainingConfig, changes: Sequence[str]) -> TrainingConfig:
     Raises:
         HimeError: no such key (the message lists them), or a value of the wrong kind.
     """
+    parts: dict[str, type] = {"model": HIMEConfig, "sampling": ReferenceSampling, "loss": LossWeights}
+    values: dict[str, dict[str, Any]] = {"": {}, **{part: {} for part in parts}}
     for change in changes:
-        key, equals, text = change.partition("=")
+        key, equals, text = (piece.strip() for piece in change.partition("="))
         if not equals:
             raise HimeError(f"--set {change}: write KEY=VALUE")
-        config = _with(config, key.strip(), text.strip())
-    return config
-
-
-def _with(config: TrainingConfig, key: str, text: str) -> TrainingConfig:
-    part, dot, field = key.partition(".")
-    if dot and part == "model":
-        value = _parse(text, _field_type(HIMEConfig, field, key), key)
-        return dataclasses.replace(config, model_changes={**config.model_changes, field: value})
-    if dot and part in ("sampling", "loss"):
-        section = getattr(config, part)
-        value = _parse(text, _field_type(type(section), field, key), key)
-        return dataclasses.replace(config, **{part: dataclasses.replace(section, **{field: value})})
-    return dataclasses.replace(config, **{key: _parse(text, _field_type(TrainingConfig, key, key), key)})
+        part, _, field = key.rpartition(".")
+        if part not in values:
+            part, field = "", key
+        values[part][field] = _parse(text, _field_type(parts.get(part, TrainingConfig), field, key), key)
+    # All at once, since some are right only together: references and sampling.count_weights.
+    return dataclasses.replace(
+        config,
+        model_changes={**config.model_changes, **values["model"]},
+        sampling=dataclasses.replace(config.sampling, **values["sampling"]),
+        loss=dataclasses.replace(config.loss, **values["loss"]),
+        **values[""],
+    )
 
 
 def _field_type(owner: type, field: str, key: str) -> Any:
