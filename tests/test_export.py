@@ -152,3 +152,21 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HimeError, match="not a readable safetensors file"):
         export(tmp_path / "pickle.pt", tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_a_folder_may_be_the_present_one_or_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export_model(random_network(), ".")
+    assert OnnxBackend(tmp_path / "here", threads=1).card["name"] == "here"
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    export_model(random_network(scale=2), tmp_path / "link", name="other")
+    assert OnnxBackend(tmp_path / "here", threads=1).card["name"] == "other"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "link"]
+
+
+def test_the_network_that_is_exported_stays_as_it_is(tmp_path: Path) -> None:
+    model = random_network().double().train()
+    export_model(model, tmp_path / "model")
+    assert model.training
+    assert next(model.parameters()).dtype == torch.float64

@@ -7,6 +7,7 @@ references. The folder appears whole or not at all.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import shutil
@@ -87,8 +88,8 @@ def export_model(
     folder = Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and not _is_empty_folder(folder):
         raise HimeError(f"{folder}: is there already and no exported model; choose another --out")
-    model = model.cpu().float().eval()
-    with _new_folder(folder) as temporary:
+    model = copy.deepcopy(model).cpu().float().eval()  # the caller's stays where and as it is
+    with _new_folder(folder.resolve()) as temporary:
         _write_graphs(model, temporary)
         card = describe(model, metadata or {}, name or folder.resolve().name)
         contents = {graph: (temporary / graph).read_bytes() for graph in GRAPHS}
