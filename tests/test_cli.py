@@ -328,6 +328,14 @@ def test_evaluate_goes_on_and_says_what_failed(
     assert (result["images"], len(result["failed"])) == (5, 1)
 
 
+def test_evaluate_names_the_input_that_the_model_refuses(
+    demo_people: Path, tiny_model: Path, capsys: Capture
+) -> None:
+    command = ["evaluate", tiny_model, "--data", demo_people, "--list", demo_people / "list.jsonl"]
+    assert run(*command, "--lr-size", 4) == 1
+    assert f"{demo_people / 'ada' / '4.webp'}: the headshot is 4×4 pixels" in capsys.readouterr().out
+
+
 # ------------------------------------------------------------------------- training, export, info
 
 
@@ -396,6 +404,17 @@ def test_info(tiny_model: Path, tiny_run: Path, capsys: Capture) -> None:
     assert "none, they are random" in text
 
 
+def test_a_shipped_model_goes_before_a_run_folder_of_its_name(
+    tiny_model: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("hime.restorer.PRETRAINED", tiny_model.parent)
+    shutil.copytree(tiny_run, tmp_path / "tiny-x4")
+    monkeypatch.chdir(tmp_path)
+    for model, is_exported in (("tiny-x4", True), ("./tiny-x4", False)):
+        assert run("info", model, "--json") == 0
+        assert ("sha256" in json.loads(capsys.readouterr().out)) == is_exported
+
+
 # ------------------------------------------------------------------------------------- the command itself
 
 
@@ -421,6 +440,13 @@ def test_as_a_process(headshots: Path, photos: Path, tiny_model: Path, tmp_path:
     done = subprocess.run([*command, "--model", tiny_model], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png"]
+
+
+def test_a_terminal_without_the_letters_is_no_reason_to_stop(tiny_model: Path) -> None:
+    program = "import sys; sys.stdout.reconfigure(encoding='ascii', errors='strict')"
+    done = hime_command("info", tiny_model, program=program)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("tiny-x4: ?4, made for LR 8?8")
 
 
 def test_a_missing_package_is_named_with_the_remedy(

@@ -1,13 +1,14 @@
 """The command line: each command is a few lines over a function of the library.
 
 Exit status: 0 done, 1 something could not be used (``hime: …`` on standard error says what), 2 wrong
-arguments, 130 interrupted.
+arguments, 130 and 143 interrupted (SIGINT and SIGTERM).
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hime import __version__
+from hime.batch import MAX_LR_SIDE, restore_files, write_json
 from hime.errors import HimeError
 from hime.restorer import DEFAULT_MODEL, Restorer, available_models, load
 
@@ -24,6 +26,8 @@ TRAINING_PACKAGES = ("accelerate", "onnx", "safetensors", "tensorboard", "torch"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; ``arguments`` as after ``hime`` on the command line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a × that the terminal cannot show is no reason to stop
     options = build_parser().parse_args(arguments)
     try:
         with _training_packages_named():
@@ -49,8 +53,6 @@ def demo(options: argparse.Namespace) -> int:
 
 def restore(options: argparse.Namespace) -> int:
     """``hime restore``."""
-    from hime.batch import restore_files
-
     restorer = open_restorer(options.model, options.threads)
     summary = restore_files(
         restorer,
@@ -95,7 +97,6 @@ def train(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """``hime evaluate``."""
-    from hime.batch import write_json
     from hime.evaluation.evaluate import evaluate as run_evaluation
     from hime.evaluation.evaluate import format_table
     from hime.people import read_list
@@ -175,7 +176,8 @@ def open_restorer(model: str | Path, threads: int | None = None) -> Restorer:
         HimeError: no such model, or it is damaged.
     """
     path = Path(model)
-    if path.suffix == ".safetensors" or any(path.glob("*.safetensors")):
+    is_named = str(model) in available_models()  # a run folder of the same name is ./NAME
+    if not is_named and (path.suffix == ".safetensors" or any(path.glob("*.safetensors"))):
         import torch
 
         from hime.evaluation.checkpoint import TorchBackend
@@ -258,7 +260,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_model(command)
     command.add_argument("--report", action="store_true", help="write shares of the references, as JSON")
     command.add_argument(
-        "--max-lr-side", type=_positive, default=512, metavar="PIXELS", help="of an input; default: 512"
+        "--max-lr-side",
+        type=_positive,
+        default=MAX_LR_SIDE,
+        metavar="PIXELS",
+        help=f"of an input; default: {MAX_LR_SIDE}",
     )
     _add_threads(command)
     command.set_defaults(command=restore)

@@ -138,6 +138,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         "scale": int,
         "lr_size": int,
         "feature_channels": int,
+        "parameters": int,
         "macs": dict,
         "sha256": dict,
     }

@@ -108,7 +108,10 @@ def evaluate(
                 photos = [np.full_like(truth, MID_GREY) for _ in entry.references]
             lr = downscale(truth, method.scale)
             method.set_references(photos)
-            restored = method.restore(lr)
+            try:
+                restored = method.restore(lr)
+            except HimeError as error:
+                raise HimeError(f"{root / entry.input}: {error}") from error
             measured = {
                 BASELINE: _measure(upscale(lr, method.scale), truth),
                 method.name: _measure(restored.image, truth),
