@@ -96,6 +96,13 @@ def test_people_file_with_a_fault_is_refused(tmp_path: Path, text: str, complain
     assert str(path) in str(raised.value)
 
 
+def test_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "people.txt").write_text("abe\nbob\n", encoding="utf-8-sig")
+    assert read_people(tmp_path / "people.txt") == ["abe", "bob"]
+    (tmp_path / "list.jsonl").write_text('{"input": "abe/1.jpg", "references": []}\n', encoding="utf-8-sig")
+    assert read_list(tmp_path / "list.jsonl") == [ListEntry("abe/1.jpg", ())]
+
+
 def test_people_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "people.txt"
     path.write_bytes(b"\xff\xd8\xff\xe0")

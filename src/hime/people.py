@@ -221,7 +221,7 @@ def _parse_entry(value: object) -> ListEntry:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as error:
         raise HimeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError:
