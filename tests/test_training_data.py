@@ -90,7 +90,7 @@ def test_files_that_cannot_be_used_are_left_out_by_name(tmp_path: Path) -> None:
     assert "broken.webp" in photos.skipped[0]
     assert "\n" not in photos.skipped[0]
     side = read_image(people[0][1][0]).shape[0]
-    with pytest.raises(HimeError, match=f"a square of at least {2 * side}"):
+    with pytest.raises(HimeError, match=f"smaller than the target, {2 * side}"):
         load_photos([(tmp_path, None)], 2 * side, progress=False)
 
 

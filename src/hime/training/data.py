@@ -26,7 +26,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hime.errors import HimeError
-from hime.images import area_reduce, read_image
+from hime.images import read_target
 from hime.people import people_in, photos_of, split_people
 from hime.training.degradation import bicubic_lr
 from hime.training.presets import ReferenceSampling
@@ -160,13 +160,9 @@ def _labels(roots: Sequence[Path]) -> list[str]:
 def _read(path: Path, size: int) -> np.ndarray | str:
     """The photo as S×S×3 uint8, or the line that says why not."""
     try:
-        image = read_image(path)
+        return read_target(path, size)
     except HimeError as error:
         return str(error)
-    height, width = image.shape[:2]
-    if height != width or height < size:
-        return f"{path}: {width}×{height}, a square of at least {size} is needed"
-    return image if height == size else area_reduce(image, size, size)
 
 
 def assemble(images: Tensor, person: Tensor, names: tuple[str, ...], skipped: tuple[str, ...] = ()) -> Photos:

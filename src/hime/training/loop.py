@@ -202,7 +202,7 @@ class _Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = build_model(config)
-            self.average = build_model(config)
+            self.average = build_model(config).eval()
         last = folder / LAST
         if config.init is not None and not last.exists():
             weights = load_model(config.init)[0].state_dict()
@@ -337,8 +337,8 @@ class _Training:
         ours = json.loads(json.dumps(ours))  # tuples become lists, as in the file
         if path.exists() and (self.folder / LAST).exists():
             try:
-                theirs = json.loads(path.read_text())
-            except (OSError, json.JSONDecodeError) as error:
+                theirs = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
                 raise HimeError(f"{path}: cannot be read ({error}); choose another --out") from error
             different = [key for key in _differences(theirs, ours) if key != "preset"]
             if change_steps:
@@ -350,7 +350,7 @@ class _Training:
                     "use those, or choose another --out (and init=RUN to start from its weights)"
                 )
         text = json.dumps(ours, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(path, lambda temporary: temporary.write_text(text))
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def metadata(self) -> dict[str, str]:
         """What the checkpoints say of themselves."""
