@@ -6,13 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hime
-from hime.cli import main
+from hime.cli import TRAINING_PACKAGES, main
 from hime.images import downscale, read_image, read_target, write_image
 from hime.people import read_list
 
@@ -462,6 +463,12 @@ def test_a_missing_package_is_named_with_the_remedy(
         done = hime_command(*command, program=without_pytorch)
         assert done.returncode == 1
         assert done.stderr == 'hime: torch is not installed: pip install "hime-sr[train]"\n'
+
+
+def test_the_packages_named_are_those_of_the_extra() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    extra = project["project"]["optional-dependencies"]["train"]
+    assert sorted(TRAINING_PACKAGES) == sorted(requirement.partition(">")[0] for requirement in extra)
 
 
 @pytest.mark.parametrize(

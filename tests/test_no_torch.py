@@ -28,6 +28,7 @@ assert not ABSENT & {name.split(".")[0] for name in sys.modules}
 
 MODULES = [
     "hime",
+    "hime.batch",
     "hime.bench",
     "hime.cli",
     "hime.demo",

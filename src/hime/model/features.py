@@ -52,7 +52,8 @@ class LRFeatureExtractor(nn.Module):
 class ReferenceFeatureExtractor(nn.Module):
     """I^ref → F^ref: one grey channel, space-to-depth by s, one convolution and k_h residual blocks.
 
-    M×3×sH×sW in [0, 1] → M×C×H×W. Colour is left out (the LR headshot has it); space-to-depth keeps every
+    M×3×sH×sW → M×C×H×W: references in [0, 1], or what they show beyond their LR versions, of either sign
+    (``HIMEConfig.shared_features``). Colour is left out (the LR headshot has it); space-to-depth keeps every
     pixel and brings the work to LR size.
     """
 
