@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -448,6 +449,15 @@ def test_a_terminal_without_the_letters_is_no_reason_to_stop(tiny_model: Path) -
     done = hime_command("info", tiny_model, program=program)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("tiny-x4: ?4, made for LR 8?8")
+
+
+def test_an_output_that_nobody_reads_is_no_traceback(tiny_model: Path) -> None:
+    command = [sys.executable, "-m", "hime", "info", str(tiny_model), "--json"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_missing_package_is_named_with_the_remedy(

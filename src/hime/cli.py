@@ -1,7 +1,7 @@
 """The command line: each command is a few lines over a function of the library.
 
 Exit status: 0 done, 1 something could not be used (``hime: …`` on standard error says what), 2 wrong
-arguments, 130 and 143 interrupted (SIGINT and SIGTERM).
+arguments, 130, 143 and 141 interrupted (SIGINT, SIGTERM, and nobody who reads the output on).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,12 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         with _training_packages_named():
-            return int(options.command(options))
+            status = int(options.command(options))
+            sys.stdout.flush()
+            return status
     except HimeError as error:
         print(f"hime: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `hime … | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the last flush, at exit, goes there
+        return 141
 
 
 # ------------------------------------------------------------------------------------------- commands
