@@ -105,6 +105,19 @@ def test_without_references(headshots: Path, tiny_model: Path, tmp_path: Path) -
     np.testing.assert_array_equal(read_image(out), expected.image)
 
 
+def test_a_name_that_is_no_text_is_restored_and_reported(
+    headshots: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    try:
+        odd = (headshots / "ada0.png").rename(headshots / os.fsdecode(b"caf\xe9.png"))
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    assert run("restore", odd, "--out", tmp_path / "out", "--model", tiny_model, "--report") == 0
+    assert len(files_below(tmp_path / "out")) == 2
+    report = json.loads(next((tmp_path / "out").glob("*.json")).read_text(encoding="utf-8"))
+    assert report["input"].endswith("caf?.png")
+
+
 def test_an_input_is_no_reference_for_itself(headshots: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert (

@@ -166,4 +166,5 @@ def _write_report(
 def write_json(path: Path | str, value: object) -> Path:
     """Write a value as JSON that is pleasant to read, whole or not at all."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    content = text.encode("utf-8", errors="replace")  # a file's name may hold bytes that are no letters
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content))

@@ -143,6 +143,9 @@ def read_card(folder: Path) -> dict[str, Any]:
         "sha256": dict,
     }
     wrong = [field for field, kind in needed.items() if not isinstance(card.get(field), kind)]
+    if "macs" not in wrong:
+        counts = ("lr", "references", "total", "encode_per_reference", "restore")
+        wrong += [f"macs.{field}" for field in counts if field not in card["macs"]]
     if wrong:
         raise HimeError(f"{path}: lacks {', '.join(wrong)}; export the model again")
     return card
