@@ -57,7 +57,7 @@ class HIMEOutput(NamedTuple):
     ``hr``: I^SR, B×3×sH×sW, about [0, 1] but not clamped. ``scores``: the weight of each reference in the
     aggregate, B×N×1×H×W in [0, 1]; what is missing to 1 went to the null reference. ``auxiliary``, in
     training only: a first I^SR straight from the fused feature, like ``hr``. Its loss reaches the references
-    without passing the reconstruction's twenty blocks, which is what makes them count early.
+    without passing the reconstruction's twenty blocks; measured to give nothing (docs/experiments.md).
     """
 
     hr: Tensor
