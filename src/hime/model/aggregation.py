@@ -29,12 +29,17 @@ def weighted_mean(aligned: Tensor, scores: Tensor, floor: Tensor | float) -> tup
     return (weights * aligned).sum(dim=1), weights
 
 
+def mean(aligned: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Equation 5 with the same score for each reference that is present, and without a floor."""
+    scores = present[:, :, None, None, None].to(aligned.dtype).expand_as(aligned[:, :, :1])
+    return weighted_mean(aligned, scores, 0.0)
+
+
 class AverageAggregation(nn.Module):
     """The mean of the references (Table 3, "Average")."""
 
     def forward(self, aligned: Tensor, lr_features: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        scores = present[:, :, None, None, None].to(aligned.dtype).expand_as(aligned[:, :, :1])
-        return weighted_mean(aligned, scores, 0.0)
+        return mean(aligned, present)
 
 
 class MaxAggregation(nn.Module):
@@ -44,12 +49,12 @@ class MaxAggregation(nn.Module):
     """
 
     def forward(self, aligned: Tensor, lr_features: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        mean, weights = AverageAggregation()(aligned, lr_features, present)
+        average, weights = mean(aligned, present)
         if aligned.shape[1] == 0:
-            return mean, weights
+            return average, weights
         absent = ~present[:, :, None, None, None]
         largest = aligned.masked_fill(absent, -torch.inf).amax(dim=1)
-        return torch.where(present.any(dim=1)[:, None, None, None], largest, mean), weights
+        return torch.where(present.any(dim=1)[:, None, None, None], largest, average), weights
 
 
 class ContentConditionedAggregation(nn.Module):
