@@ -1,0 +1,95 @@
+"""Networks trained on ImageNet by others and never changed here, for perceptual losses and measures.
+
+They come from torchvision's public weights (downloaded once, to torch hub's cache), or, on a machine
+without a network, from the folder that the environment variable ``HIME_WEIGHTS_DIR`` names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights
+
+from hime.errors import HimeError
+
+FrozenName = Literal["vgg19", "alexnet", "squeezenet1_1"]
+
+DIGESTS: dict[FrozenName, tuple[str, ...]] = {
+    # Oxford's weights in half precision, made to fit torchvision's input
+    "vgg19": ("c321abcf5e5ea81f0d39f9d89850a08fb615b649dadef948b86bee72bc754694",),
+    # torchvision's own weights
+    "alexnet": ("e9eb03e2f93d69fb2e5af2a9e3eda1d8108bbce264ffe236b7e747682790535a",),
+    "squeezenet1_1": ("a621e9c9ba62b2733626d42dff035efefd0ab50cf02bedf3628eb07d70213ec5",),
+}
+"""SHA-256 of every ``{name}_features.safetensors`` that is accepted."""
+
+
+def frozen_features(name: FrozenName) -> nn.Sequential:
+    """The ``features`` part of torchvision's network ``name``: float32, eval, no gradients to parameters.
+
+    Its input is B×3×H×W RGB in [0, 1], normalised by ImageNet's means and deviations. The weights are those
+    of ``$HIME_WEIGHTS_DIR/{name}_features.safetensors`` if that variable is set, else torchvision's.
+
+    Raises:
+        HimeError: the file is missing or not a known one, or the weights cannot be downloaded.
+    """
+    folder = os.environ.get("HIME_WEIGHTS_DIR")
+    state = read_local(name, Path(folder)) if folder else download(name)
+    features = architecture(name)
+    features.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
+    return features.eval().requires_grad_(False)
+
+
+def architecture(name: FrozenName) -> nn.Sequential:
+    """The layers without numbers: nothing is initialised, nor memory taken for the classifier."""
+    with torch.device("meta"):
+        features: nn.Sequential = get_model(name, weights=None).features
+    return features
+
+
+def read_local(name: FrozenName, folder: Path) -> dict[str, Tensor]:
+    """Tensors of the local file, after its names, shapes and digest were checked."""
+    path = folder / f"{name}_features.safetensors"
+    remedy = "give the known file, or unset HIME_WEIGHTS_DIR to download torchvision's weights"
+    try:
+        content = path.read_bytes()
+        state = load(content)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise HimeError(f"{path}: cannot read {name}'s weights ({reason}); {remedy}") from error
+    expected = {key: tensor.shape for key, tensor in architecture(name).state_dict().items()}
+    if {key: tensor.shape for key, tensor in state.items()} != expected:
+        raise HimeError(f"{path}: its tensors are not those of {name}'s features; {remedy}")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest not in DIGESTS[name]:
+        raise HimeError(f"{path}: its SHA-256 {digest[:16]}… is not that of a known file; {remedy}")
+    return state
+
+
+def download(name: FrozenName) -> dict[str, Tensor]:
+    """Tensors of torchvision's public weights, from torch hub's cache or else the network.
+
+    torchvision checks the digest of what it downloads; only tensors are unpickled.
+    """
+    weights = get_model_weights(name).IMAGENET1K_V1
+    try:
+        state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except OSError as error:  # URLError is one
+        reason = getattr(error, "reason", None) or error
+        raise HimeError(
+            f"{weights.url}: cannot download {name}'s weights ({reason}); connect, or set HIME_WEIGHTS_DIR "
+            f"to a folder with {name}_features.safetensors"
+        ) from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+        raise HimeError(f"{cached}: {name}'s weights are damaged; delete the file and run again") from error
+    prefix = "features."
+    return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
