@@ -59,7 +59,7 @@ def test_every_switch_gives_a_picture_for_any_number_of_references(
     model = tiny(alignment=alignment, aggregation=aggregation, scale=scale)
     for references in (0, 1, 4):
         lr, photos = pictures(2, references, scale, 8, 11)
-        hr, scores, _ = model(lr, photos)
+        hr, scores = model(lr, photos)
         assert hr.shape == (2, 3, 8 * scale, 11 * scale)
         assert scores.shape == (2, references, 1, 8, 11)
         assert torch.isfinite(hr).all()
@@ -72,9 +72,9 @@ def test_every_switch_gives_a_picture_for_any_number_of_references(
 def test_the_order_of_the_references_does_not_matter(alignment: str, aggregation: str) -> None:
     model = tiny(alignment=alignment, aggregation=aggregation)
     lr, photos = pictures(1, 3, 4)
-    hr, scores, _ = model(lr, photos)
+    hr, scores = model(lr, photos)
     for order in itertools.permutations(range(3)):
-        other_hr, other_scores, _ = model(lr, photos[:, list(order)])
+        other_hr, other_scores = model(lr, photos[:, list(order)])
         torch.testing.assert_close(other_hr, hr, rtol=0, atol=1e-5)
         torch.testing.assert_close(other_scores, scores[:, list(order)], rtol=0, atol=1e-5)
 
@@ -84,7 +84,7 @@ def test_an_absent_slot_counts_for_nothing(aggregation: str) -> None:
     model = tiny(aggregation=aggregation)
     lr, photos = pictures(2, 3, 4)
     present = torch.tensor([[True, False, True], [False, False, False]])
-    hr, scores, _ = model(lr, photos, present)
+    hr, scores = model(lr, photos, present)
     assert (scores[~present] == 0).all()
     torch.testing.assert_close(hr[:1], model(lr[:1], photos[:1, [0, 2]]).hr, rtol=0, atol=1e-5)
     torch.testing.assert_close(hr[1:], model(lr[1:], photos[1:, :0]).hr, rtol=0, atol=1e-5)
@@ -95,7 +95,7 @@ def test_encoding_once_equals_encoding_each_time() -> None:
     lr, photos = pictures(2, 3, 4)
     features = model.encode(photos.flatten(0, 1))
     assert features.shape[1] == model.feature_channels
-    hr, _, _ = model.restore(lr, features.unflatten(0, (2, 3)))
+    hr, _ = model.restore(lr, features.unflatten(0, (2, 3)))
     torch.testing.assert_close(hr, model(lr, photos).hr, rtol=0, atol=1e-6)
 
 
@@ -104,19 +104,17 @@ def test_every_parameter_gets_a_gradient(alignment: str) -> None:
     model = tiny(alignment=alignment)
     lr, photos = pictures(2, 2, 4)
     output = model.train()(lr, photos)
-    (output.hr.square().mean() + output.auxiliary.square().mean()).backward()
+    output.hr.square().mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
 
 
 @pytest.mark.parametrize("alignment", ["conv", "deformable", "flow-guided"])
-def test_the_paper_s_form_is_the_sum_and_needs_no_auxiliary_head(alignment: str) -> None:
+def test_the_paper_s_form_is_the_sum(alignment: str) -> None:
     model = tiny(alignment=alignment, **PAPER).train()
-    assert not any("fusion" in name or "auxiliary" in name for name, _ in model.named_parameters())
+    assert not any("fusion" in name for name, _ in model.named_parameters())
     lr, photos = pictures(2, 2, 4)
-    output = model(lr, photos)
-    assert output.auxiliary is None
     fused = model.lr_features(lr)  # without references F_f = F^L
     torch.testing.assert_close(model(lr, photos[:, :0]).hr, model.reconstruction(fused, lr))
 

@@ -61,7 +61,7 @@ class RestoreGraph(nn.Module):
         absent = torch.zeros_like(lr[:, :1]).expand(-1, features.shape[1], -1, -1)
         slots = torch.cat([features, absent[references:]])
         present = torch.arange(slots.shape[0], device=lr.device) < references
-        hr, scores, _ = self.model.restore(lr, slots[None], present[None])
+        hr, scores = self.model.restore(lr, slots[None], present[None])
         return hr.clamp(0.0, 1.0), scores[0, :references]
 
 

@@ -33,8 +33,7 @@ class HIMEConfig:
     Ours, each with the paper's form as its other value: ``null_reference`` (equation 5 with a floor),
     ``shared_features`` (section 3.1: a reference is what it shows beyond its LR version, and the LR
     extractor's features of that version), ``fusion`` (section 3.3: a convolution over [F_a, F^L] instead of
-    F_a is added to F^L). ``PAPER`` sets all to the paper's. ``auxiliary`` adds a head that only
-    training uses.
+    F_a is added to F^L). ``PAPER`` sets all to the paper's.
     """
 
     scale: Literal[2, 4, 8] = 4
@@ -48,21 +47,17 @@ class HIMEConfig:
     null_reference: bool = True
     shared_features: bool = True
     fusion: Literal["sum", "convolution"] = "convolution"
-    auxiliary: bool = True
 
 
 class HIMEOutput(NamedTuple):
     """What the network gives back.
 
     ``hr``: I^SR, B×3×sH×sW, about [0, 1] but not clamped. ``scores``: the weight of each reference in the
-    aggregate, B×N×1×H×W in [0, 1]; what is missing to 1 went to the null reference. ``auxiliary``, in
-    training only: a first I^SR straight from the fused feature, like ``hr``. Its loss reaches the references
-    without passing the reconstruction's twenty blocks; measured to give nothing (docs/experiments.md).
+    aggregate, B×N×1×H×W in [0, 1]; what is missing to 1 went to the null reference.
     """
 
     hr: Tensor
     scores: Tensor
-    auxiliary: Tensor | None = None
 
 
 class HIME(nn.Module):
@@ -86,7 +81,6 @@ class HIME(nn.Module):
         self.aggregation = build_aggregation(config)
         self.fusion = Fusion(channels) if config.fusion == "convolution" else None
         self.reconstruction = Reconstruction(channels, config.scale, config.reconstruction_blocks)
-        self.auxiliary = Reconstruction(channels, config.scale, blocks=0) if config.auxiliary else None
 
     def forward(self, lr: Tensor, references: Tensor, present: Tensor | None = None) -> HIMEOutput:
         """Restore a batch.
@@ -133,9 +127,7 @@ class HIME(nn.Module):
         aggregate, scores = self.aggregation(aligned, lr_features, present)
         if self.fusion is not None:
             aggregate = self.fusion(aggregate, lr_features)
-        fused = lr_features + aggregate
-        auxiliary = self.auxiliary(fused, lr) if self.training and self.auxiliary is not None else None
-        return HIMEOutput(self.reconstruction(fused, lr), scores, auxiliary)
+        return HIMEOutput(self.reconstruction(lr_features + aggregate, lr), scores)
 
     def align(self, features: Tensor, lr_features: Tensor, lr: Tensor) -> Tensor:
         """Bring every reference to its LR headshot: B×N×F×H×W → B×N×C×H×W."""
@@ -189,7 +181,7 @@ def build_aggregation(config: HIMEConfig) -> nn.Module:
     return ContentConditionedAggregation(config.channels, config.null_reference)
 
 
-PAPER = {"null_reference": False, "shared_features": False, "fusion": "sum", "auxiliary": False}
+PAPER = {"null_reference": False, "shared_features": False, "fusion": "sum"}
 """Changes that give the network as the paper describes it: ``small(8, **PAPER)``."""
 
 
