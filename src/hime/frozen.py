@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 from pathlib import Path
 from typing import Literal
 
@@ -88,8 +87,10 @@ def download(name: FrozenName) -> dict[str, Tensor]:
             f"{weights.url}: cannot download {name}'s weights ({reason}); connect, or set HIME_WEIGHTS_DIR "
             f"to a folder with {name}_features.safetensors"
         ) from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # of many kinds: damaged bytes make the reader of pickles fail anywhere
         cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-        raise HimeError(f"{cached}: {name}'s weights are damaged; delete the file and run again") from error
+        raise HimeError(
+            f"{cached}: {name}'s weights came damaged; delete the file if it is there, and run again"
+        ) from error
     prefix = "features."
     return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}

@@ -73,7 +73,7 @@ class UNetDiscriminator(nn.Module):
     """A logit for every pixel, judged on four scales: Real-ESRGAN's U-Net (Wang et al. 2021, section 3.3).
 
     Four levels of widths c, 2c, 4c, 8c on the way down, and back up by bilinear enlargement with the level's
-    maps added. As theirs but for ``channels`` (64 there).
+    maps added. As theirs but for ``channels`` (64 there) and an input centred on 0.
     """
 
     def __init__(self, channels: int = 32) -> None:
