@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from hime import HimeError
 from hime.model import HIME, HIMEConfig
 from hime.training.checkpoint import (
+    Trained,
     load_model,
     load_state,
     restore_state,
@@ -30,14 +31,14 @@ def metadata(config: HIMEConfig = TINY) -> dict[str, str]:
     return {"architecture": json.dumps(dataclasses.asdict(config)), "preset": "tiny"}
 
 
-def trained() -> tuple[HIME, torch.optim.Adam]:
+def trained() -> Trained:
     """A network and its optimiser after a step in which only some parameters had a gradient."""
     torch.manual_seed(0)
     model = HIME(TINY).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     model(torch.rand(1, 3, 8, 8), torch.rand(1, 0, 3, 32, 32)).hr.square().mean().backward()
     optimiser.step()
-    return model, optimiser
+    return Trained(model, optimiser)
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_released_form_gives_the_same_network(released: Path) -> None:
 def test_state_comes_back_to_the_bit(tmp_path: Path) -> None:
     model, optimiser = trained()
     ema = {name: weight + 1 for name, weight in model.state_dict().items()}
-    save_state(tmp_path / "last.safetensors", 7, model, ema, optimiser, metadata())
+    save_state(tmp_path / "last.safetensors", 7, {"model": Trained(model, optimiser)}, ema, metadata())
 
     torch.manual_seed(1)
     other = HIME(TINY).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -70,7 +71,7 @@ def test_state_comes_back_to_the_bit(tmp_path: Path) -> None:
     other_optimiser = torch.optim.Adam(other.parameters(), lr=1e-3, fused=True)
     state = load_state(tmp_path / "last.safetensors")
     assert state.step == 7
-    restore_state(state, other, other_ema, other_optimiser, tmp_path)
+    restore_state(state, {"model": Trained(other, other_optimiser)}, other_ema, tmp_path)
     for name, weight in model.state_dict().items():
         assert torch.equal(other.state_dict()[name], weight)
         assert torch.equal(other_ema[name], weight + 1)
@@ -85,7 +86,7 @@ def test_state_comes_back_to_the_bit(tmp_path: Path) -> None:
 def test_a_run_folder_gives_its_best_else_the_average_of_its_last(tmp_path: Path) -> None:
     model, optimiser = trained()
     ema = {name: weight + 1 for name, weight in model.state_dict().items()}
-    save_state(tmp_path / "last.safetensors", 1, model, ema, optimiser, metadata())
+    save_state(tmp_path / "last.safetensors", 1, {"model": Trained(model, optimiser)}, ema, metadata())
     name = next(iter(ema))
     assert torch.equal(load_model(tmp_path)[0].state_dict()[name], ema[name])
     save_released(tmp_path / "best.safetensors", model.state_dict(), metadata())

@@ -90,9 +90,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_k_and_k_steps_are_2k_steps(tmp_path: Path, precision: str) -> None:
-    config = override(TINY, [f"precision={precision}"])
+ADVERSARIAL = ["loss.adversarial=0.1", "loss.correlation=0.1", "discriminator_channels=4"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["precision=fp32"],
+        ["precision=bf16"],
+        [*ADVERSARIAL, "precision=fp32"],
+        [*ADVERSARIAL, "precision=bf16", "discriminator=unet"],
+    ],
+    ids=["fp32", "bf16", "adversarial-fp32", "adversarial-bf16"],
+)
+def test_k_and_k_steps_are_2k_steps(tmp_path: Path, changes: list[str]) -> None:
+    config = override(TINY, changes)
     train(config, SOURCES, tmp_path / "whole")
     half = train(config, SOURCES, tmp_path / "halves", stop_at=4)
     rest = train(config, SOURCES, tmp_path / "halves")
@@ -103,7 +115,7 @@ def test_k_and_k_steps_are_2k_steps(tmp_path: Path, precision: str) -> None:
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_result(tmp_path: Path) -> None:
-    changes = ["steps=60", "checkpoint_seconds=0"]  # a save after every step
+    changes = [*ADVERSARIAL, "steps=60", "checkpoint_seconds=0"]  # a save after every step
     config = override(TINY, changes)
     process = launch(changes, tmp_path / "killed")
     wait_for_state(tmp_path / "killed", process)
@@ -156,7 +168,7 @@ def test_every_parameter_gets_a_gradient(changes: list[str]) -> None:
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     reached = dict.fromkeys(dict(model.named_parameters()), False)
     for step in range(4):  # branches that begin at zero let gradients through after the first step
-        loss, _ = generator_step(
+        loss, _, _ = generator_step(
             model, make_batch(photos, step, 0, 4, config.scale, config.sampling), objective
         )
         loss.backward()

@@ -11,7 +11,8 @@ from hime.training.presets import PRESETS, TrainingConfig, build_model, override
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_the_network_it_is_named_after(name: str) -> None:
     config = preset(name)
-    assert name == f"{config.model}-x{config.scale}"
+    perception = config.loss.adversarial > 0
+    assert name == f"{config.model}-x{config.scale}{'-p' if perception else ''}"
     model = build_model(config)
     assert model.config == config.architecture
     assert model.config.scale == config.scale

@@ -1,10 +1,12 @@
 """Checkpoints: safetensors only, nothing that could run code when it is read.
 
 Two forms. A *released* checkpoint (RUN/best.safetensors) holds the averaged weights under the names of
-``HIME.state_dict()``. A *state* (RUN/last.safetensors) holds all that a training needs to go on: ``model.…``,
-``ema.…`` and Adam's ``exp_avg.…``, ``exp_avg_sq.…`` and ``adam_step.…``. Both describe themselves in their
-metadata, which are strings: ``format``, ``architecture`` (JSON of ``HIMEConfig``), ``preset``, ``training``
-(JSON: the configuration, the data), ``metrics`` (JSON), ``step``, ``date``, ``licence``.
+``HIME.state_dict()``. A *state* (RUN/last.safetensors) holds all that a training needs to go on: ``ema.…``,
+and for every network that is trained (``model``, and ``discriminator`` where there is one) its weights,
+``model/weights.…``, and Adam's memory, ``model/exp_avg.…``, ``model/exp_avg_sq.…``, ``model/adam_step.…``. Both
+describe themselves in their metadata, which are strings: ``format``, ``architecture`` (JSON of
+``HIMEConfig``), ``preset``, ``training`` (JSON: the configuration, the data), ``metrics`` (JSON), ``step``,
+``date``, ``licence``.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,9 +26,16 @@ from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.model import HIME, HIMEConfig
 
-RELEASED, STATE = "hime-checkpoint-1", "hime-state-1"
+RELEASED, STATE = "hime-checkpoint-1", "hime-state-2"
 LAST, BEST, CONFIG = "last.safetensors", "best.safetensors", "config.json"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Trained(NamedTuple):
+    """A network in training and its optimiser, Adam."""
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,19 +68,19 @@ def save_released(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[s
 def save_state(
     path: Path,
     step: int,
-    model: nn.Module,
+    networks: Mapping[str, Trained],
     ema: Mapping[str, Tensor],
-    optimiser: torch.optim.Optimizer,
     metadata: Mapping[str, str],
 ) -> None:
-    """Write all that a training needs to go on after ``step``."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"ema.{name}": tensor for name, tensor in ema.items()}
-    for name, parameter in model.named_parameters():
-        memory = optimiser.state.get(parameter)
-        if memory:  # a parameter that never had a gradient (trained without references) has none
-            tensors |= {f"{moment}.{name}": memory[moment] for moment in MOMENTS}
-            tensors[f"adam_step.{name}"] = memory["step"]
+    """Write all that a training needs to go on after ``step``; ``networks`` by the names in the file."""
+    tensors = {f"ema.{name}": tensor for name, tensor in ema.items()}
+    for label, (network, optimiser) in networks.items():
+        tensors |= {f"{label}/weights.{name}": tensor for name, tensor in network.state_dict().items()}
+        for name, parameter in network.named_parameters():
+            memory = optimiser.state.get(parameter)
+            if memory:  # a parameter that never had a gradient (trained without references) has none
+                tensors |= {f"{label}/{moment}.{name}": memory[moment] for moment in MOMENTS}
+                tensors[f"{label}/adam_step.{name}"] = memory["step"]
     save_tensors(path, tensors, {**metadata, "format": STATE, "step": str(step)})
 
 
@@ -87,31 +97,28 @@ def load_state(path: Path) -> TrainingState:
 
 
 def restore_state(
-    state: TrainingState,
-    model: nn.Module,
-    ema: Mapping[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    path: Path,
+    state: TrainingState, networks: Mapping[str, Trained], ema: Mapping[str, Tensor], path: Path
 ) -> None:
-    """Put a state into a network, its averaged weights and its optimiser, in place.
+    """Put a state into networks, their optimisers and the averaged weights, in place.
 
     Raises:
         HimeError: the state is another network's.
     """
-    load_weights(model, section(state.tensors, "model"), path)
     averages = section(state.tensors, "ema")
     check_names(ema, averages, path)
     for name, average in ema.items():
         average.copy_(averages[name])
-    moments = {moment: section(state.tensors, moment) for moment in (*MOMENTS, "adam_step")}
-    for name, parameter in model.named_parameters():
-        if name in moments["adam_step"]:
-            memory = optimiser.state[parameter]
-            for moment in MOMENTS:  # in the parameter's own memory format, as Adam would make them
-                memory[moment] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-                memory[moment].copy_(moments[moment][name])
-            fused = optimiser.param_groups[0].get("fused")
-            memory["step"] = moments["adam_step"][name].to(parameter.device if fused else "cpu")
+    for label, (network, optimiser) in networks.items():
+        load_weights(network, section(state.tensors, f"{label}/weights"), path)
+        moments = {moment: section(state.tensors, f"{label}/{moment}") for moment in (*MOMENTS, "adam_step")}
+        for name, parameter in network.named_parameters():
+            if name in moments["adam_step"]:
+                memory = optimiser.state[parameter]
+                for moment in MOMENTS:  # in the parameter's own memory format, as Adam would make them
+                    memory[moment] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+                    memory[moment].copy_(moments[moment][name])
+                fused = optimiser.param_groups[0].get("fused")
+                memory["step"] = moments["adam_step"][name].to(parameter.device if fused else "cpu")
 
 
 def load_model(path: Path | str) -> tuple[HIME, dict[str, str]]:

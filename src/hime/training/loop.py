@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -36,10 +36,12 @@ from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.losses.objective import Objective
 from hime.model import HIME
+from hime.model.discriminator import build_discriminator
 from hime.training.checkpoint import (
     BEST,
     CONFIG,
     LAST,
+    Trained,
     load_model,
     load_state,
     load_weights,
@@ -49,7 +51,7 @@ from hime.training.checkpoint import (
 )
 from hime.training.data import Batch, evaluation_pairs, load_photos, make_batch
 from hime.training.presets import ReferenceSampling, TrainingConfig, build_model
-from hime.training.steps import generator_step
+from hime.training.steps import discriminator_step, generator_step
 
 LINE_SECONDS = 30.0
 """Between two lines of progress where standard error is no terminal."""
@@ -197,12 +199,14 @@ class _Training:
             )
             self.pairs, self.bicubic = pairs, psnr(upsample(pairs.lr, config.scale), pairs.hr)
         self.sampling = config.sampling if config.references else ReferenceSampling(count_weights=(1.0,))
-        self.objective = Objective(config.loss)
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = build_model(config)
             self.average = build_model(config).eval()
+            discriminator = None
+            if config.loss.adversarial:
+                discriminator = build_discriminator(config.discriminator, config.discriminator_channels)
         last = folder / LAST
         if config.init is not None and not last.exists():
             weights = load_model(config.init)[0].state_dict()
@@ -211,23 +215,37 @@ class _Training:
         self.model.to(device, memory_format=layout)  # type: ignore[call-overload]
         self.average.to(device, memory_format=layout).requires_grad_(False)  # type: ignore[call-overload]
         self.average.load_state_dict(self.model.state_dict())
-        self.optimiser = torch.optim.Adam(
-            self.model.parameters(),
+        self.objective = Objective(config.loss, discriminator).to(device)
+        self.trained = {"model": self.with_optimiser(self.model)}
+        if discriminator is not None:
+            discriminator.to(memory_format=layout)  # type: ignore[call-overload]
+            self.trained["discriminator"] = self.with_optimiser(discriminator)
+        self.step = 0
+        self.evaluations: list[Evaluation] = []
+        if last.exists():
+            state = load_state(last)
+            restore_state(state, self.trained, self.average.state_dict(), last)
+            self.step = state.step
+            self.evaluations = [Evaluation(**entry) for entry in json.loads(state.metadata["evaluations"])]
+        self.averages = list(self.average.parameters())
+        self.networks = {
+            label: accelerator.prepare_model(trained.network) for label, trained in self.trained.items()
+        }
+        self.parameters = {
+            label: list(trained.network.parameters()) for label, trained in self.trained.items()
+        }
+
+    def with_optimiser(self, network: nn.Module) -> Trained:
+        """``network`` and Adam for it."""
+        config = self.config
+        optimiser = torch.optim.Adam(
+            network.parameters(),
             lr=config.learning_rate,
             betas=config.betas,
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.step = 0
-        self.evaluations: list[Evaluation] = []
-        if last.exists():
-            state = load_state(last)
-            restore_state(state, self.model, self.average.state_dict(), self.optimiser, last)
-            self.step = state.step
-            self.evaluations = [Evaluation(**entry) for entry in json.loads(state.metadata["evaluations"])]
-        self.parameters = list(self.model.parameters())
-        self.averages = list(self.average.parameters())
-        self.network = accelerator.prepare_model(self.model)
+        return Trained(network, optimiser)
 
     # -- the loop ---------------------------------------------------------------------------------------
 
@@ -239,7 +257,7 @@ class _Training:
         if first:
             self.say(f"{self.folder}: going on after step {first} of {config.steps}")
         else:
-            parameters = sum(parameter.numel() for parameter in self.parameters)
+            parameters = sum(parameter.numel() for parameter in self.parameters["model"])
             self.say(
                 f"{self.folder}: {parameters / 1e6:.3f} M parameters, {self.data['photos']} photos of "
                 f"{self.data['people']} people, {config.steps} steps on {accelerator.device.type}"
@@ -296,17 +314,31 @@ class _Training:
         return summary
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One step of Adam and of the averaged weights; the loss, its terms and the norm of the gradients."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
-        loss, terms = generator_step(self.network, batch, self.objective)
-        self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.parameters, self.config.clip_norm)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        """One step of every network and of the averaged weights; the loss, its terms, norms of gradients."""
+        with self.accelerator.autocast():
+            loss, terms, restored = generator_step(self.networks["model"], batch, self.objective)
+        norm = self.descend("model", loss, learning_rate(self.config, self.step))
         move_average = get_ema_multi_avg_fn(ema_decay(self.config, self.step))
-        move_average(self.averages, self.parameters, self.step)
-        return {"loss": loss.detach(), **terms, "gradient_norm": norm.detach()}
+        move_average(self.averages, self.parameters["model"], self.step)
+        told = {"loss": loss.detach(), **terms, "gradient_norm": norm}
+        if "discriminator" in self.networks:
+            with self.accelerator.autocast():
+                loss = discriminator_step(self.networks["discriminator"], batch, restored)
+            rate = self.config.discriminator_rate * learning_rate(self.config, self.step)
+            norm = self.descend("discriminator", loss, rate)
+            told |= {"discriminator": loss.detach(), "discriminator_gradient_norm": norm}
+        return told
+
+    def descend(self, label: str, loss: Tensor, rate: float) -> Tensor:
+        """A step of one network's Adam down the gradient of ``loss``; the gradient's norm before clipping."""
+        optimiser = self.trained[label].optimiser
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(self.parameters[label], self.config.clip_norm)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        return norm.detach()
 
     def agree(self, number: int) -> int:
         """The signal that any process has received, 0 for none: all stop at the same step."""
@@ -389,9 +421,8 @@ class _Training:
         save_state(
             self.folder / LAST,
             self.step,
-            self.model,
+            self.trained,
             self.average.state_dict(),
-            self.optimiser,
             {**self.metadata(), "evaluations": entries},
         )
 

@@ -76,6 +76,11 @@ class TrainingConfig:
     clip_norm: float = 1.0
     ema_decay: float = 0.999
     loss: LossWeights = dataclasses.field(default_factory=LossWeights)
+    discriminator: Literal["patch", "unet"] = "patch"
+    """Which one judges, where there is an adversarial loss."""
+    discriminator_channels: int = 32
+    discriminator_rate: float = 1.0
+    """The discriminator's learning rate as a multiple of the network's."""
     precision: Literal["bf16", "fp32"] = "bf16"
     channels_last: bool = True
     seed: int = 0
@@ -89,13 +94,14 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that no training can have."""
-        for name in ("hr_size", "batch_size", "steps", "evaluate_every", "evaluation_pairs", "log_every"):
+        counts = ("hr_size", "batch_size", "steps", "evaluate_every", "evaluation_pairs", "log_every")
+        for name in (*counts, "discriminator_channels"):
             if getattr(self, name) < 1:
                 raise HimeError(f"{name}={getattr(self, name)}: give at least 1")
         for name in ("references", "warmup_steps", "final_learning_rate", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise HimeError(f"{name}={getattr(self, name)}: give at least 0")
-        for name in ("learning_rate", "clip_norm"):
+        for name in ("learning_rate", "discriminator_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise HimeError(f"{name}={getattr(self, name)}: give more than 0")
         if not all(0 <= decay < 1 for decay in (*self.betas, self.ema_decay)):
@@ -118,6 +124,12 @@ class TrainingConfig:
         return dataclasses.replace(builder(self.scale).config, **self.model_changes)
 
 
+PERCEPTION = LossWeights(pixel=1.0, correlation=0.1, perceptual=0.01, adversarial=0.1)
+"""L_P with the weights of section 5.1."""
+
+FINE_TUNING: dict[str, Any] = {"loss": PERCEPTION, "learning_rate": 2e-4, "steps": 20_000}
+"""Perception-oriented training starts from a reconstruction model: give it as ``init``."""
+
 PRESETS: dict[str, TrainingConfig] = {
     "small-x2": TrainingConfig(model="small", scale=2),
     "small-x4": TrainingConfig(model="small", scale=4),
@@ -125,6 +137,8 @@ PRESETS: dict[str, TrainingConfig] = {
     "large-x2": TrainingConfig(model="large", scale=2),
     "large-x4": TrainingConfig(model="large", scale=4),
     "large-x8": TrainingConfig(model="large", scale=8),
+    "small-x4-p": TrainingConfig(model="small", scale=4, **FINE_TUNING),
+    "small-x8-p": TrainingConfig(model="small", scale=8, **FINE_TUNING),
 }
 
 
