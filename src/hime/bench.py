@@ -238,7 +238,7 @@ def _time_training(card: dict[str, Any], precision: str, steps: int) -> dict[str
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            loss, _ = generator_step(model, batch, objective)
+            loss, _, _ = generator_step(model, batch, objective)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
         optimiser.step()

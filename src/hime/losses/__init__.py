@@ -1,1 +1,1 @@
-"""Pixel, correlation and combined losses."""
+"""The losses of equation 10 and their weighted sum."""

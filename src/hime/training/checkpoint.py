@@ -3,8 +3,8 @@
 Two forms. A *released* checkpoint (RUN/best.safetensors) holds the averaged weights under the names of
 ``HIME.state_dict()``. A *state* (RUN/last.safetensors) holds all that a training needs to go on: ``ema.…``,
 and for every network that is trained (``model``, and ``discriminator`` where there is one) its weights,
-``model/weights.…``, and Adam's memory, ``model/exp_avg.…``, ``model/exp_avg_sq.…``, ``model/adam_step.…``. Both
-describe themselves in their metadata, which are strings: ``format``, ``architecture`` (JSON of
+``model/weights.…``, and Adam's memory, ``model/exp_avg.…``, ``model/exp_avg_sq.…`` and ``model/adam_step.…``.
+Both describe themselves in their metadata, which are strings: ``format``, ``architecture`` (JSON of
 ``HIMEConfig``), ``preset``, ``training`` (JSON: the configuration, the data), ``metrics`` (JSON), ``step``,
 ``date``, ``licence``.
 """

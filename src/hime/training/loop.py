@@ -218,7 +218,7 @@ class _Training:
         self.objective = Objective(config.loss, discriminator).to(device)
         self.trained = {"model": self.with_optimiser(self.model)}
         if discriminator is not None:
-            discriminator.to(memory_format=layout)  # type: ignore[call-overload]
+            discriminator.to(memory_format=layout)
             self.trained["discriminator"] = self.with_optimiser(discriminator)
         self.step = 0
         self.evaluations: list[Evaluation] = []
@@ -335,7 +335,7 @@ class _Training:
         for group in optimiser.param_groups:
             group["lr"] = rate
         self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.parameters[label], self.config.clip_norm)
+        norm: Tensor = self.accelerator.clip_grad_norm_(self.parameters[label], self.config.clip_norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         return norm.detach()
