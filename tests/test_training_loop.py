@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from hime import HimeError
 from hime.losses.objective import Objective
 from hime.people import DEMO_PEOPLE
 from hime.training.checkpoint import load_model, load_state
-from hime.training.data import load_photos, make_batch
+from hime.training.data import Batch, Photos, load_photos, make_batch
 from hime.training.loop import ema_decay, learning_rate, psnr, train
 from hime.training.presets import PRESETS, TrainingConfig, build_model, override
 from hime.training.steps import generator_step
@@ -191,6 +192,12 @@ def test_without_references(tmp_path: Path) -> None:
     train(config, SOURCES, tmp_path, stop_at=4)
     summary = train(config, SOURCES, tmp_path)
     assert summary.evaluations[-1].with_references == summary.evaluations[-1].without_references
+    torch.manual_seed(config.seed)
+    fresh = build_model(config).state_dict()
+    trained = load_model(tmp_path / "last.safetensors")[0].state_dict()
+    unchanged = {name.partition(".")[0] for name in fresh if torch.equal(fresh[name], trained[name])}
+    assert {"alignment", "reference_features"} <= unchanged
+    assert "reconstruction" not in unchanged
 
 
 def test_another_configuration_is_refused(whole: Path) -> None:
@@ -254,15 +261,19 @@ def test_what_a_run_leaves(whole: Path) -> None:
     assert [entry.step for entry in events.Images("held_out/samples")] == [4, 8]
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_before_a_save(tmp_path: Path) -> None:
-    config = override(
-        TINY, ["learning_rate=1e30", "warmup_steps=0", "clip_norm=1e30", "checkpoint_seconds=0"]
-    )
-    with pytest.raises(HimeError, match="no longer finite"):
+def test_a_loss_that_is_not_finite_ends_the_training_before_a_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(photos: Photos, step: int, *rest: Any, **more: Any) -> Batch:
+        batch = make_batch(photos, step, *rest, **more)
+        return batch._replace(lr=batch.lr * math.nan) if step >= 5 else batch
+
+    monkeypatch.setattr("hime.training.loop.make_batch", spoilt)
+    config = override(TINY, ["checkpoint_seconds=0"])  # a save after every step
+    with pytest.raises(HimeError, match="no longer finite at step 6"):
         train(config, SOURCES, tmp_path)
-    state = tmp_path / "last.safetensors"
-    if state.exists():
-        assert load_state(state).step < 8
+    assert load_state(tmp_path / "last.safetensors").step == 5
+    assert all(weight.isfinite().all() for weight in weights_of(tmp_path).values())
 
 
 def test_two_processes_share_the_batches_of_one(whole: Path, tmp_path: Path) -> None:
