@@ -82,3 +82,26 @@ def tiny_model(tiny_run: Path) -> Path:
     from hime.export import export
 
     return export(tiny_run, tiny_run.parent / "exported" / "tiny-x4")
+
+
+@pytest.fixture(scope="session")
+def tiny_perception_network(tiny_network: HIME) -> HIME:
+    """``tiny_network`` with every weight moved a little, as if it had been trained on."""
+    import copy
+
+    import torch
+
+    model = copy.deepcopy(tiny_network)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_dial(tiny_perception_network: HIME, tiny_model: Path) -> Path:
+    """``tiny_perception_network`` exported, with ``tiny_model`` at the other end; not to be changed."""
+    from hime.export import export_model
+
+    return export_model(tiny_perception_network, tiny_model.with_name("tiny-x4-p"), reconstruction=tiny_model)

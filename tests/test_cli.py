@@ -76,6 +76,7 @@ def test_one_file_to_one_file(headshots: Path, photos: Path, tiny_model: Path, t
         "input": str(lr),
         "output": str(out),
         "model": "tiny-x4",
+        "fidelity": None,
         "scale": 4,
         "lr": [16, 16],
         "hr": [64, 64],
@@ -243,6 +244,20 @@ def test_a_checkpoint_restores_like_its_export(
     np.testing.assert_array_equal(eager, file)
 
 
+def test_fidelity(headshots: Path, tiny_run: Path, tiny_dial: Path, tmp_path: Path, capsys: Capture) -> None:
+    lr, out = headshots / "ada0.png", tmp_path / "out.png"
+    command = ["restore", lr, "--out", out, "--report"]
+    assert run(*command, "--model", tiny_dial, "--fidelity", 0.3) == 0
+    expected = hime.load(tiny_dial, fidelity=0.3).restore(read_image(lr))
+    np.testing.assert_array_equal(read_image(out), expected.image)
+    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["fidelity"] == 0.3
+    capsys.readouterr()
+    assert "from 0 to 1" in refused(capsys, *command, "--model", tiny_dial, "--fidelity", 2)
+    assert "is a checkpoint" in refused(capsys, *command, "--model", tiny_run, "--fidelity", 1)
+    assert run("info", tiny_dial) == 0
+    assert "--fidelity 0 (perception-oriented) to 1 (tiny-x4), default 0\n" in capsys.readouterr().out
+
+
 # -------------------------------------------------------------------------------- lists and evaluation
 
 
@@ -404,6 +419,16 @@ def test_train_refuses_what_it_does_not_know(demo_people: Path, tmp_path: Path, 
 def test_export_refuses_what_is_no_checkpoint(tmp_path: Path, capsys: Capture) -> None:
     assert "no such checkpoint" in refused(capsys, "export", tmp_path, "--out", tmp_path / "model")
     assert files_below(tmp_path) == []
+
+
+def test_export_with_a_dial(tiny_run: Path, tmp_path: Path, capsys: Capture) -> None:
+    command = ["export", tiny_run, "--out"]
+    assert run(*command, tmp_path / "tiny-x4") == 0
+    dial = ["--reconstruction", tmp_path / "tiny-x4", "--fidelity", 0.25]
+    assert run(*command, tmp_path / "tiny-x4-p", *dial) == 0
+    assert hime.load(tmp_path / "tiny-x4-p").fidelity == 0.25
+    capsys.readouterr()
+    assert "--reconstruction" in refused(capsys, *command, tmp_path / "other", "--fidelity", 0.25)
 
 
 def test_info(tiny_model: Path, tiny_run: Path, capsys: Capture) -> None:

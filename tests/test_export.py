@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hime import HimeError
 from hime.evaluation.checkpoint import TorchBackend
-from hime.export import TOLERANCE, export, export_model, largest_difference
+from hime.export import TOLERANCE, export, export_model, interpolate, largest_difference
 from hime.model import HIME, HIMEConfig
-from hime.restorer import GRAPHS, OnnxBackend
+from hime.restorer import FILES, GRAPHS, WEIGHTS, OnnxBackend
 
 
 def random_network(**changes: object) -> HIME:
@@ -66,9 +69,9 @@ def test_equals_pytorch_at_sizes_that_the_exporter_did_not_check(
 
 
 def test_the_card_says_what_the_model_is(tiny_network: HIME, tiny_model: Path) -> None:
-    assert sorted(path.name for path in tiny_model.iterdir()) == ["card.json", *sorted(GRAPHS)]
+    assert sorted(path.name for path in tiny_model.iterdir()) == ["card.json", *FILES]
     card = json.loads((tiny_model / "card.json").read_text(encoding="utf-8"))
-    assert card["format"] == 1
+    assert card["format"] == 2
     assert (card["name"], card["scale"], card["lr_size"]) == ("tiny-x4", 4, 8)
     assert card["parameters"] == sum(parameter.numel() for parameter in tiny_network.parameters())
     macs = card["macs"]
@@ -86,14 +89,37 @@ def test_the_card_does_not_tell_where_the_run_lay(tiny_model: Path) -> None:
     assert json.loads(text)["training"]["config"]["init"] == "first"
 
 
-def test_graphs_are_self_contained_and_free_in_size(tiny_model: Path) -> None:
+def test_graphs_are_valid_and_free_in_size(tiny_model: Path) -> None:
     for name in GRAPHS:
+        onnx.checker.check_model(tiny_model / name, full_check=True)
         model = onnx.load(tiny_model / name)
-        onnx.checker.check_model(model, full_check=True)
         assert model.opset_import[0].version >= 17
-        assert not any(tensor.external_data for tensor in model.graph.initializer)
     names = [axis.dim_param or axis.dim_value for axis in model.graph.input[1].type.tensor_type.shape.dim]
     assert names == ["N", 8, "H", "W"]
+
+
+def test_the_weights_lie_outside_of_the_graphs_in_order_and_once(
+    tiny_network: HIME, tiny_model: Path
+) -> None:
+    state = tiny_network.state_dict()
+    expected = np.concatenate([weight.numpy().ravel() for weight in state.values()])
+    np.testing.assert_array_equal(np.fromfile(tiny_model / WEIGHTS, "<f4"), expected)
+    used = set()
+    for name in GRAPHS:
+        inside = onnx.load(tiny_model / name, load_external_data=False)
+        assert all(tensor.data_location == tensor.EXTERNAL for tensor in inside.graph.initializer)
+        for tensor in onnx.load(tiny_model / name).graph.initializer:
+            weight = tensor.name.removeprefix("model.")
+            np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), state[weight].numpy())
+            used.add(weight)
+    assert used == set(state)
+
+
+def test_graphs_depend_on_the_architecture_only(tiny_network: HIME, tiny_model: Path, tmp_path: Path) -> None:
+    fresh = export_model(HIME(tiny_network.config), tmp_path / "fresh")  # many of its weights are all zeros
+    assert (fresh / WEIGHTS).read_bytes() != (tiny_model / WEIGHTS).read_bytes()
+    for graph in GRAPHS:
+        assert (fresh / graph).read_bytes() == (tiny_model / graph).read_bytes()
 
 
 def test_a_checkpoint_behind_the_seam_gives_the_same(tiny_run: Path, tiny_model: Path) -> None:
@@ -132,17 +158,25 @@ def test_a_failed_export_leaves_the_model_that_is_there(tmp_path: Path) -> None:
 
 def test_an_exported_model_is_replaced_whole_and_nothing_else_is(tmp_path: Path) -> None:
     folder = export_model(random_network(), tmp_path / "model")
-    (folder / "old note.txt").write_text("of the model before")
     export_model(random_network(scale=2), folder, name="other")
-    assert sorted(path.name for path in folder.iterdir()) == ["card.json", *sorted(GRAPHS)]
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", *FILES]
     assert OnnxBackend(folder, threads=1).card["name"] == "other"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+    (folder / "note.txt").write_text("mine")
+    with pytest.raises(HimeError, match=r"holds note\.txt too, .* choose another"):
+        export_model(random_network(), folder)
+    assert (folder / "note.txt").read_text() == "mine"
+    assert OnnxBackend(folder, threads=1).card["name"] == "other"
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.png").write_text("mine")
     with pytest.raises(HimeError, match="no exported model; choose another"):
         export_model(random_network(), tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["photo.png"]
+    with pytest.raises(HimeError, match="no exported model; choose another"):
+        export_model(random_network(), tmp_path / "mine" / "photo.png")
+    assert (tmp_path / "mine" / "photo.png").read_text() == "mine"
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -170,3 +204,64 @@ def test_the_network_that_is_exported_stays_as_it_is(tmp_path: Path) -> None:
     export_model(model, tmp_path / "model")
     assert model.training
     assert next(model.parameters()).dtype == torch.float64
+
+
+# ---------------------------------------------------------------------------------------------- the dial
+
+
+@settings(max_examples=8)
+@given(fidelity=st.floats(0, 1))
+def test_a_place_on_the_dial_is_the_network_between(
+    tiny_network: HIME, tiny_perception_network: HIME, tiny_dial: Path, fidelity: float
+) -> None:
+    between = interpolate(tiny_perception_network, tiny_network, fidelity)
+    assert largest_difference(between, OnnxBackend(tiny_dial, 1, fidelity)) <= TOLERANCE
+
+
+def test_the_ends_of_an_interpolation_are_the_networks(
+    tiny_network: HIME, tiny_perception_network: HIME
+) -> None:
+    for fidelity, end in ((0.0, tiny_perception_network), (1.0, tiny_network)):
+        weights = interpolate(tiny_perception_network, tiny_network, fidelity).state_dict()
+        for name, weight in end.state_dict().items():
+            assert torch.equal(weights[name], weight)
+
+
+def test_nothing_lies_between_other_architectures_or_beyond_the_ends(tiny_network: HIME) -> None:
+    with pytest.raises(HimeError, match="differ in architecture"):
+        interpolate(tiny_network, random_network(), 0.5)
+    for fidelity in (-0.1, 1.1, float("nan")):
+        with pytest.raises(HimeError, match="from 0 to 1"):
+            interpolate(tiny_network, tiny_network, fidelity)
+
+
+def test_the_card_names_the_other_end(tiny_model: Path, tiny_dial: Path) -> None:
+    card = json.loads((tiny_dial / "card.json").read_text(encoding="utf-8"))
+    other = json.loads((tiny_model / "card.json").read_text(encoding="utf-8"))
+    assert card["reconstruction"] == {"name": "tiny-x4", "weights": other["sha256"][WEIGHTS]}
+    assert card["fidelity"] == 0
+    assert "reconstruction" not in other
+    assert "fidelity" not in other
+
+
+def test_an_end_that_does_not_fit_is_refused(
+    tiny_network: HIME, tiny_model: Path, tiny_dial: Path, tmp_path: Path
+) -> None:
+    def refused(out: Path, reconstruction: Path | None, fidelity: float | None = None) -> str:
+        with pytest.raises(HimeError) as caught:
+            export_model(tiny_network, out, reconstruction=reconstruction, fidelity=fidelity)
+        return str(caught.value)
+
+    other = export_model(random_network(), tmp_path / "other")
+    new = tmp_path / "new"
+    assert "other: its graphs differ" in refused(new, other)
+    assert "neither a released model nor beside" in refused(new, tiny_model)
+    assert "has a dial itself" in refused(new, tiny_dial)
+    assert "no such model" in refused(new, tmp_path / "nothing")
+    assert "needs the model at its other end" in refused(new, None, 0.5)
+    assert "from 0 to 1" in refused(tiny_model.with_name("new"), tiny_model, 1.5)
+    assert "would replace the model at its dial's other end" in refused(tiny_model, tiny_model)
+    damaged = shutil.copytree(tiny_model, tmp_path / "damaged")
+    (damaged / WEIGHTS).write_bytes(b"")
+    assert "damaged/weights.bin: differs from the checksum" in refused(new, damaged)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "other"]

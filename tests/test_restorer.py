@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 import hime
 from hime import HimeError, Restorer
 from hime.images import Image, from_planes, resize, to_planes
-from hime.restorer import CACHED_SIZES, FloatArray, OnnxBackend, centre_crop, find_model
+from hime.restorer import CACHED_SIZES, WEIGHTS, Backend, FloatArray, OnnxBackend, centre_crop, find_model
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image:
@@ -39,6 +40,7 @@ class CountingBackend:
     def __init__(self, folder: Path) -> None:
         self.backend = OnnxBackend(folder, threads=1)
         self.card: dict[str, Any] = self.backend.card
+        self.fidelity = self.backend.fidelity
         self.encoded: list[int] = []
 
     def encode(self, references: FloatArray) -> FloatArray:
@@ -47,6 +49,9 @@ class CountingBackend:
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         return self.backend.restore(lr, features)
+
+    def at(self, fidelity: float) -> Backend:
+        return self.backend.at(fidelity)
 
 
 # ------------------------------------------------------------------------------------------- restoring
@@ -177,6 +182,97 @@ def test_a_reference_of_another_aspect_is_cut_around_its_middle(restorer: Restor
     np.testing.assert_array_equal(restorer.restore(lr).image, expected)
 
 
+# --------------------------------------------------------------------------------------------- the dial
+
+
+def test_the_ends_of_the_dial_are_the_two_models(tiny_model: Path, tiny_dial: Path) -> None:
+    lr, photos = to_planes(picture(12, 10)), to_planes(picture(48, 40, 1))
+    reconstruction, end = OnnxBackend(tiny_model, threads=1), OnnxBackend(tiny_dial, 1, fidelity=1)
+    assert (reconstruction.fidelity, end.fidelity) == (None, 1.0)
+    np.testing.assert_array_equal(end.encode(photos), reconstruction.encode(photos))
+    for one, other in zip(
+        end.restore(lr, end.encode(photos)),
+        reconstruction.restore(lr, reconstruction.encode(photos)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_dial_can_be_turned_and_the_references_stay(tiny_dial: Path) -> None:
+    lr, photos = picture(16, 16), [picture(64, 64, 1), picture(70, 64, 2)]
+    restorer = hime.load(tiny_dial, threads=1)
+    restorer.set_references(photos)
+    assert restorer.fidelity == 0
+    before = restorer.restore(lr).image
+    for fidelity in (0.5, 1.0, 0.0):
+        restorer.fidelity = fidelity
+        fresh = hime.load(tiny_dial, threads=1, fidelity=fidelity)
+        fresh.set_references(photos)
+        assert restorer.fidelity == fresh.fidelity == fidelity
+        turned = restorer.restore(lr)
+        np.testing.assert_array_equal(turned.image, fresh.restore(lr).image)
+        assert len(turned.shares) == 2
+        assert (turned.image == before).all() == (fidelity == 0)
+
+
+def test_the_dial_goes_smoothly(tiny_dial: Path) -> None:
+    lr, photos = to_planes(picture(12, 10)), to_planes(picture(48, 40, 1))
+    results = []
+    for fidelity in np.linspace(0, 1, 9):
+        backend = OnnxBackend(tiny_dial, 1, fidelity=fidelity)
+        results.append(backend.restore(lr, backend.encode(photos))[0])
+    steps = [np.abs(one - other).mean() for one, other in itertools.pairwise(results)]
+    assert min(steps) > 0
+    assert max(steps) < np.abs(results[-1] - results[0]).mean()
+
+
+def test_the_dial_starts_where_the_card_says(tiny_model: Path, tiny_dial: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / tiny_model.name)
+    folder = shutil.copytree(tiny_dial, tmp_path / "copy")
+    change_card(folder, fidelity=0.25)
+    assert hime.load(folder, threads=1).fidelity == 0.25
+    assert hime.load(folder, threads=1, fidelity=0).fidelity == 0
+
+
+def test_a_place_off_the_dial_is_refused_and_the_old_one_stays(tiny_dial: Path) -> None:
+    restorer = hime.load(tiny_dial, threads=1, fidelity=0.5)
+    for fidelity in (-0.01, 1.01, float("nan")):
+        with pytest.raises(HimeError, match="fidelity must be from 0 to 1"):
+            restorer.fidelity = fidelity
+        with pytest.raises(HimeError, match="fidelity must be from 0 to 1"):
+            hime.load(tiny_dial, fidelity=fidelity)
+    assert restorer.fidelity == 0.5
+
+
+def test_a_model_without_a_dial_names_the_one_with(
+    tiny_model: Path, tiny_dial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restorer = hime.load(tiny_model, threads=1)
+    assert restorer.fidelity is None
+    with pytest.raises(HimeError, match=r"^tiny-x4 has no dial.*with --reconstruction$"):
+        restorer.fidelity = 1.0
+    monkeypatch.setattr("hime.restorer.PRETRAINED", tiny_dial.parent)
+    with pytest.raises(HimeError, match=r"^tiny-x4 has no dial.*use tiny-x4-p$"):
+        hime.load("tiny-x4", fidelity=0.5)
+
+
+def test_the_other_end_must_be_there_and_the_same(
+    tiny_model: Path, tiny_dial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(tiny_dial, tmp_path / "copy")
+    other = tmp_path / tiny_model.name
+    assert hime.load(folder, threads=1).fidelity == 0  # which needs no other end
+    with pytest.raises(HimeError, match=r"tiny-x4.weights\.bin: cannot be read"):
+        hime.load(folder, fidelity=0.5)
+    other.mkdir()
+    (other / WEIGHTS).write_bytes((tiny_dial / WEIGHTS).read_bytes())
+    with pytest.raises(HimeError, match=r"tiny-x4.weights\.bin: differs from the checksum in .*copy.card"):
+        hime.load(folder, fidelity=0.5)
+    shutil.rmtree(other)
+    monkeypatch.setattr("hime.restorer.PRETRAINED", tiny_model.parent)
+    assert hime.load(folder, threads=1, fidelity=0.5).fidelity == 0.5
+
+
 # ----------------------------------------------------------------------------------------------- errors
 
 
@@ -218,13 +314,22 @@ def test_an_unknown_model_lists_those_there_are(tmp_path: Path) -> None:
         hime.load(tmp_path)
 
 
+def change_card(folder: Path, **changes: object) -> None:
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, **changes}))
+
+
 def damage_card(folder: Path) -> None:
     (folder / "card.json").write_text("{")
 
 
 def old_card(folder: Path) -> None:
-    card = json.loads((folder / "card.json").read_text())
-    (folder / "card.json").write_text(json.dumps({**card, "format": 0}))
+    (folder / WEIGHTS).unlink()
+    change_card(folder, format=1)
+
+
+def no_other_end(folder: Path) -> None:
+    change_card(folder, reconstruction="tiny-x4")
 
 
 def short_card(folder: Path) -> None:
@@ -242,6 +347,18 @@ def truncate_graph(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def truncate_weights(folder: Path) -> None:
+    path = folder / WEIGHTS
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def few_weights(folder: Path) -> None:
+    truncate_weights(folder)
+    card = json.loads((folder / "card.json").read_text())
+    checksum = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    change_card(folder, sha256={**card["sha256"], WEIGHTS: checksum})
+
+
 def text_for_graph(folder: Path) -> None:
     (folder / "restore.onnx").write_text("text")
     card = json.loads((folder / "card.json").read_text())
@@ -253,10 +370,13 @@ def text_for_graph(folder: Path) -> None:
     ("damage", "message"),
     [
         (damage_card, r"card\.json: cannot be read .*export the model again"),
-        (old_card, "card format 0"),
+        (old_card, r"card format 1, this version reads 2; export the model again"),
+        (no_other_end, r"lacks reconstruction, fidelity"),
         (short_card, r"lacks parameters, sha256, macs\.total"),
         (no_graph, r"encode\.onnx: cannot be read"),
         (truncate_graph, r"restore\.onnx: differs from the checksum"),
+        (truncate_weights, r"weights\.bin: differs from the checksum"),
+        (few_weights, r"restore\.onnx: ONNX Runtime cannot load it"),
         (text_for_graph, r"restore\.onnx: ONNX Runtime cannot load it"),
     ],
 )

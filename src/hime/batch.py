@@ -49,7 +49,8 @@ def restore_files(
         references: photos of the person: picture files, and folders of them; none restores without.
         out: for one input file, the picture to write; otherwise a folder, for NAME.png of each input.
         report: write beside each result a JSON file of the same name: ``input``, ``output``, ``model``,
-            ``scale``, ``lr`` and ``hr`` (height, width), ``references`` (``file`` and ``share`` of each).
+            ``fidelity`` (null without a dial), ``scale``, ``lr`` and ``hr`` (height, width),
+            ``references`` (``file`` and ``share`` of each).
         max_lr_side: longest side of an input in pixels.
 
     Raises:
@@ -152,6 +153,7 @@ def _write_report(
         "input": str(source),
         "output": str(output),
         "model": restorer.name,
+        "fidelity": restorer.fidelity,
         "scale": restorer.scale,
         "lr": list(lr.shape[:2]),
         "hr": list(restored.image.shape[:2]),

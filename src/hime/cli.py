@@ -59,7 +59,7 @@ def demo(options: argparse.Namespace) -> int:
 
 def restore(options: argparse.Namespace) -> int:
     """``hime restore``."""
-    restorer = open_restorer(options.model, options.threads)
+    restorer = open_restorer(options.model, options.threads, options.fidelity)
     summary = restore_files(
         restorer,
         options.inputs,
@@ -145,7 +145,10 @@ def export(options: argparse.Namespace) -> int:
     """``hime export``."""
     from hime.export import export as run_export
 
-    print(run_export(options.checkpoint, options.out, options.name))
+    folder = run_export(
+        options.checkpoint, options.out, options.name, options.reconstruction, options.fidelity
+    )
+    print(folder)
     return 0
 
 
@@ -175,11 +178,11 @@ def bench(options: argparse.Namespace) -> int:
 # --------------------------------------------------------------------------------------------- helpers
 
 
-def open_restorer(model: str | Path, threads: int | None = None) -> Restorer:
+def open_restorer(model: str | Path, threads: int | None = None, fidelity: float | None = None) -> Restorer:
     """A restorer of an exported model, or of a run folder or ``.safetensors`` checkpoint (needs PyTorch).
 
     Raises:
-        HimeError: no such model, or it is damaged.
+        HimeError: no such model, it is damaged, or has no dial for that ``fidelity``.
     """
     path = Path(model)
     is_named = str(model) in available_models()  # a run folder of the same name is ./NAME
@@ -190,8 +193,11 @@ def open_restorer(model: str | Path, threads: int | None = None) -> Restorer:
 
         if threads is not None:
             torch.set_num_threads(threads)
-        return Restorer(TorchBackend.load(path))
-    return load(model, threads)
+        restorer = Restorer(TorchBackend.load(path))
+        if fidelity is not None:
+            restorer.fidelity = fidelity
+        return restorer
+    return load(model, threads, fidelity)
 
 
 def format_card(card: dict[str, Any]) -> str:
@@ -205,6 +211,9 @@ def format_card(card: dict[str, Any]) -> str:
         f"  {macs['total'] / 1e9:.3f} GMACs at LR {width}×{height} with {macs['references']} references "
         f"({macs['encode_per_reference'] / 1e9:.3f} to encode each, {macs['restore'] / 1e9:.3f} to restore)",
     ]
+    if "reconstruction" in card:
+        other = card["reconstruction"]["name"]
+        lines.append(f"  --fidelity 0 (perception-oriented) to 1 ({other}), default {card['fidelity']:g}")
     if training:
         told = [key for key in ("preset", "data", "people", "photos", "steps") if key in training]
         lines.append("  trained: " + ", ".join(f"{key} {_plain(training[key])}" for key in told))
@@ -264,6 +273,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a picture (.png, .jpg, .webp) for one input file; else a folder, for NAME.png of each input",
     )
     _add_model(command)
+    _add_fidelity(command, "from 0, perception-oriented, to 1, reconstruction; default: the model's own")
     command.add_argument("--report", action="store_true", help="write shares of the references, as JSON")
     command.add_argument(
         "--max-lr-side",
@@ -331,6 +341,12 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("checkpoint", type=Path, metavar="RUN|CHECKPOINT", help="run folder or .safetensors")
     command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the model")
     command.add_argument("--name", help="the model's name; default: the folder's")
+    command.add_argument(
+        "--reconstruction",
+        metavar="NAME|DIR",
+        help="of a perception-oriented model: the exported one that its training started from; gives a dial",
+    )
+    _add_fidelity(command, "where that dial stands if nothing is said; default: 0")
     command.set_defaults(command=export)
 
     command = commands.add_parser("info", help="what a model is")
@@ -356,6 +372,10 @@ def _add_model(command: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"name, exported folder, run folder or .safetensors; default: {DEFAULT_MODEL}",
     )
+
+
+def _add_fidelity(command: argparse.ArgumentParser, told: str) -> None:
+    command.add_argument("--fidelity", type=float, metavar="0…1", help=told)
 
 
 def _add_threads(command: argparse.ArgumentParser) -> None:

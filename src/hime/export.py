@@ -1,4 +1,7 @@
-"""Export: a checkpoint becomes the two ONNX graphs and the card that `hime.restorer` reads.
+"""Export: a checkpoint becomes the two ONNX graphs, the weights and the card that `hime.restorer` reads.
+
+The graphs hold no weights, only where each lies in ``weights.bin``: networks of one architecture have the
+same graphs to the byte, and their weights can be mixed value by value.
 
 Nothing is put in place before ONNX Runtime has given what PyTorch gives, over several sizes and numbers of
 references. The folder appears whole or not at all.
@@ -15,8 +18,10 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +29,16 @@ from hime.errors import HimeError
 from hime.evaluation.checkpoint import describe
 from hime.files import ordinary_mode
 from hime.model import HIME
-from hime.restorer import GRAPHS, OnnxBackend
+from hime.restorer import (
+    FILES,
+    GRAPHS,
+    WEIGHTS,
+    OnnxBackend,
+    check_fidelity,
+    find_model,
+    find_reconstruction,
+    read_card,
+)
 from hime.training.checkpoint import load_model
 
 OPSET = 18
@@ -65,38 +79,61 @@ class RestoreGraph(nn.Module):
         return hr.clamp(0.0, 1.0), scores[0, :references]
 
 
-def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) -> Path:
+def export(
+    checkpoint: str | Path,
+    folder: str | Path,
+    name: str | None = None,
+    reconstruction: str | Path | None = None,
+    fidelity: float | None = None,
+) -> Path:
     """Export a run folder or a ``.safetensors`` checkpoint to ``folder``.
 
     Args:
         checkpoint: see `hime.training.checkpoint.load_model`.
         folder: written whole; an exported model that is there is replaced, anything else is refused.
         name: the model's name in the card; the folder's by default.
+        reconstruction: of a perception-oriented model, the exported reconstruction model that its training
+            started from: a released model's name, or a folder beside ``folder``. Gives it the dial.
+        fidelity: where the dial stands if the user says nothing, in [0, 1]; 0 by default.
 
     Raises:
-        HimeError: the checkpoint cannot be read, the folder is not free, or ONNX Runtime differs from
-            PyTorch by more than `TOLERANCE`; nothing is written then.
+        HimeError: the checkpoint cannot be read, the folder is not free, the reconstruction model is of
+            another architecture or would not be found, or ONNX Runtime differs from PyTorch by more than
+            `TOLERANCE`; nothing is written then.
     """
     model, metadata = load_model(checkpoint)
-    return export_model(model, folder, metadata, name)
+    return export_model(model, folder, metadata, name, reconstruction, fidelity)
 
 
 def export_model(
-    model: HIME, folder: str | Path, metadata: Mapping[str, str] | None = None, name: str | None = None
+    model: HIME,
+    folder: str | Path,
+    metadata: Mapping[str, str] | None = None,
+    name: str | None = None,
+    reconstruction: str | Path | None = None,
+    fidelity: float | None = None,
 ) -> Path:
     """Export ``model`` to ``folder``; as `export`, for a network at hand."""
     folder = Path(folder)
-    if folder.exists() and not (folder / "card.json").is_file() and not _is_empty_folder(folder):
-        raise HimeError(f"{folder}: is there already and no exported model; choose another --out")
+    _check_free(folder)
+    if fidelity is not None and reconstruction is None:
+        raise HimeError("a fidelity needs the model at its other end; give --reconstruction")
     model = copy.deepcopy(model).cpu().float().eval()  # the caller's stays where and as it is
+    contents = _graphs(model) | {WEIGHTS: b"".join(map(_values, model.state_dict().values()))}
+    checksums = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
+    card = describe(model, metadata or {}, name or folder.resolve().name)
+    if reconstruction is not None:
+        card |= _dial(folder.resolve(), find_model(reconstruction), checksums, fidelity or 0.0)
+    card["sha256"] = checksums
     with _new_folder(folder.resolve()) as temporary:
-        _write_graphs(model, temporary)
-        card = describe(model, metadata or {}, name or folder.resolve().name)
-        contents = {graph: (temporary / graph).read_bytes() for graph in GRAPHS}
-        card["sha256"] = {graph: hashlib.sha256(content).hexdigest() for graph, content in contents.items()}
+        for file, content in contents.items():
+            (temporary / file).write_bytes(content)
         text = json.dumps(card, indent=2, ensure_ascii=False)
         (temporary / "card.json").write_text(text + "\n", encoding="utf-8")
-        difference = largest_difference(model, OnnxBackend(temporary))
+        if reconstruction is not None:
+            OnnxBackend(temporary, fidelity=1.0)  # the dial's other end is there and whole
+        exported = OnnxBackend(temporary, fidelity=None if reconstruction is None else 0.0)
+        difference = largest_difference(model, exported)
         if not difference <= TOLERANCE:  # also refuses NaN
             raise HimeError(
                 f"{folder}: not written, ONNX Runtime differs from PyTorch by {difference:.1e} "
@@ -133,13 +170,66 @@ def largest_difference(model: HIME, backend: OnnxBackend) -> float:
     return worst
 
 
-def _write_graphs(model: HIME, folder: Path) -> None:
+def interpolate(perception: HIME, reconstruction: HIME, fidelity: float) -> HIME:
+    """The network between two: (1 − fidelity) · perception + fidelity · reconstruction, weight by weight.
+
+    What `hime.restorer` does with exported models, for networks in PyTorch. Makes sense only if the training
+    of one started from the other.
+
+    Raises:
+        HimeError: they differ in architecture, or ``fidelity`` is not in [0, 1].
+    """
+    if perception.config != reconstruction.config:
+        raise HimeError("the two networks differ in architecture; nothing lies between them")
+    check_fidelity(fidelity)
+    between = copy.deepcopy(perception)
+    pairs = zip(between.state_dict().values(), reconstruction.state_dict().values(), strict=True)
+    with torch.no_grad():
+        for weight, other in pairs:
+            weight.copy_((1 - fidelity) * weight + fidelity * other.to(weight))
+    return between
+
+
+def _dial(
+    folder: Path, reconstruction: Path, checksums: Mapping[str, str], fidelity: float
+) -> dict[str, Any]:
+    """What the card in ``folder`` says of the reconstruction model at the other end of its dial."""
+    check_fidelity(fidelity)
+    card = read_card(reconstruction)
+    name = reconstruction.resolve().name
+    if reconstruction.resolve() == folder:
+        raise HimeError(f"{folder}: would replace the model at its dial's other end; choose another --out")
+    if "reconstruction" in card:
+        raise HimeError(f"{reconstruction}: has a dial itself; give the model at its other end")
+    if any(card["sha256"].get(graph) != checksums[graph] for graph in GRAPHS):
+        raise HimeError(
+            f"{reconstruction}: its graphs differ, so it is of another architecture or was exported by other "
+            "versions; export it again, or give another --reconstruction"
+        )
+    if find_reconstruction(name, folder).resolve() != reconstruction.resolve():
+        raise HimeError(
+            f"{reconstruction}: is neither a released model nor beside {folder}, where it is looked for; "
+            f"choose --out {reconstruction.parent / folder.name}"
+        )
+    return {"reconstruction": {"name": name, "weights": card["sha256"][WEIGHTS]}, "fidelity": fidelity}
+
+
+def _values(weight: Tensor) -> bytes:
+    """The values of a weight as `WEIGHTS` holds them: little-endian float32, row by row."""
+    return weight.numpy().astype("<f4").tobytes()
+
+
+def _graphs(model: HIME) -> dict[str, bytes]:
+    """The two graphs of the network's architecture, whatever its weights."""
+    stand_in = copy.deepcopy(model)
+    with torch.no_grad():
+        for number, weight in enumerate(stand_in.state_dict().values(), start=1):
+            weight.fill_(number / 1000)  # the exporter joins weights that are equal: none may be
     scale = model.config.scale
     height, width = 12, 16  # any: the axes are dynamic
-    _write_graph(
-        EncodeGraph(model),
+    encode = _graph(
+        EncodeGraph(stand_in),
         (torch.rand(2, 3, scale * height, scale * width),),
-        folder / "encode.onnx",
         inputs=["references"],
         outputs=["features"],
         axes={
@@ -147,10 +237,9 @@ def _write_graphs(model: HIME, folder: Path) -> None:
             "features": {0: "N", 2: "H", 3: "W"},
         },
     )
-    _write_graph(
-        RestoreGraph(model),
+    restore = _graph(
+        RestoreGraph(stand_in),
         (torch.rand(1, 3, height, width), torch.rand(2, model.feature_channels, height, width)),
-        folder / "restore.onnx",
         inputs=["lr", "features"],
         outputs=["hr", "scores"],
         axes={
@@ -160,30 +249,63 @@ def _write_graphs(model: HIME, folder: Path) -> None:
             "scores": {0: "N", 2: "H", 3: "W"},
         },
     )
+    return dict(zip(GRAPHS, (encode, restore), strict=True))
 
 
-def _write_graph(
-    graph: nn.Module,
+def _graph(
+    graph: EncodeGraph | RestoreGraph,
     example: tuple[Tensor, ...],
-    path: Path,
     *,
     inputs: list[str],
     outputs: list[str],
     axes: dict[str, dict[int, str]],
-) -> None:
-    with warnings.catch_warnings(), torch.no_grad():
+) -> bytes:
+    """One graph as ONNX, each weight a place in `WEIGHTS`."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+        path = Path(folder) / "graph.onnx"
         # Sizes that tracing would freeze are found by the comparison over sizes, which is stricter.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph.eval(),
             example,
-            str(path),
+            path,
             input_names=inputs,
             output_names=outputs,
             dynamic_axes=axes,
             opset_version=OPSET,
+            export_params=False,  # the weights become inputs, by the names of the state
             dynamo=False,  # tracing keeps -1 in reshapes, so that N, H and W stay free; needs no onnxscript
         )
+        structure = onnx.load(path)
+    used = {value.name: value for value in structure.graph.input}
+    offset = 0
+    for name, weight in graph.state_dict().items():
+        length = 4 * weight.numel()
+        if name in used:
+            structure.graph.input.remove(used[name])
+            tensor = structure.graph.initializer.add(
+                name=name,
+                data_type=onnx.TensorProto.FLOAT,
+                dims=weight.shape,
+                data_location=onnx.TensorProto.EXTERNAL,
+            )
+            for key, value in (("location", WEIGHTS), ("offset", offset), ("length", length)):
+                tensor.external_data.add(key=key, value=str(value))
+        offset += length
+    content: bytes = structure.SerializeToString()
+    return content
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse to put a model where anything else but a model is."""
+    if not folder.exists():
+        return
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if found and "card.json" not in found:
+        raise HimeError(f"{folder}: is there already and no exported model; choose another --out")
+    foreign = sorted(found - {*FILES, "card.json"})
+    if foreign:
+        raise HimeError(f"{folder}: holds {foreign[0]} too, which would be lost; choose another --out")
 
 
 @contextlib.contextmanager
@@ -209,7 +331,3 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())

@@ -7,8 +7,15 @@
     restored.image, restored.shares
 
 An exported model is a folder of ``encode.onnx`` (photos → features, once a person), ``restore.onnx``
-(headshot and features → picture and score maps) and ``card.json`` (what it is, with the checksums of the
-two). `hime.export` writes such folders.
+(headshot and features → picture and score maps), ``weights.bin`` (the weights of both graphs, float32 one
+after another) and ``card.json`` (what it is, with the checksums of the three). `hime.export` writes such
+folders.
+
+A perception-oriented model has a dial: its card names the reconstruction model that its training started
+from, and ``fidelity`` f takes the weights (1 − f) · perception-oriented + f · reconstruction.
+
+    restorer = hime.load("small-x4-p", fidelity=0.5)
+    restorer.fidelity = 0.8
 
 Shapes: ``N`` references, ``F`` feature channels, ``H W`` LR size, ``s`` scale.
 """
@@ -33,9 +40,12 @@ from hime.images import Image, check_image, from_planes, resize, to_planes
 
 FloatArray = npt.NDArray[np.float32]
 
-CARD_FORMAT = 1
+CARD_FORMAT = 2
 DEFAULT_MODEL = "small-x4"
 GRAPHS = ("encode.onnx", "restore.onnx")
+WEIGHTS = "weights.bin"
+FILES = (*GRAPHS, WEIGHTS)
+"""What an exported model is made of, beside its card."""
 MINIMUM_SIDE = 8
 """Smallest LR side in pixels: below it the model has nothing to align with."""
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -57,6 +67,15 @@ class Backend(Protocol):
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
+        ...
+
+    @property
+    def fidelity(self) -> float | None:
+        """Where the dial stands, in [0, 1]; None without one."""
+        ...
+
+    def at(self, fidelity: float) -> Backend:
+        """The same model with its dial there."""
         ...
 
 
@@ -81,17 +100,21 @@ def available_models() -> list[str]:
     return sorted(card.parent.name for card in PRETRAINED.glob("*/card.json"))
 
 
-def load(name_or_path: str | Path = DEFAULT_MODEL, threads: int | None = None) -> Restorer:
+def load(
+    name_or_path: str | Path = DEFAULT_MODEL, threads: int | None = None, fidelity: float | None = None
+) -> Restorer:
     """Open a model by its name (`available_models`) or by the path of an exported folder.
 
     Args:
         name_or_path: ``"small-x4"``, or a folder that `hime export` wrote, or one of the files in it.
         threads: processor threads for one picture; all cores this process may use by default.
+        fidelity: see `Restorer.fidelity`; the model's own choice by default.
 
     Raises:
-        HimeError: no such model, or its files are missing, damaged or of another format.
+        HimeError: no such model, its files are missing, damaged or of another format, or ``fidelity`` is not
+            in [0, 1] or asked of a model without a dial.
     """
-    return Restorer(OnnxBackend(find_model(name_or_path), threads))
+    return Restorer(OnnxBackend(find_model(name_or_path), threads, fidelity))
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -103,13 +126,25 @@ def find_model(name_or_path: str | Path) -> Path:
     if str(name_or_path) in available_models():
         return PRETRAINED / name_or_path
     path = Path(name_or_path)
-    if path.is_file() and (path.name in GRAPHS or path.name == "card.json"):
+    if path.is_file() and path.name in (*FILES, "card.json"):
         return path.parent
     if path.is_dir():
         return path
     names = ", ".join(available_models()) or "none"
     problem = "not an exported model" if path.exists() else "no such model"
     raise HimeError(f"{path}: {problem}; give a folder that `hime export` wrote, or one of: {names}")
+
+
+def find_reconstruction(name: str, folder: Path) -> Path:
+    """Where the reconstruction model for the one in ``folder`` is: beside it, or among the released."""
+    beside = folder.resolve().parent / name
+    return beside if (beside / WEIGHTS).is_file() else PRETRAINED / name
+
+
+def check_fidelity(fidelity: float) -> None:
+    """Refuse what is no place on the dial."""
+    if not 0 <= fidelity <= 1:  # also NaN
+        raise HimeError(f"fidelity must be from 0 to 1, not {fidelity}")
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -146,6 +181,11 @@ def read_card(folder: Path) -> dict[str, Any]:
     if "macs" not in wrong:
         counts = ("lr", "references", "total", "encode_per_reference", "restore")
         wrong += [f"macs.{field}" for field in counts if field not in card["macs"]]
+    if "reconstruction" in card:
+        other = card["reconstruction"]
+        fields = [other.get("name"), other.get("weights")] if isinstance(other, dict) else [None]
+        wrong += [] if all(isinstance(field, str) for field in fields) else ["reconstruction"]
+        wrong += [] if isinstance(card.get("fidelity"), float) else ["fidelity"]
     if wrong:
         raise HimeError(f"{path}: lacks {', '.join(wrong)}; export the model again")
     return card
@@ -161,39 +201,43 @@ def usable_threads() -> int:
 class OnnxBackend:
     """An exported model in ONNX Runtime, on the processor.
 
-    Both graphs are compared with the checksums of the card before they are used.
+    Every file is compared with its checksum in the card before it is used.
 
     Args:
         folder: what `hime export` wrote.
         threads: threads for one picture; default the cores that this process may use.
+        fidelity: where to put the dial, in [0, 1]; default the card's choice.
 
     Raises:
-        HimeError: a file is missing, damaged or of another format.
+        HimeError: a file is missing, damaged or of another format, or ``fidelity`` is not in [0, 1] or asked
+            of a model without a dial.
     """
 
-    def __init__(self, folder: str | Path, threads: int | None = None) -> None:
+    def __init__(self, folder: str | Path, threads: int | None = None, fidelity: float | None = None) -> None:
         if threads is not None and threads < 1:
             raise HimeError(f"threads must be at least 1, not {threads}")
         self.folder = Path(folder)
         self.card = read_card(self.folder)
         self.threads = threads or usable_threads()
+        self.fidelity = self._place_on_dial(fidelity)
+        weights = self._mix()
         # Between two operators the threads of `restore`, which a live video runs all the time, wait awake
         # (a fourth faster); those of `encode`, once a person, sleep: both awake would fight for the cores.
-        self._encode = self._open(self.folder / GRAPHS[0], spinning=False)
-        self._restore = self._open(self.folder / GRAPHS[1], spinning=True)
+        self._encode = self._open(self.folder / GRAPHS[0], weights, spinning=False)
+        self._restore = self._open(self.folder / GRAPHS[1], weights, spinning=True)
 
-    def _open(self, path: Path, *, spinning: bool) -> onnxruntime.InferenceSession:
-        try:
-            graph = path.read_bytes()
-        except OSError as error:
-            raise HimeError(
-                f"{path}: cannot be read ({error.strerror}); export the model again or reinstall hime-sr"
-            ) from error
-        if hashlib.sha256(graph).hexdigest() != self.card["sha256"].get(path.name):
-            raise HimeError(
-                f"{path}: differs from the checksum in card.json; export the model again or reinstall hime-sr"
-            )
+    def at(self, fidelity: float) -> OnnxBackend:
+        """The same model with its dial there.
+
+        Raises:
+            HimeError: as for opening it.
+        """
+        return OnnxBackend(self.folder, self.threads, fidelity)
+
+    def _open(self, path: Path, weights: bytes, *, spinning: bool) -> onnxruntime.InferenceSession:
+        graph = self._read(path, self.card["sha256"].get(path.name))
         options = onnxruntime.SessionOptions()
+        options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
         options.intra_op_num_threads = self.threads
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
@@ -203,6 +247,42 @@ class OnnxBackend:
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             reason = str(error).splitlines()[0]
             raise HimeError(f"{path}: ONNX Runtime cannot load it ({reason}); update onnxruntime") from error
+
+    def _place_on_dial(self, fidelity: float | None) -> float | None:
+        if "reconstruction" in self.card:
+            fidelity = self.card["fidelity"] if fidelity is None else fidelity
+            check_fidelity(fidelity)
+            return float(fidelity)
+        if fidelity is not None:
+            name = self.card["name"]
+            cards = [read_card(PRETRAINED / model) for model in available_models()]
+            dials = [card["name"] for card in cards if card.get("reconstruction", {}).get("name") == name]
+            remedy = f"use {dials[0]}" if dials else "export a perception-oriented one with --reconstruction"
+            raise HimeError(f"{name} has no dial, so it takes no fidelity; {remedy}")
+        return None
+
+    def _mix(self) -> bytes:
+        """The weights of this place on the dial."""
+        weights = self._read(self.folder / WEIGHTS, self.card["sha256"].get(WEIGHTS))
+        if not self.fidelity:  # no dial, or its perception-oriented end
+            return weights
+        other = self.card["reconstruction"]
+        path = find_reconstruction(other["name"], self.folder) / WEIGHTS
+        perception = np.frombuffer(weights, "<f4")
+        reconstruction = np.frombuffer(self._read(path, other["weights"]), "<f4")
+        return ((1 - self.fidelity) * perception + self.fidelity * reconstruction).tobytes()
+
+    def _read(self, path: Path, checksum: object) -> bytes:
+        """A file of this model, or of the one at the other end of its dial, as the card says it must be."""
+        remedy = "export the model again or reinstall hime-sr"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise HimeError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+        if hashlib.sha256(content).hexdigest() != checksum:
+            card = self.folder / "card.json"
+            raise HimeError(f"{path}: differs from the checksum in {card}; {remedy}")
+        return content
 
     def encode(self, references: FloatArray) -> FloatArray:
         """Reference features: N×3×sH×sW in [0, 1] → N×F×H×W."""
@@ -253,6 +333,21 @@ class Restorer:
     def card(self) -> dict[str, Any]:
         """The model's card, as `hime info --json` prints it."""
         return self.backend.card
+
+    @property
+    def fidelity(self) -> float | None:
+        """Where the dial stands: 0 perception-oriented (looks real) … 1 reconstruction (least error); None if
+        the model has no dial. May be set; the references stay, and are encoded anew.
+
+        Raises:
+            HimeError: set to what is not in [0, 1], or without a dial.
+        """
+        return self.backend.fidelity
+
+    @fidelity.setter
+    def fidelity(self, fidelity: float) -> None:
+        self.backend = self.backend.at(fidelity)
+        self._features.clear()
 
     def set_references(self, images: Sequence[Image]) -> None:
         """Take these photos as the person's; an empty list restores without any.
