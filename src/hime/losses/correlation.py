@@ -14,12 +14,15 @@ from hime.errors import HimeError
 
 
 def correlation_loss(restored: Tensor, truth: Tensor, window: int = 5, dilation: int = 1) -> Tensor:
-    """Mean over pixels and offsets of |M_cor(truth) − M_cor(restored)|; both B×C×H×W in [0, 1].
+    """Mean over pixels of ‖M_cor(truth) − M_cor(restored)‖₁; both B×C×H×W in [0, 1].
 
     M_cor, of size k²×H×W, is the inner product over channels of each pixel with each of its neighbours,
     divided by k² (equation 8), after the mean of each channel of each image was removed. Offsets run over
     −(k−1)/2 … (k−1)/2 (the paper prints k+1, which would give (k+2)² maps), times d; outside the image the
     centred values are zero.
+
+    Equation 9's L1 distance is taken as a sum over the k² maps: with the 1/k² of equation 8 it is their mean,
+    so that the size of the gradient hardly depends on k, and one λ_cor serves every window.
 
     Only half of the maps is computed: cor(−i, −j) at (x, y) is cor(i, j) at (x+i, y+j), and where either
     pixel lies outside both are zero, so the two opposite maps hold the same numbers and their L1 sums are
@@ -40,7 +43,7 @@ def correlation_loss(restored: Tensor, truth: Tensor, window: int = 5, dilation:
         weight = 1.0 if (down, right) == (0, 0) else 2.0  # the opposite offset has the same sum
         total = total + weight * difference.abs().sum()
     batch, _, height, width = truth.shape
-    return total / (window**4 * batch * height * width)  # 1/k² of equation 8 and the mean over k² maps
+    return total / (window**2 * batch * height * width)  # 1/k² of equation 8
 
 
 def centred(image: Tensor) -> Tensor:
