@@ -21,7 +21,16 @@ from hime.batch import MAX_LR_SIDE, restore_files, write_json
 from hime.errors import HimeError
 from hime.restorer import DEFAULT_MODEL, Restorer, available_models, load
 
-TRAINING_PACKAGES = ("accelerate", "onnx", "safetensors", "tensorboard", "torch", "torchvision")
+TRAINING_PACKAGES = (
+    "accelerate",
+    "matplotlib",
+    "onnx",
+    "safetensors",
+    "tensorboard",
+    "torch",
+    "torchmetrics",
+    "torchvision",
+)
 """What `pip install "hime-sr[train]"` adds."""
 
 
