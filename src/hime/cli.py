@@ -14,12 +14,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hime import __version__
 from hime.batch import MAX_LR_SIDE, restore_files, write_json
 from hime.errors import HimeError
+from hime.images import SUFFIXES, write_image
 from hime.restorer import DEFAULT_MODEL, Restorer, available_models, load
+
+if TYPE_CHECKING:
+    from hime.evaluation.evaluate import Method
 
 TRAINING_PACKAGES = (
     "accelerate",
@@ -114,21 +118,35 @@ def evaluate(options: argparse.Namespace) -> int:
     """``hime evaluate``."""
     from hime.evaluation.evaluate import evaluate as run_evaluation
     from hime.evaluation.evaluate import format_table
+    from hime.evaluation.measures import available_measures
+    from hime.evaluation.sheet import Sheet
     from hime.people import read_list
 
+    if options.sheet is not None and options.sheet.suffix.lower() not in SUFFIXES:
+        raise HimeError(f"{options.sheet}: a contact sheet is one of {', '.join(SUFFIXES)}")
     entries = read_list(options.list)
-    restorer = open_restorer(options.model, options.threads)
+    methods, lr_sizes = zip(*(open_method(model, options.threads) for model in options.models), strict=True)
+    if options.lr_size is None and len(set(lr_sizes)) > 1:
+        raise HimeError(f"the models are made for LR sizes {', '.join(map(str, lr_sizes))}; give --lr-size")
+    measures, missing = available_measures(options.luminance)
+    for line in missing:
+        print(f"hime: {line}", file=sys.stderr)
+    sheet = None if options.sheet is None else Sheet(len(entries), options.sheet_images)
     result = run_evaluation(
-        restorer,
+        methods,
         options.data,
         entries,
-        lr_size=options.lr_size or int(restorer.card["lr_size"]),
+        lr_size=options.lr_size or lr_sizes[0],
         list_name=options.list.name,
         references=options.references,
+        measures=measures,
+        sheet=sheet,
     )
     print(format_table(result))
     if options.out is not None:
         write_json(options.out, result)
+    if sheet is not None:
+        write_image(options.sheet, sheet.draw())
     return 1 if result["failed"] else 0
 
 
@@ -207,6 +225,22 @@ def open_restorer(model: str | Path, threads: int | None = None, fidelity: float
             restorer.fidelity = fidelity
         return restorer
     return load(model, threads, fidelity)
+
+
+def open_method(model: str, threads: int | None = None) -> tuple[Method, int]:
+    """A model to evaluate, and the LR size that it is made for; MODEL@N gets N references at most.
+
+    Raises:
+        HimeError: as `open_restorer`.
+    """
+    from hime.evaluation.evaluate import AtMost
+
+    name, _, count = model.rpartition("@")
+    if not name or not count.isdecimal() or Path(model).exists():
+        restorer = open_restorer(model, threads)
+        return restorer, int(restorer.card["lr_size"])
+    restorer = open_restorer(name, threads)
+    return AtMost(restorer, int(count)), int(restorer.card["lr_size"])
 
 
 def format_card(card: dict[str, Any]) -> str:
@@ -319,8 +353,13 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--change-steps", action="store_true", help="go on with a run under another --steps")
     command.set_defaults(command=train, parser=command)
 
-    command = commands.add_parser("evaluate", help="measure a model on an evaluation list")
-    command.add_argument("model", metavar="MODEL", help="name, exported folder, run folder or .safetensors")
+    command = commands.add_parser("evaluate", help="measure one or more models on an evaluation list")
+    command.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="name, exported folder, run folder or .safetensors; MODEL@N gets N references at most",
+    )
     command.add_argument("--data", required=True, type=Path, metavar="ROOT", help="people folder")
     command.add_argument("--list", required=True, type=Path, metavar="LIST.jsonl", help="of `hime make-list`")
     command.add_argument(
@@ -333,7 +372,19 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--lr-size", type=_positive, metavar="PIXELS", help="side of the LR inputs; default: the model's own"
     )
+    command.add_argument(
+        "--luminance", action="store_true", help="PSNR and SSIM on luminance (BT.601) instead of RGB"
+    )
     command.add_argument("--out", type=Path, metavar="FILE.json", help="write all figures")
+    command.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE.png",
+        help="write a contact sheet: LR, all methods, truth, references",
+    )
+    command.add_argument(
+        "--sheet-images", type=_positive, default=12, metavar="N", help="inputs on the sheet; default: 12"
+    )
     _add_threads(command)
     command.set_defaults(command=evaluate)
 

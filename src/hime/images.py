@@ -21,6 +21,7 @@ from __future__ import annotations
 import io
 import unicodedata
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -337,7 +338,9 @@ def from_planes(planes: npt.NDArray[np.floating]) -> Image:
 # --------------------------------------------------------------------------------------- contact sheet
 
 
-def contact_sheet(rows: Sequence[Sequence[Panel]], margin: int = 6, text_size: int = 12) -> Image:
+def contact_sheet(
+    rows: Sequence[Sequence[Panel]], headings: Sequence[str] = (), margin: int = 6, text_size: int = 12
+) -> Image:
     """Pictures in rows with a caption below each, dark on white, in Pillow's built-in font.
 
     Columns are as wide as their widest picture or caption, rows as high as their highest. Pictures are
@@ -346,6 +349,7 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], margin: int = 6, text_size: i
 
     Args:
         rows: captions and pictures, row by row.
+        headings: of the first columns, above the first row.
         margin: pixels around each panel.
         text_size: of the captions, in pixels.
 
@@ -366,18 +370,26 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], margin: int = 6, text_size: i
         return int(np.ceil(right)), int(np.ceil(bottom))
 
     columns = max(len(row) for row in rows)
+    headings = [_drawable(heading) for heading in headings[:columns]]
     widths = [
         max(max(row[column][1].shape[1], extent(row[column][0])[0]) for row in rows if column < len(row))
         for column in range(columns)
+    ]
+    widths = [
+        max(pair) for pair in zip_longest(widths, (extent(heading)[0] for heading in headings), fillvalue=0)
     ]
     picture_heights = [max((image.shape[0] for _, image in row), default=0) for row in rows]
     caption_heights = [max((extent(caption)[1] for caption, _ in row), default=0) for row in rows]
     gaps = 3 * margin  # above the picture, between it and its caption, below
     width = sum(widths) + margin * (columns + 1)
-    height = sum(picture_heights) + sum(caption_heights) + gaps * len(rows)
+    top = max(extent(heading)[1] for heading in headings) + margin if headings else 0
+    height = top + sum(picture_heights) + sum(caption_heights) + gaps * len(rows)
     sheet = PIL.Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
-    top = 0
+    left = margin
+    for heading, column_width in zip(headings, widths, strict=False):
+        draw.text((left, margin), heading, fill="black", font=font)
+        left += column_width + margin
     for row, picture_height, caption_height in zip(rows, picture_heights, caption_heights, strict=True):
         left = margin
         for (caption, image), column_width in zip(row, widths, strict=False):

@@ -1,16 +1,20 @@
-"""One method over one evaluation list, with the bicubic baseline beside it."""
+"""One or more methods over one evaluation list, with the bicubic baseline beside them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from hime.errors import HimeError
-from hime.evaluation.metrics import psnr, ssim
+from hime.evaluation.intervals import PeopleBootstrap
+from hime.evaluation.measures import Figures, Measure, Sample, available_measures
+from hime.evaluation.sheet import Sheet
 from hime.images import Image, downscale, read_target, upscale
 from hime.people import ListEntry
 from hime.progress import track
@@ -20,7 +24,18 @@ References = int | Literal["blank", "wrong"]
 photos of another person (``"wrong"``)."""
 
 BASELINE = "bicubic"
+TRUTH = "truth"
 MID_GREY = 128
+
+COLUMNS = {
+    "psnr": ("PSNR", 3),
+    "ssim": ("SSIM", 4),
+    "lpips": ("LPIPS", 4),
+    "lpips_squeeze": ("LPIPS-squeeze", 4),
+    "identity": ("identity", 4),
+    "identity_references": ("…to references", 4),
+}
+"""The table's heading of each metric, and its decimals."""
 
 
 class Restored(Protocol):
@@ -59,86 +74,155 @@ class Method(Protocol):
         ...
 
 
+@dataclass
+class AtMost:
+    """A method that gets the first ``count`` of the references at most; named NAME@COUNT."""
+
+    method: Method
+    count: int
+
+    @property
+    def name(self) -> str:
+        """The method's, with the number."""
+        return f"{self.method.name}@{self.count}"
+
+    @property
+    def scale(self) -> int:
+        """The method's."""
+        return self.method.scale
+
+    def set_references(self, images: Sequence[Image]) -> None:
+        """Take the first of them."""
+        self.method.set_references(images[: self.count])
+
+    def restore(self, lr: Image) -> Restored:
+        """As the method does."""
+        return self.method.restore(lr)
+
+
 def evaluate(
-    method: Method,
+    methods: Sequence[Method],
     data_root: Path | str,
     entries: Sequence[ListEntry],
     *,
     lr_size: int,
     list_name: str,
     references: References = 3,
+    measures: Sequence[Measure] | None = None,
+    sheet: Sheet | None = None,
 ) -> dict[str, Any]:
-    """Restore every input of a list and compare it with its photo.
+    """Restore every input of a list by every method and compare with its photo.
 
     The target is the square photo at ``lr_size`` × scale (reduced by area if it is larger), the LR input its
     `downscale`. References are brought to the target's size in the same way.
 
     Args:
-        method: a restorer.
+        methods: restorers of one scale, with different names.
         data_root: people folder below which the list's paths lie.
         entries: the list.
         lr_size: side of the LR inputs in pixels.
         list_name: what the result calls the list.
         references: see `References`; of a number, the first so many of each entry.
+        measures: what is measured; by default everything that can be.
+        sheet: gets a row for each input that it shows.
 
     Returns:
-        What `hime evaluate --out` writes, ready for JSON: ``model``, ``list``, ``scale``, ``lr_size``,
-        ``references``, ``images`` (how many were measured), ``methods`` (``bicubic`` and the method's name,
-        each ``{"psnr", "ssim"}``, means over images), ``per_image`` (``input``, ``references``, ``shares``
-        and the figures of each method) and ``failed`` (``input`` and ``error`` of entries whose files could
-        not be used; the others are measured all the same). PSNR is null where an image equals its target,
-        and so is a mean over such an image or over none.
+        What `hime evaluate --out` writes, ready for JSON; METRIC is each of the measures':
+
+        - ``model`` and ``models``: the first method's name, and all of them.
+        - ``list``, ``scale``, ``lr_size``, ``references``, ``luminance`` (of PSNR and SSIM).
+        - ``images`` and ``people``: how many were measured.
+        - ``methods``: ``{METHOD: {METRIC: mean over images}}``, METHOD being ``bicubic`` and each name.
+        - ``intervals``: ``{METHOD: {METRIC: [low, high]}}``, 95 % by `PeopleBootstrap`.
+        - ``differences``: ``[{"method", "minus", "mean": {METRIC: …}, "interval": {METRIC: [low, high]}}]``
+          of each method to bicubic, and of each further method to the first.
+        - ``truth``: ``{"identity_references": …}`` of the photos themselves, where that is measured.
+        - ``no_face``: in how many photos no face was found, where identity is measured.
+        - ``per_image``: ``input``, ``references``, ``shares`` (of the first method) and ``{METRIC: value}``
+          for each METHOD.
+        - ``failed``: ``input`` and ``error`` of entries whose files could not be used; the others are
+          measured all the same.
+
+        PSNR is null where an image equals its target, and so are a mean over such an image and its interval;
+        null too are identity where no face is found (left out of the means), a mean over no image, and
+        intervals of fewer than two people.
 
     Raises:
-        HimeError: the list is empty or does not have the references asked for.
+        HimeError: the list is empty or does not have the references asked for; methods have one name, or
+            different scales.
     """
     if not entries:
         raise HimeError(f"{list_name}: no entry in it; make lists with `hime make-list`")
-    if method.name == BASELINE:
-        raise HimeError(f"a method cannot be named {BASELINE}; give the model another name")
+    names = _names_of(methods)
+    scale = methods[0].scale
+    if measures is None:
+        measures, _ = available_measures()
     chosen = [_references_of(number, entries, references, list_name) for number in range(len(entries))]
-    root, size = Path(data_root), lr_size * method.scale
+    root, size = Path(data_root), lr_size * scale
     per_image: list[dict[str, Any]] = []
+    people: list[str] = []
+    of_truth: list[Figures] = []
     failed: list[dict[str, str]] = []
-    for entry, names in track(list(zip(entries, chosen, strict=True)), method.name):
+    for number, entry in enumerate(track(entries, "evaluate")):
         try:
             truth = read_target(root / entry.input, size)
-            photos = [read_target(root / name, size) for name in names]
+            photos = [read_target(root / name, size) for name in chosen[number]]
             if references == "blank":
                 photos = [np.full_like(truth, MID_GREY) for _ in entry.references]
-            lr = downscale(truth, method.scale)
-            method.set_references(photos)
-            try:
-                restored = method.restore(lr)
-            except HimeError as error:
-                raise HimeError(f"{root / entry.input}: {error}") from error
-            measured = {
-                BASELINE: _measure(upscale(lr, method.scale), truth),
-                method.name: _measure(restored.image, truth),
-            }
+            lr = downscale(truth, scale)
+            restored = [_restore(method, lr, photos, root / entry.input) for method in methods]
+            pictures = {BASELINE: upscale(lr, scale)}
+            pictures |= {name: each.image for name, each in zip(names, restored, strict=True)}
+            sample = Sample(truth, tuple(root / name for name in entry.references))
+            figures = _measure(measures, {**pictures, TRUTH: truth}, sample)
         except HimeError as error:
             failed.append({"input": entry.input, "error": str(error)})
             continue
-        shares = [round(float(share), 4) for share in restored.shares]
-        per_image.append({"input": entry.input, "references": names, "shares": shares, **measured})
-    methods = {
-        name: {metric: _mean([image[name][metric] for image in per_image]) for metric in ("psnr", "ssim")}
-        for name in (BASELINE, method.name)
+        people.append(entry.person)
+        of_truth.append(figures.pop(TRUTH))
+        shares = [round(float(share), 4) for share in restored[0].shares]
+        per_image.append({"input": entry.input, "references": chosen[number], "shares": shares, **figures})
+        if sheet is not None and sheet.shows(number):
+            sheet.add(entry.input, lr, pictures, figures, truth, photos)
+    metrics = [metric for measure in measures for metric in measure.metrics]
+    values = {
+        name: {metric: _column([image[name] for image in per_image], metric) for metric in metrics}
+        for name in (BASELINE, *names)
     }
-    for image in per_image:
-        for name in methods:
-            image[name] = {metric: _number(value) for metric, value in image[name].items()}
-    return {
-        "model": method.name,
+    pairs = [(name, BASELINE) for name in names] + [(name, names[0]) for name in names[1:]]
+    bootstrap = PeopleBootstrap(people)
+    result: dict[str, Any] = {
+        "model": names[0],
+        "models": names,
         "list": list_name,
-        "scale": method.scale,
+        "scale": scale,
         "lr_size": lr_size,
         "references": references,
+        "luminance": any(getattr(measure, "luminance", False) for measure in measures),
         "images": len(per_image),
-        "methods": methods,
-        "per_image": per_image,
-        "failed": failed,
+        "people": len(set(people)),
+        "methods": {name: _means(columns) for name, columns in values.items()},
+        "intervals": {name: _intervals(columns, bootstrap) for name, columns in values.items()},
+        "differences": [],
     }
+    for name, other in pairs:
+        with np.errstate(invalid="ignore"):  # of two exact restorations: PSNR is infinite in both
+            difference = {metric: values[name][metric] - values[other][metric] for metric in metrics}
+        result["differences"].append(
+            {
+                "method": name,
+                "minus": other,
+                "mean": _means(difference),
+                "interval": _intervals(difference, bootstrap),
+            }
+        )
+    if "identity" in metrics:
+        result["truth"] = _means({"identity_references": _column(of_truth, "identity_references")})
+        result["no_face"] = sum(figures["identity"] is None for figures in of_truth)
+    for image in per_image:
+        for name in (BASELINE, *names):
+            image[name] = {metric: _number(value) for metric, value in image[name].items()}
+    return {**result, "per_image": per_image, "failed": failed}
 
 
 def parse_references(text: str) -> References:
@@ -157,25 +241,68 @@ def parse_references(text: str) -> References:
 
 
 def format_table(result: dict[str, Any]) -> str:
-    """The result of `evaluate` as lines of text: a heading, a line a method, and the entries that failed."""
+    """The result of `evaluate` as lines of text.
+
+    A heading; each method's means with their intervals below; the differences likewise; what was left out.
+    """
     lr_size, target = result["lr_size"], result["lr_size"] * result["scale"]
     references = result["references"]
-    width = max(len(name) for name in result["methods"])
+    rows = [["", *(COLUMNS[metric][0] for metric in result["methods"][BASELINE])]]
+    for name, means in result["methods"].items():
+        rows += _table_rows(name, means, result["intervals"][name], "")
+    for each in result["differences"]:
+        rows += _table_rows(f"{each['method']} − {each['minus']}", each["mean"], each["interval"], "+")
+    labels, *columns = ([len(cell) for cell in column] for column in zip(*rows, strict=True))
+    widths = [max(column) for column in columns]
     lines = [
-        f"{result['list']}: {result['images']} images, {lr_size}→{target}, "
-        f"{references} reference{'' if references == 1 else 's'}",
-        f"{'':{width}}  {'PSNR':>7}  {'SSIM':>6}",
+        f"{result['list']}: {result['images']} images of {result['people']} people, {lr_size}→{target}, "
+        f"{references} reference{'' if references == 1 else 's'}"
+        + (", PSNR and SSIM on luminance" if result["luminance"] else "")
     ]
-    for name, figures in result["methods"].items():
-        psnr_text, ssim_text = (
-            "–" if value is None else f"{value:.{digits}f}"
-            for value, digits in ((figures["psnr"], 3), (figures["ssim"], 4))
-        )
-        lines.append(f"{name:{width}}  {psnr_text:>7}  {ssim_text:>6}")
+    for label, *cells in rows:
+        figures = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        lines.append(f"{label:{max(labels)}}{figures}")
+    if result["people"] > 1:
+        lines.append("below each mean: its 95 % interval, over people")
+    if result.get("truth", {}).get("identity_references") is not None:
+        lines.append(f"the photos themselves: {result['truth']['identity_references']:.4f} to references")
+    if result.get("no_face"):
+        lines.append(f"no face found in {result['no_face']} photos: left out of identity")
     if result["failed"]:
         lines.append(f"{len(result['failed'])} failed:")
         lines += [f"  {failure['error']}" for failure in result["failed"]]
     return "\n".join(lines)
+
+
+def _table_rows(
+    label: str, means: dict[str, float | None], intervals: dict[str, list[float] | None], sign: str
+) -> list[list[str]]:
+    """A row of means, and one of their intervals if there are any."""
+
+    def cell(value: float | None, metric: str) -> str:
+        return "–" if value is None else f"{value:{sign}.{COLUMNS[metric][1]}f}"
+
+    rows = [[label, *(cell(value, metric) for metric, value in means.items())]]
+    if any(intervals.values()):
+        ends = ("…".join(cell(end, metric) for end in each or ()) for metric, each in intervals.items())
+        rows.append(["", *ends])
+    return rows
+
+
+def _names_of(methods: Sequence[Method]) -> list[str]:
+    """Names of methods that can be compared."""
+    if not methods:
+        raise HimeError("nothing to evaluate; give a model")
+    names = [method.name for method in methods]
+    for name in names:
+        if name in (BASELINE, TRUTH):
+            raise HimeError(f"a method cannot be named {name}; give the model another name")
+        if names.count(name) > 1:
+            raise HimeError(f"two models are named {name}; give one of them another folder or name")
+    if len({method.scale for method in methods}) > 1:
+        told = ", ".join(f"{method.name} ×{method.scale}" for method in methods)
+        raise HimeError(f"models of one scale can be compared, not {told}")
+    return names
 
 
 def _references_of(
@@ -203,13 +330,44 @@ def _references_of(
     return list(entry.references[:references])
 
 
-def _measure(image: Image, truth: Image) -> dict[str, float]:
-    return {"psnr": psnr(image, truth), "ssim": ssim(image, truth)}
+def _restore(method: Method, lr: Image, photos: Sequence[Image], path: Path) -> Restored:
+    method.set_references(photos)
+    try:
+        return method.restore(lr)
+    except HimeError as error:
+        raise HimeError(f"{path}: {error}") from error
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return _number(sum(values) / len(values)) if values else None
+def _measure(measures: Sequence[Measure], pictures: dict[str, Image], sample: Sample) -> dict[str, Figures]:
+    """The figures of each picture by all measures."""
+    figures: dict[str, Figures] = {name: {} for name in pictures}
+    for measure in measures:
+        for name, found in zip(pictures, measure(list(pictures.values()), sample), strict=True):
+            figures[name] |= found
+    return figures
 
 
-def _number(value: float) -> float | None:
-    return round(value, 4) if math.isfinite(value) else None  # JSON has no infinity
+def _column(figures: Sequence[Figures], metric: str) -> npt.NDArray[np.float64]:
+    """One metric over all images; NaN where it was not measured."""
+    return np.array([np.nan if each[metric] is None else each[metric] for each in figures], dtype=np.float64)
+
+
+def _means(columns: dict[str, npt.NDArray[np.float64]]) -> dict[str, float | None]:
+    measured = {metric: values[~np.isnan(values)] for metric, values in columns.items()}
+    return {
+        metric: _number(float(values.mean())) if values.size else None for metric, values in measured.items()
+    }
+
+
+def _intervals(
+    columns: dict[str, npt.NDArray[np.float64]], bootstrap: PeopleBootstrap
+) -> dict[str, list[float] | None]:
+    found = {metric: bootstrap.interval(values) for metric, values in columns.items()}
+    return {
+        metric: None if interval is None else [round(end, 4) for end in interval]
+        for metric, interval in found.items()
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return round(value, 4) if value is not None and math.isfinite(value) else None  # JSON has no infinity
