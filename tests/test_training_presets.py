@@ -80,7 +80,7 @@ def test_changes_that_are_right_only_together() -> None:
         ("clip_norm=0", "more than 0"),
         ("betas=0.9,1", "not including, 1"),
         ("ema_decay=2", "not including, 1"),
-        ("sampling.blank=1.5", "a probability"),
+        ("sampling.blank=1.5", "from 0 to 1"),
         ("sampling.temperature=0,0.4", "above 0"),
     ],
 )

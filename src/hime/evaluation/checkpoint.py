@@ -39,7 +39,8 @@ def describe(model: HIME, metadata: Mapping[str, str], name: str) -> dict[str, A
     if config.get("init"):
         config["init"] = Path(config["init"]).name  # a card travels; where the run folder lay does not matter
     scale = model.config.scale
-    lr_size = config.get("hr_size", TrainingConfig.hr_size) // scale
+    sizes = {key: config[key] for key in ("hr_size", "lr_sizes") if key in config}
+    lr_size = TrainingConfig(scale=scale, **sizes).lr_size
     cost = count(model, (lr_size, lr_size))
     return {
         "format": CARD_FORMAT,

@@ -22,13 +22,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
 from hime.errors import HimeError
 from hime.images import read_target
 from hime.people import people_in, photos_of, split_people
-from hime.training.degradation import bicubic_lr
+from hime.training.degradation import DegradationName, Recipe, bicubic_lr, draw_recipe, realistic_lr
 from hime.training.presets import ReferenceSampling
 
 BLANK_LEVELS = (128, 0, 255)
@@ -179,7 +180,7 @@ def assemble(images: Tensor, person: Tensor, names: tuple[str, ...], skipped: tu
 def photo_similarity(images: Tensor) -> Tensor:
     """Correlation of the grey 16×16 reductions, means removed: M×3×S×S uint8 → M×M float32 in [−1, 1]."""
     grey = images.float().mean(dim=1, keepdim=True)
-    small = torch.nn.functional.adaptive_avg_pool2d(grey, THUMBNAIL).flatten(1)
+    small = F.adaptive_avg_pool2d(grey, THUMBNAIL).flatten(1)
     small = small - small.mean(dim=1, keepdim=True)
     small = small / small.norm(dim=1, keepdim=True).clamp_min(1e-6)
     similarity: Tensor = small @ small.T
@@ -202,6 +203,8 @@ def make_batch(
     *,
     total_steps: int = 1,
     part: tuple[int, int] = (0, 1),
+    lr_sizes: tuple[int, ...] | None = None,
+    degradation: DegradationName = "bicubic",
 ) -> Batch:
     """The training pairs of a step.
 
@@ -217,20 +220,31 @@ def make_batch(
         sampling: how references are drawn; N is the number drawn for this step, at least 1 slot.
         total_steps: length of the training, for the temperature where ``anneal_steps`` is None.
         part: (process, processes); this one gets every ``processes``-th pair.
+        lr_sizes: LR sides, one of which is drawn; None: S/s.
+        degradation: see `hime.training.degradation`; of the realistic one, a strength is drawn for each pair.
     """
     generator = step_generator(seed, step)
     target = torch.randint(len(photos), (batch_size,), generator=generator)
     progress = min(step / max(sampling.anneal_steps or total_steps, 1), 1.0)
     choice = draw_references(photos, target, sampling, progress, generator)
+    lr_size = None
+    if lr_sizes is not None:
+        lr_size = lr_sizes[int(torch.randint(len(lr_sizes), (), generator=generator))]
+    recipes: list[Recipe] | None = None
+    if degradation == "realistic":
+        strengths = torch.rand(batch_size, generator=generator).tolist()
+        recipes = [draw_recipe(generator, strength) for strength in strengths]
     mine = slice(part[0], None, part[1])
-    return gather(photos, target[mine], Choice(*(decision[mine] for decision in choice)), scale)
+    choice = Choice(*(decision[mine] for decision in choice))
+    return gather(photos, target[mine], choice, scale, lr_size, recipes[mine] if recipes else None)
 
 
 class Choice(NamedTuple):
     """What was drawn for B targets: all on the CPU.
 
     ``references`` B×N: rows of ``Photos``; ``present`` B×N bool; ``blank`` B×N: a grey level that replaces
-    the photo, or −1; ``mirror_target``, ``mirror_references``: B bool.
+    the photo, or −1; ``mirror_target``, ``mirror_references``: B bool; ``misalignment`` B×N×4: angle in
+    radians, change of scale, shift to the right and down as shares of half the side.
     """
 
     references: Tensor
@@ -238,6 +252,7 @@ class Choice(NamedTuple):
     blank: Tensor
     mirror_target: Tensor
     mirror_references: Tensor
+    misalignment: Tensor
 
 
 def draw_references(
@@ -286,13 +301,33 @@ def draw_references(
     coin = torch.rand(batch, generator=generator) < 0.5
     if sampling.flip == "none":
         coin = torch.zeros_like(coin)
-    return Choice(references, present, blank, coin, ~coin if sampling.flip == "uneven" else coin)
+    misalignment = torch.zeros(batch, slots, 4)
+    if sampling.misalignment:
+        misalignment = sampling.misalignment * (2 * torch.rand(batch, slots, 4, generator=generator) - 1)
+    mirror_references = ~coin if sampling.flip == "uneven" else coin
+    return Choice(references, present, blank, coin, mirror_references, misalignment)
 
 
-def gather(photos: Photos, target: Tensor, choice: Choice, scale: int) -> Batch:
-    """The pixels of targets B and their references, on the photos' device."""
+def gather(
+    photos: Photos,
+    target: Tensor,
+    choice: Choice,
+    scale: int,
+    lr_size: int | None = None,
+    recipes: Sequence[Recipe] | None = None,
+) -> Batch:
+    """The pixels of targets B and their references, on the photos' device.
+
+    Args:
+        photos: all of them.
+        target: B rows.
+        choice: what was drawn for the targets.
+        scale: s.
+        lr_size: side of the LR; everything is reduced to it, or s times it. None: S/s.
+        recipes: a realistic degradation for each target; None: bicubic.
+    """
     device = photos.images.device
-    references, present, blank, mirror_target, mirror_references = (
+    references, present, blank, mirror_target, mirror_references, misalignment = (
         decision.to(device, non_blocking=True) for decision in choice
     )
     hr = photos.images[target.to(device, non_blocking=True)]
@@ -301,11 +336,44 @@ def gather(photos: Photos, target: Tensor, choice: Choice, scale: int) -> Batch:
     pixels = torch.where(mirror_references[:, None, None, None, None], pixels.flip(-1), pixels)
     blank = blank[:, :, None, None, None]
     pixels = torch.where(blank >= 0, blank.clamp_min(0).to(torch.uint8), pixels)
-    return Batch(bicubic_lr(hr, scale), hr.float().div_(255), pixels.float().div_(255), present)
+    if choice.misalignment.any():
+        pixels = misaligned(pixels.flatten(0, 1), misalignment.flatten(0, 1)).unflatten(0, references.shape)
+    if lr_size is not None and lr_size * scale != hr.shape[-1]:
+        hr = reduced(hr, lr_size * scale)
+        pixels = reduced(pixels.flatten(0, 1), lr_size * scale).unflatten(0, references.shape)
+    if recipes is None:
+        lr = bicubic_lr(hr, scale)
+    else:
+        side = hr.shape[-1] // scale
+        each = [realistic_lr(photo, side, recipe) for photo, recipe in zip(hr, recipes, strict=True)]
+        lr = torch.stack(each).float().div_(255)
+    return Batch(lr, hr.float().div_(255), pixels.float().div_(255), present)
+
+
+def misaligned(images: Tensor, moves: Tensor) -> Tensor:
+    """M×3×S×S uint8 turned, scaled and shifted by M×4 (see ``Choice``); beyond the border it goes on."""
+    angle, growth, right, down = moves.unbind(1)
+    cosine, sine = angle.cos() * (1 + growth), angle.sin() * (1 + growth)
+    rows = torch.stack([torch.stack([cosine, -sine, right], 1), torch.stack([sine, cosine, down], 1)], 1)
+    grid = F.affine_grid(rows, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    return moved.round_().to(torch.uint8)
+
+
+def reduced(images: Tensor, side: int) -> Tensor:
+    """M×3×S×S uint8 → M×3×side×side uint8, antialiased."""
+    small = F.interpolate(images.float(), (side, side), mode="bicubic", antialias=True)
+    return small.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def evaluation_pairs(
-    photos: Photos, pairs: int, scale: int, references: int, seed: int = 0
+    photos: Photos,
+    pairs: int,
+    scale: int,
+    references: int,
+    seed: int = 0,
+    lr_size: int | None = None,
+    degradation: DegradationName = "bicubic",
 ) -> tuple[Batch, tuple[str, ...]]:
     """Fixed pairs for the periodic evaluation: at most ``pairs`` different targets, with their names.
 
@@ -317,4 +385,7 @@ def evaluation_pairs(
         count_weights=(0.0,) * references + (1.0,), temperature=None, blank=0.0, wrong=0.0, flip="none"
     )
     choice = draw_references(photos, target, sampling, 1.0, generator)
-    return gather(photos, target, choice, scale), tuple(photos.names[int(row)] for row in target)
+    recipes = [draw_recipe(generator) for _ in target] if degradation == "realistic" else None
+    return gather(photos, target, choice, scale, lr_size, recipes), tuple(
+        photos.names[int(row)] for row in target
+    )

@@ -1,9 +1,35 @@
-"""The bicubic degradation on tensors: HR batch → LR batch."""
+"""How an LR headshot comes from its HR photo: the paper's bicubic reduction, or a realistic one.
+
+The realistic degradation puts blur, resizing, sensor noise and JPEG compression one after the other in
+random order and strength, as BSRGAN (Zhang et al. 2021) and Real-ESRGAN (Wang et al. 2021) do; the ranges
+are ours, for headshots that were small in their picture rather than ruined. A `Recipe` holds all that was
+drawn, so that the same recipe always gives the same picture.
+"""
 
 from __future__ import annotations
 
+import io
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import PIL.Image
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+DegradationName = Literal["bicubic", "realistic"]
+
+STRENGTHS = {"mild": 1 / 3, "medium": 2 / 3, "strong": 1.0}
+"""Named upper ends of what `draw_recipe` draws."""
+
+MAXIMUM_BLUR = 0.9
+"""Standard deviation in LR pixels; the reduction itself is about 0.5."""
+MAXIMUM_NOISE = 0.08
+"""Standard deviation, of 1."""
+WORST_QUALITY, BEST_QUALITY = 30, 95
+"""Of JPEG, as libjpeg counts."""
 
 
 def bicubic_lr(hr: Tensor, scale: int) -> Tensor:
@@ -20,3 +46,115 @@ def bicubic_lr(hr: Tensor, scale: int) -> Tensor:
 def _shrink(image: Tensor, size: tuple[int, int]) -> Tensor:
     shrunk = F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False)
     return shrunk.add_(0.5).floor_().clamp_(0, 255)  # Pillow rounds halves up, round_() to even
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that was drawn for one realistic degradation.
+
+    Attributes:
+        order: of the steps before the last reduction.
+        blur: standard deviations of the Gaussian along its axes in LR pixels, and its angle in radians.
+        resize: side of the intermediate size as a multiple of the LR side, and how it is reached.
+        noise: standard deviations, of 1, of noise that is the same everywhere and of noise that grows with
+            the root of brightness; and whether it is grey.
+        jpeg: qualities of the compression among the steps and after the last reduction; 0 for none.
+        seed: of the noise.
+    """
+
+    order: tuple[str, ...]
+    blur: tuple[float, float, float]
+    resize: tuple[float, Literal["area", "bilinear", "bicubic"]]
+    noise: tuple[float, float, bool]
+    jpeg: tuple[int, int]
+    seed: int
+
+
+def draw_recipe(generator: torch.Generator, strength: float = 1.0) -> Recipe:
+    """Draw a recipe; ``strength`` in [0, 1] scales the worst that can happen to each property."""
+
+    def upto(limit: float) -> float:
+        return limit * strength * float(torch.rand((), generator=generator))
+
+    def choose(count: int) -> int:
+        return int(torch.randint(count, (), generator=generator))
+
+    def quality() -> int:
+        compressed = choose(4) > 0
+        drawn = round(BEST_QUALITY - upto(BEST_QUALITY - WORST_QUALITY))
+        return drawn if compressed else 0
+
+    steps = ("blur", "resize", "noise", "jpeg")
+    order = tuple(steps[place] for place in torch.randperm(len(steps), generator=generator).tolist())
+    larger = choose(2) > 0
+    factor = 1 + upto(1.0) if larger else 1 / (1 + upto(0.5))
+    modes: tuple[Literal["area", "bilinear", "bicubic"], ...] = ("area", "bilinear", "bicubic")
+    return Recipe(
+        order=order,
+        blur=(upto(MAXIMUM_BLUR), upto(MAXIMUM_BLUR), math.pi * float(torch.rand((), generator=generator))),
+        resize=(factor, modes[choose(3)]),
+        noise=(upto(MAXIMUM_NOISE), upto(MAXIMUM_NOISE), choose(2) > 0),
+        jpeg=(quality(), quality()),
+        seed=choose(2**31),
+    )
+
+
+def realistic_lr(hr: Tensor, side: int, recipe: Recipe) -> Tensor:
+    """One square 8-bit HR photo 3×S×S uint8 → its LR version 3×side×side uint8, by ``recipe``."""
+    steps = {"blur": _blur, "resize": _resize, "noise": _noise, "jpeg": _jpeg}
+    image = hr.float() / 255
+    for name in recipe.order:
+        image = steps[name](image, side, recipe)
+    image = _to_size(image, side, "bicubic")
+    return _compress(image, recipe.jpeg[1]).mul(255).round().to(torch.uint8)
+
+
+def _blur(image: Tensor, side: int, recipe: Recipe) -> Tensor:
+    along, across, angle = recipe.blur
+    per_lr_pixel = image.shape[-1] / side
+    # Below a third of a pixel a Gaussian on the grid is the identity; that keeps the covariance invertible.
+    first, second = (max(sigma * per_lr_pixel, 1 / 3) for sigma in (along, across))
+    reach = math.ceil(3 * max(first, second))
+    places = torch.arange(-reach, reach + 1, dtype=torch.float32, device=image.device)
+    y, x = torch.meshgrid(places, places, indexing="ij")
+    turned_x, turned_y = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    kernel = torch.exp(-0.5 * ((turned_x / first) ** 2 + (turned_y / second) ** 2))
+    kernel = kernel / kernel.sum()
+    planes = F.pad(image[:, None], (reach,) * 4, mode="replicate")
+    return F.conv2d(planes, kernel[None, None])[:, 0]
+
+
+def _resize(image: Tensor, side: int, recipe: Recipe) -> Tensor:
+    factor, mode = recipe.resize
+    return _to_size(image, max(8, round(factor * side)), mode)
+
+
+def _to_size(image: Tensor, side: int, mode: str) -> Tensor:
+    antialias = {} if mode == "area" else {"antialias": True, "align_corners": False}
+    resized: Tensor = F.interpolate(image[None], (side, side), mode=mode, **antialias)[0]
+    return resized.clamp(0, 1)
+
+
+def _noise(image: Tensor, side: int, recipe: Recipe) -> Tensor:
+    everywhere, shot, grey = recipe.noise
+    generator = torch.Generator().manual_seed(recipe.seed)
+    shape = (2, 1 if grey else 3, *image.shape[-2:])
+    noise = torch.randn(shape, generator=generator).to(image.device)
+    # What is drawn at more pixels than the LR has is averaged when they are reduced: made up for here.
+    gain = image.shape[-1] / side
+    return (image + gain * (everywhere * noise[0] + shot * image.sqrt() * noise[1])).clamp(0, 1)
+
+
+def _jpeg(image: Tensor, side: int, recipe: Recipe) -> Tensor:
+    return _compress(image, recipe.jpeg[0])
+
+
+def _compress(image: Tensor, quality: int) -> Tensor:
+    """The image after JPEG of that quality with halved colour, in [0, 1]; as it is for quality 0."""
+    if quality == 0:
+        return image
+    pixels = image.mul(255).round().to("cpu", torch.uint8).permute(1, 2, 0).numpy()
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    decoded = torch.from_numpy(np.array(PIL.Image.open(file)))
+    return decoded.permute(2, 0, 1).to(image.device, torch.float32) / 255

@@ -195,7 +195,13 @@ class _Training:
         self.pairs = self.bicubic = None
         if held_out is not None:
             pairs, _ = evaluation_pairs(
-                held_out.to(device), config.evaluation_pairs, config.scale, config.references, config.seed
+                held_out.to(device),
+                config.evaluation_pairs,
+                config.scale,
+                config.references,
+                config.seed,
+                config.lr_size,
+                config.degradation,
             )
             self.pairs, self.bicubic = pairs, psnr(upsample(pairs.lr, config.scale), pairs.hr)
         self.sampling = config.sampling if config.references else ReferenceSampling(count_weights=(1.0,))
@@ -277,6 +283,8 @@ class _Training:
                     self.sampling,
                     total_steps=config.steps,
                     part=part,
+                    lr_sizes=config.lr_sizes,
+                    degradation=config.degradation,
                 )
                 tally.add(self.update(batch))
                 self.step += 1

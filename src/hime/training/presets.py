@@ -11,6 +11,7 @@ from typing import Any, Literal
 from hime.errors import HimeError
 from hime.losses.objective import LossWeights
 from hime.model import HIME, HIMEConfig, large, small
+from hime.training.degradation import DegradationName
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class ReferenceSampling:
     becomes a plain grey, black or white one with probability ``blank``, another person's photo with
     probability ``wrong``.
 
+    ``misalignment``: each reference is turned by up to so many radians, scaled and shifted by up to such a
+    share of its side, as faces found in photos are; 0 leaves them as they are.
+
     ``flip``: "even" mirrors the target and its references together with probability ½, "uneven" mirrors
     one of the two (the paper's Table 7 b), "none" nothing.
     """
@@ -33,13 +37,14 @@ class ReferenceSampling:
     anneal_steps: int | None = None
     blank: float = 0.03
     wrong: float = 0.05
+    misalignment: float = 0.0
     flip: Literal["even", "uneven", "none"] = "even"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
-        for name in ("blank", "wrong"):
+        for name in ("blank", "wrong", "misalignment"):
             if not 0 <= getattr(self, name) <= 1:
-                raise HimeError(f"sampling.{name}={getattr(self, name)}: give a probability, 0 to 1")
+                raise HimeError(f"sampling.{name}={getattr(self, name)}: give a number from 0 to 1")
         if self.temperature is not None and not min(self.temperature) > 0:
             raise HimeError(f"sampling.temperature={self.temperature}: give two numbers above 0, or none")
 
@@ -59,6 +64,11 @@ class TrainingConfig:
     """Run folder or checkpoint whose weights the training starts from; None: fresh weights."""
 
     hr_size: int = 128
+    """Side in pixels at which photos are held in memory."""
+    lr_sizes: tuple[int, ...] | None = None
+    """LR sides, one of which is drawn for each step (a side given twice, twice as often); None: always
+    ``hr_size`` / ``scale``."""
+    degradation: DegradationName = "bicubic"
     references: int = 3
     """The most references of a pair; 0 trains the network without any."""
     sampling: ReferenceSampling = dataclasses.field(default_factory=ReferenceSampling)
@@ -106,6 +116,13 @@ class TrainingConfig:
                 raise HimeError(f"{name}={getattr(self, name)}: give more than 0")
         if not all(0 <= decay < 1 for decay in (*self.betas, self.ema_decay)):
             raise HimeError(f"betas={self.betas}, ema_decay={self.ema_decay}: give 0 up to, not including, 1")
+        if self.lr_sizes is not None and not (
+            self.lr_sizes and min(self.lr_sizes) >= 8 and max(self.lr_sizes) * self.scale <= self.hr_size
+        ):
+            raise HimeError(
+                f"lr_sizes={','.join(map(str, self.lr_sizes))}: give sides from 8 to hr_size / scale = "
+                f"{self.hr_size // self.scale}"
+            )
         if self.hr_size % self.scale:
             raise HimeError(f"hr_size={self.hr_size} is no multiple of scale={self.scale}")
         if not 0 <= self.held_out_fraction < 1:
@@ -116,6 +133,11 @@ class TrainingConfig:
                 f"sampling.count_weights={','.join(map(str, weights))}: give {self.references + 1} numbers, "
                 f"the probabilities of 0 … {self.references} references"
             )
+
+    @property
+    def lr_size(self) -> int:
+        """Side of the LR headshots that the network is made for: of those trained with, the middle one."""
+        return sorted(self.lr_sizes)[len(self.lr_sizes) // 2] if self.lr_sizes else self.hr_size // self.scale
 
     @property
     def architecture(self) -> HIMEConfig:
