@@ -94,18 +94,13 @@ def restore(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """``hime train``."""
-    if options.people and len(options.people) != len(options.data):
-        options.parser.error("give one --people for each --data, in the same order (or none: everybody)")
-    from hime.people import read_people
+    sources = training_sources(options)
     from hime.training.loop import train as run_training
     from hime.training.presets import override, preset
 
-    config = override(preset(options.preset), options.set)
-    everybody: list[list[str] | None] = [None] * len(options.data)
-    people = [read_people(path) for path in options.people] or everybody
     run_training(
-        config,
-        list(zip(options.data, people, strict=True)),
+        override(preset(options.preset), options.set),
+        sources,
         options.out or Path("runs") / options.preset,
         options.steps,
         preset=options.preset,
@@ -202,7 +197,46 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def reproduce(options: argparse.Namespace) -> int:
+    """``hime reproduce``."""
+    if options.name == "fig6":
+        from hime.experiments.figures import correlation_figure
+
+        print(correlation_figure(options.image, options.out))
+        return 0
+    from hime.experiments.tables import experiment
+
+    experiment(options.name)  # an unknown name is the first thing to say
+    if not (options.data and options.list and options.init):
+        options.parser.error(f"{options.name} needs --data, --list and --init")
+    from hime.experiments.runner import reproduce as run_experiment
+
+    text = run_experiment(
+        options.name,
+        training_sources(options),
+        options.init,
+        options.list_data or options.data[0],
+        options.list,
+        options.out,
+        budget=options.budget,
+        changes=options.set,
+    )
+    print(text)
+    return 0
+
+
 # --------------------------------------------------------------------------------------------- helpers
+
+
+def training_sources(options: argparse.Namespace) -> list[tuple[Path, list[str] | None]]:
+    """Each ``--data`` with the people of its ``--people``, or None for everybody."""
+    if options.people and len(options.people) != len(options.data):
+        options.parser.error("give one --people for each --data, in the same order (or none: everybody)")
+    from hime.people import read_people
+
+    everybody: list[list[str] | None] = [None] * len(options.data)
+    people = [read_people(path) for path in options.people] or everybody
+    return list(zip(options.data, people, strict=True))
 
 
 def open_restorer(model: str | Path, threads: int | None = None, fidelity: float | None = None) -> Restorer:
@@ -330,26 +364,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("train", help="train a network; the same command again resumes")
     command.add_argument("preset", metavar="PRESET", help="for instance small-x4")
-    command.add_argument(
-        "--data", required=True, action="append", type=Path, metavar="ROOT", help="people folder; repeatable"
-    )
-    command.add_argument(
-        "--people",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="LIST",
-        help="a person a line; one for each --data, in the same order; default: everybody",
-    )
+    _add_training_data(command, required=True)
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder; default: runs/PRESET")
     command.add_argument("--steps", type=_positive, metavar="N", help="default: the preset's")
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the preset: learning_rate=1e-4, model.channels=24, sampling.temperature=none, …",
-    )
+    _add_set(command, "the preset")
     command.add_argument("--change-steps", action="store_true", help="go on with a run under another --steps")
     command.set_defaults(command=train, parser=command)
 
@@ -422,7 +440,57 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--repeats", type=_positive, default=50, metavar="N", help="default: 50")
     _add_threads(command)
     command.set_defaults(command=bench)
+
+    command = commands.add_parser("reproduce", help="an experiment of the paper; the same command resumes")
+    command.add_argument("name", metavar="NAME", help="fig6, table6 or fig8")
+    command.add_argument("--image", type=Path, metavar="FILE", help="for fig6; default: a rendered person")
+    _add_training_data(command, required=False)
+    command.add_argument("--list", type=Path, metavar="LIST.jsonl", help="of `hime make-list`, to measure on")
+    command.add_argument(
+        "--list-data", type=Path, metavar="ROOT", help="people folder of --list; default: the first --data"
+    )
+    command.add_argument(
+        "--init", type=Path, metavar="CHECKPOINT", help="reconstruction-oriented network that rows start from"
+    )
+    command.add_argument(
+        "--budget",
+        choices=("quick", "paper"),
+        default="quick",
+        help="an hour at most on two cores, or a full training for a GPU; default: quick",
+    )
+    _add_set(command, "every row's training")
+    command.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    command.set_defaults(command=reproduce, parser=command)
     return parser
+
+
+def _add_training_data(command: argparse.ArgumentParser, required: bool) -> None:
+    command.add_argument(
+        "--data",
+        required=required,
+        action="append",
+        type=Path,
+        metavar="ROOT",
+        help="people folder; repeatable",
+    )
+    command.add_argument(
+        "--people",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="LIST",
+        help="a person a line; one for each --data, in the same order; default: everybody",
+    )
+
+
+def _add_set(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"change {what}: learning_rate=1e-4, model.channels=24, sampling.temperature=none, …",
+    )
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:

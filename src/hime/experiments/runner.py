@@ -1,0 +1,204 @@
+"""Training and measuring the rows of an experiment; the same call again goes on where the last stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hime.batch import write_json
+from hime.errors import HimeError
+from hime.evaluation.checkpoint import TorchBackend, checkpoint_name, describe
+from hime.evaluation.evaluate import BASELINE, evaluate
+from hime.evaluation.intervals import PeopleBootstrap
+from hime.evaluation.measures import Distortion, Measure, Perception
+from hime.experiments.report import markdown, plot, save_figure, write_text
+from hime.experiments.tables import METRICS, Budget, Claim, Experiment, Row, experiment
+from hime.people import ListEntry, people_in, read_list
+from hime.restorer import Restorer
+from hime.training.checkpoint import CONFIG, load_model
+from hime.training.loop import train
+from hime.training.presets import TrainingConfig, override, preset
+
+START = "start"
+"""What the checkpoint that rows start from is called among the rows."""
+
+Sources = Sequence[tuple[Path, list[str] | None]]
+
+
+def reproduce(
+    name: str,
+    sources: Sources,
+    init: Path | str,
+    list_root: Path,
+    list_path: Path,
+    out: Path | str,
+    *,
+    budget: Budget = "quick",
+    changes: Sequence[str] = (),
+) -> str:
+    """Train what experiment ``name`` compares, measure it, and write OUT/NAME.md, .json and .png.
+
+    Runs lie in OUT/runs/NAME/ROW. A finished one is not trained again, an interrupted one goes on.
+
+    Args:
+        name: "table6" or "fig8".
+        sources: training photos as ``hime.training.loop.train`` takes them.
+        init: run folder or checkpoint of the reconstruction-oriented network that rows start from.
+        list_root: people folder below which the paths of the list lie.
+        list_path: evaluation list that every row is measured on; none of its people may be trained on.
+        out: folder for the results; made if missing.
+        budget: "quick", two cores for an hour at most, or "paper", a full training for a GPU.
+        changes: to the training of every row, after its own, as ``hime train --set`` takes them.
+
+    Returns:
+        The Markdown.
+
+    Raises:
+        HimeError: no such experiment, the data or the checkpoint cannot be used, people of the list are
+            trained on, runs of another budget lie in ``out``, or nothing of the list can be measured.
+    """
+    chosen, out = experiment(name), Path(out)
+    entries = read_list(list_path)
+    refuse_people_trained_on(sources, list_root, entries, list_path)
+    runs = {row.name: out / "runs" / name / row.name for row in chosen.rows}
+    configs = {row.name: config_of(chosen, row, init, budget, changes) for row in chosen.rows}
+    # What is no checkpoint, or cannot be measured, is refused before anything is trained.
+    start = opened(init, START)
+    measures: list[Measure] = [Distortion(), Perception()]
+    for number, row in enumerate(chosen.rows, start=1):
+        print(f"{name}: {row.label}, {number} of {len(chosen.rows)}", file=sys.stderr, flush=True)
+        train(configs[row.name], sources, runs[row.name], preset=chosen.preset)
+    config = next(iter(configs.values()))
+    loss = override(preset(chosen.preset), changes).loss
+    measured = evaluate(
+        [start, *(opened(run, row) for row, run in runs.items())],
+        list_root,
+        entries,
+        lr_size=config.hr_size // config.scale,
+        list_name=list_path.name,
+        references=config.references,
+        measures=measures,
+    )
+    if not measured["images"]:
+        raise HimeError(
+            f"{list_path}: none of it can be measured; the first: {measured['failed'][0]['error']}"
+        )
+    data = json.loads((next(iter(runs.values())) / CONFIG).read_text(encoding="utf-8"))["data"]
+    result = {
+        "experiment": name,
+        "title": chosen.title,
+        "notes": list(chosen.notes),
+        "axis": chosen.axis,
+        "budget": budget,
+        "training": {
+            "preset": chosen.preset,
+            "init": checkpoint_name(init),
+            "changes": list(changes),
+            "steps": config.steps,
+            "batch_size": config.batch_size,
+            "seed": config.seed,
+            "loss": dataclasses.asdict(loss),
+            "data": data["sources"],
+            "people": data["people"],
+            "photos": data["photos"],
+        },
+        "evaluation": {
+            "list": measured["list"],
+            "images": measured["images"],
+            "people": measured["people"],
+            "lr_size": measured["lr_size"],
+            "scale": measured["scale"],
+            "references": measured["references"],
+        },
+        "rows": table_rows(chosen.rows, measured, checkpoint_name(init)),
+        "claims": [examine(claim, chosen.rows, measured["per_image"]) for claim in chosen.claims],
+        "failed": measured["failed"],
+    }
+    text = markdown(result)
+    write_json(out / f"{name}.json", result)
+    write_text(out / f"{name}.md", text)
+    save_figure(out / f"{name}.png", plot(result))
+    return text
+
+
+def config_of(
+    chosen: Experiment, row: Row, init: Path | str, budget: Budget, changes: Sequence[str]
+) -> TrainingConfig:
+    """The training of a row: preset, budget, checkpoint, row and user, each over what stands before it."""
+    config = override(preset(chosen.preset), chosen.changes(budget))
+    return override(dataclasses.replace(config, init=str(init)), [*row.changes, *changes])
+
+
+def opened(checkpoint: Path | str, name: str) -> Restorer:
+    """A run folder or checkpoint as a method called ``name``."""
+    model, metadata = load_model(checkpoint)
+    return Restorer(TorchBackend(model, describe(model, metadata, name)))
+
+
+def refuse_people_trained_on(
+    sources: Sources, list_root: Path, entries: Sequence[ListEntry], list_path: Path
+) -> None:
+    """Raise HimeError if people of the list are among the training people of the same folder."""
+    tested = {entry.person for entry in entries}
+    for root, people in sources:
+        if root.resolve() == list_root.resolve():
+            both = sorted(tested.intersection(people_in(root) if people is None else people))
+            if both:
+                raise HimeError(
+                    f"{list_path}: {both[0]}, one of {len(both)}, would be trained on and measured; "
+                    "give --people without those of the list"
+                )
+
+
+def table_rows(rows: Sequence[Row], measured: Mapping[str, Any], init: str) -> list[dict[str, Any]]:
+    """Every method's figures and the paper's: bicubic, the checkpoint at the start, the rows."""
+    labels = {BASELINE: BASELINE, START: f"start: {init}"}
+    table = [Row(name=name, label=label, changes=(), tick="", curve="") for name, label in labels.items()]
+    return [
+        {
+            "name": row.name,
+            "label": row.label,
+            "tick": row.tick,
+            "curve": row.curve,
+            "here": {metric: measured["methods"][row.name][metric] for metric in METRICS},
+            "intervals": {metric: measured["intervals"][row.name][metric] for metric in METRICS},
+            "paper": None if row.paper is None else dict(zip(METRICS, row.paper, strict=True)),
+        }
+        for row in (*table, *rows)
+    ]
+
+
+def examine(claim: Claim, rows: Sequence[Row], per_image: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A finding of the paper and ours: the mean difference, image by image, and its 95 % interval.
+
+    ``agrees`` is "yes" or "no" where the interval lies wholly on one side of 0, else "undecided".
+    """
+    by_name = {row.name: row for row in rows}
+    better, worse = by_name[claim.better], by_name[claim.worse]
+    figures = np.array(
+        [[image[row.name][claim.metric] for row in (better, worse)] for image in per_image], dtype=np.float64
+    ).reshape(-1, 2)
+    differences = figures[:, 0] - figures[:, 1]
+    people = [ListEntry(image["input"], ()).person for image in per_image]
+    interval = PeopleBootstrap(people).interval(differences)
+    towards = -1 if claim.metric == "lpips" else 1
+    low, high = sorted(towards * end for end in interval) if interval else (float("nan"), float("nan"))
+    theirs = None
+    if better.paper is not None and worse.paper is not None:
+        column = METRICS.index(claim.metric)
+        theirs = round(better.paper[column] - worse.paper[column], 4)
+    return {
+        "metric": claim.metric,
+        "better": better.label,
+        "worse": worse.label,
+        "difference": round(float(differences.mean()), 4),
+        "interval": None if interval is None else [round(end, 4) for end in interval],
+        "paper": theirs,
+        "agrees": "yes" if low > 0 else "no" if high < 0 else "undecided",
+    }
