@@ -150,7 +150,8 @@ def available_measures(luminance: bool = False) -> tuple[list[Measure], list[str
     try:
         measures.append(Perception())
     except ModuleNotFoundError as error:
-        missing.append(f'LPIPS is not measured: {error.name} is not installed: pip install "hime-sr[train]"')
+        package = (error.name or "").partition(".")[0]
+        missing.append(f'LPIPS is not measured: {package} is not installed: pip install "hime-sr[train]"')
     except HimeError as error:
         missing.append(f"LPIPS is not measured: {error}")
     try:
