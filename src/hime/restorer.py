@@ -29,7 +29,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,19 @@ class Backend(Protocol):
 
     def at(self, fidelity: float) -> Backend:
         """The same model with its dial there."""
+        ...
+
+
+@runtime_checkable
+class Encoded(Protocol):
+    """A reference of which only the features are there (`hime.person`)."""
+
+    def features(self, backend: Backend, height: int, width: int) -> FloatArray:
+        """What ``backend`` makes of the reference for LR headshots of that size: F×H×W.
+
+        Raises:
+            HimeError: the features are another model's.
+        """
         ...
 
 
@@ -316,7 +329,7 @@ class Restorer:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self._references: list[Image] = []
+        self._references: list[Image | Encoded] = []
         self._features: OrderedDict[tuple[int, int], FloatArray] = OrderedDict()
 
     @property
@@ -349,19 +362,25 @@ class Restorer:
         self.backend = self.backend.at(fidelity)
         self._features.clear()
 
-    def set_references(self, images: Sequence[Image]) -> None:
+    def set_references(self, images: Sequence[Image | Encoded]) -> None:
         """Take these photos as the person's; an empty list restores without any.
 
         Args:
             images: uint8 H×W×3 of any size, the face framed as in the headshot. A photo of another
                 aspect than the headshot's is cut to it around its middle, then resized to s × its size.
+                Or references of a .person file.
 
         Raises:
             HimeError: an array is no such image; the references set before stay.
         """
+        references: list[Image | Encoded] = []
         for number, image in enumerate(images, start=1):
-            check_image(image, f"reference {number}")
-        self._references = [image.copy() for image in images]
+            if isinstance(image, Encoded):
+                references.append(image)
+            else:
+                check_image(image, f"reference {number}")
+                references.append(image.copy())
+        self._references = references
         self._features.clear()
 
     def restore(self, lr: Image) -> Restoration:
@@ -396,11 +415,18 @@ class Restorer:
     def _encode(self, height: int, width: int) -> FloatArray:
         if not self._references:
             return np.zeros((0, int(self.backend.card["feature_channels"]), height, width), np.float32)
-        planes = [
-            to_planes(resize(centre_crop(image, height, width), self.scale * height, self.scale * width))
-            for image in self._references
-        ]
-        return self.backend.encode(np.concatenate(planes))
+        sides = (self.scale * height, self.scale * width)
+        images = [image for image in self._references if isinstance(image, np.ndarray)]
+        planes = [to_planes(resize(centre_crop(image, height, width), *sides)) for image in images]
+        encoded = iter(self.backend.encode(np.concatenate(planes)) if planes else ())
+        return np.stack(
+            [
+                next(encoded)
+                if isinstance(reference, np.ndarray)
+                else reference.features(self.backend, height, width)
+                for reference in self._references
+            ]
+        )
 
 
 def centre_crop(image: Image, height: int, width: int) -> Image:
