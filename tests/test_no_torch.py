@@ -13,7 +13,7 @@ class Absent:
         if name.split(".")[0] in ABSENT:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-ABSENT = {"torch", "torchvision", "accelerate", "safetensors", "tensorboard", "onnx"}
+ABSENT = {"torch", "torchmetrics", "torchvision", "accelerate", "safetensors", "tensorboard", "onnx"}
 sys.meta_path.insert(0, Absent())
 for module in MODULES:
     importlib.import_module(module)
@@ -35,7 +35,11 @@ MODULES = [
     "hime.errors",
     "hime.evaluation",
     "hime.evaluation.evaluate",
+    "hime.evaluation.intervals",
+    "hime.evaluation.measures",
     "hime.evaluation.metrics",
+    "hime.evaluation.sheet",
+    "hime.faces",
     "hime.files",
     "hime.images",
     "hime.people",

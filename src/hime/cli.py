@@ -111,8 +111,8 @@ def train(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """``hime evaluate``."""
+    from hime.evaluation.evaluate import check_methods, format_table
     from hime.evaluation.evaluate import evaluate as run_evaluation
-    from hime.evaluation.evaluate import format_table
     from hime.evaluation.measures import available_measures
     from hime.evaluation.sheet import Sheet
     from hime.people import read_list
@@ -123,6 +123,7 @@ def evaluate(options: argparse.Namespace) -> int:
     methods, lr_sizes = zip(*(open_method(model, options.threads) for model in options.models), strict=True)
     if options.lr_size is None and len(set(lr_sizes)) > 1:
         raise HimeError(f"the models are made for LR sizes {', '.join(map(str, lr_sizes))}; give --lr-size")
+    check_methods(methods)  # before anything is downloaded for the measures
     measures, missing = available_measures(options.luminance)
     for line in missing:
         print(f"hime: {line}", file=sys.stderr)

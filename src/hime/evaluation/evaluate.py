@@ -153,7 +153,7 @@ def evaluate(
     """
     if not entries:
         raise HimeError(f"{list_name}: no entry in it; make lists with `hime make-list`")
-    names = _names_of(methods)
+    names = check_methods(methods)
     scale = methods[0].scale
     if measures is None:
         measures, _ = available_measures()
@@ -225,6 +225,26 @@ def evaluate(
     return {**result, "per_image": per_image, "failed": failed}
 
 
+def check_methods(methods: Sequence[Method]) -> list[str]:
+    """The names of methods that can be compared.
+
+    Raises:
+        HimeError: there is none, two have one name, one has a name that is taken, or scales differ.
+    """
+    if not methods:
+        raise HimeError("nothing to evaluate; give a model")
+    names = [method.name for method in methods]
+    for name in names:
+        if name in (BASELINE, TRUTH):
+            raise HimeError(f"a method cannot be named {name}; give the model another name")
+        if names.count(name) > 1:
+            raise HimeError(f"two models are named {name}; give one of them another folder or name")
+    if len({method.scale for method in methods}) > 1:
+        told = ", ".join(f"{method.name} ×{method.scale}" for method in methods)
+        raise HimeError(f"models of one scale can be compared, not {told}")
+    return names
+
+
 def parse_references(text: str) -> References:
     """Read the argument of ``--references``.
 
@@ -287,22 +307,6 @@ def _table_rows(
         ends = ("…".join(cell(end, metric) for end in each or ()) for metric, each in intervals.items())
         rows.append(["", *ends])
     return rows
-
-
-def _names_of(methods: Sequence[Method]) -> list[str]:
-    """Names of methods that can be compared."""
-    if not methods:
-        raise HimeError("nothing to evaluate; give a model")
-    names = [method.name for method in methods]
-    for name in names:
-        if name in (BASELINE, TRUTH):
-            raise HimeError(f"a method cannot be named {name}; give the model another name")
-        if names.count(name) > 1:
-            raise HimeError(f"two models are named {name}; give one of them another folder or name")
-    if len({method.scale for method in methods}) > 1:
-        told = ", ".join(f"{method.name} ×{method.scale}" for method in methods)
-        raise HimeError(f"models of one scale can be compared, not {told}")
-    return names
 
 
 def _references_of(
