@@ -203,6 +203,7 @@ def test_the_sheet_shows_what_was_measured(demo_people: Path) -> None:
     columns, side = 6, 128  # LR, bicubic, first, truth, two references
     assert picture.shape[1] >= columns * side
     assert 4 * side < picture.shape[0] < 4 * (side + 70)
+    assert (picture[:18] < 100).any()  # the headings stand above the first row
     truth = read_target(demo_people / entries[10].input, 128)
     for image in (
         truth,
