@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 # The module behind torchmetrics' public class: that one downloads the backbone's weights by itself, always.
 from torchmetrics.functional.image.lpips import _LPIPS
@@ -47,8 +48,12 @@ class LPIPS:
 
     def __call__(self, images: Sequence[Image], truth: Image) -> list[float]:
         """The distance of each of ``images`` to ``truth``; all uint8 H×W×3 of one size, sides ≥ 32."""
-        batch = torch.from_numpy(np.concatenate([to_planes(image) for image in images])).to(self.device)
-        target = torch.from_numpy(to_planes(truth)).to(self.device)
-        with torch.inference_mode():
-            distances: list[float] = self.module(target, batch, normalize=True).flatten().tolist()
+        batch = torch.from_numpy(np.concatenate([to_planes(image) for image in images]))
+        distances: list[float] = self.distances(batch, torch.from_numpy(to_planes(truth))).tolist()
         return distances
+
+    def distances(self, images: Tensor, truths: Tensor) -> Tensor:
+        """Distances, B: images B×3×H×W and their truths (or the one of all) in [0, 1]."""
+        with torch.inference_mode():
+            found: Tensor = self.module(truths.to(self.device), images.to(self.device), normalize=True)
+            return found.flatten()

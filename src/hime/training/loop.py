@@ -33,6 +33,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from hime.errors import HimeError
+from hime.evaluation.lpips import LPIPS
 from hime.files import write_atomically
 from hime.losses.objective import Objective
 from hime.model import HIME
@@ -63,18 +64,24 @@ SAMPLES = 4
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """PSNR in dB on the held-out pairs after ``step`` steps, averaged weights: RGB, rounded to 8 bits."""
+    """The held-out pairs after ``step`` steps, restored with the averaged weights, rounded to 8 bits.
+
+    PSNR in dB on RGB with references, without, and of bicubic; LPIPS with references where the training has
+    a perceptual loss, since PSNR is not what such a training improves.
+    """
 
     step: int
     with_references: float
     without_references: float
     bicubic: float
+    lpips: float | None = None
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"step {self.step}: PSNR {self.with_references:.3f} with references, "
             f"{self.without_references:.3f} without, {self.bicubic:.3f} bicubic"
         )
+        return text if self.lpips is None else f"{text}; LPIPS {self.lpips:.4f} with references"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,6 +211,7 @@ class _Training:
                 config.degradation,
             )
             self.pairs, self.bicubic = pairs, psnr(upsample(pairs.lr, config.scale), pairs.hr)
+        self.lpips = LPIPS(device=str(device)) if config.loss.perceptual else None
         self.sampling = config.sampling if config.references else ReferenceSampling(count_weights=(1.0,))
 
         with torch.random.fork_rng(devices=[]):
@@ -408,7 +416,7 @@ class _Training:
         }
         metrics: dict[str, Any] = {}
         if self.evaluations:
-            metrics = {"held_out_psnr": dataclasses.asdict(self.evaluations[-1])}
+            metrics = {"held_out": dataclasses.asdict(self.evaluations[-1])}
         return {
             "architecture": json.dumps(dataclasses.asdict(self.config.architecture)),
             "preset": self.preset,
@@ -468,12 +476,14 @@ class _Training:
             round(psnr(restored, pairs.hr), 4),
             round(psnr(alone, pairs.hr), 4),
             round(self.bicubic, 4),
+            None if self.lpips is None else round(mean_lpips(self.lpips, restored, pairs.hr), 4),
         )
         best = max(map(_score, self.evaluations), default=-math.inf)
         self.evaluations.append(entry)
         progress.say(str(entry))
-        for name in ("with_references", "without_references", "bicubic"):
-            writer.add_scalar(f"held_out/{name}", getattr(entry, name), self.step)
+        for name, value in dataclasses.asdict(entry).items():
+            if name != "step" and value is not None:
+                writer.add_scalar(f"held_out/{name}", value, self.step)
         writer.add_image("held_out/samples", sample_sheet(pairs, restored, scale), self.step)
         if _score(entry) > best:
             save_released(self.folder / BEST, self.average.state_dict(), self.metadata())
@@ -515,8 +525,15 @@ def sample_sheet(pairs: Batch, restored: Tensor, scale: int) -> Tensor:
     return torch.cat([torch.cat(list(column), dim=1) for column in columns], dim=2).cpu()
 
 
+def mean_lpips(network: LPIPS, restored: Tensor, truth: Tensor) -> float:
+    """Mean LPIPS over images, rounded to 8 bits; B×3×S×S in [0, 1]."""
+    rounded = ((image * 255).round() / 255 for image in (restored, truth))
+    parts = zip(*(torch.split(image, EVALUATION_BATCH) for image in rounded), strict=True)
+    return float(torch.cat([network.distances(*part) for part in parts]).mean())
+
+
 def _score(evaluation: Evaluation) -> float:
-    return evaluation.with_references
+    return evaluation.with_references if evaluation.lpips is None else -evaluation.lpips
 
 
 # -- progress, ownership, signals -----------------------------------------------------------------------
