@@ -164,7 +164,7 @@ def test_what_is_restored_comes_to_where_it_belongs(frame: Frame, dtype: type) -
     before = np.abs(canvas / levels - truth)
     add(canvas, cut(truth, scaled, size).astype(np.float32) - enlarge(lr, 8), scaled)
     after = np.abs(canvas / levels - truth)
-    face = mask(np.linalg.inv(scaled.from_crop(size)), (800, 960), size) == 1
+    face = mask(scaled, (0, 0), (800, 960)) == 1
     edge = 20  # where the small picture itself knows nothing of what lies beyond
     face[:edge] = face[-edge:] = face[:, :edge] = face[:, -edge:] = False
     assert face.any()
@@ -192,11 +192,28 @@ def test_levels_do_not_run_over() -> None:
 
 
 def test_the_mask_fades_smoothly() -> None:
-    faded = mask(np.linalg.inv(Frame((63.5, 63.5), 128.0, 0.0).from_crop(128)), (140, 140), 128)
+    faded = mask(Frame((63.5, 63.5), 128.0, 0.0), (0, 0), (140, 140))
     assert faded[20:108, 63].min() == 1
     assert faded[40:88, 40:88].min() == 1
     assert faded[:, 128:].max() == faded[128:].max() == 0
     assert max(np.abs(np.diff(faded, axis=axis)).max() for axis in (0, 1)) < 0.12
+
+
+def test_neighbours_share_and_strangers_lose_nothing() -> None:
+    left, right = Frame((60.0, 60.0), 80.0, 0.2), Frame((110.0, 64.0), 70.0, -0.1)
+    shape = (130, 180)
+    first, second = mask(left, (0, 0), shape, others=[right]), mask(right, (0, 0), shape, others=[left])
+    both = np.minimum(mask(left, (0, 0), shape), mask(right, (0, 0), shape)) == 1
+    assert both.any()
+    assert np.allclose((first + second)[both], 1, atol=1e-5)
+    apart = mask(left, (0, 0), shape, strangers=[right])
+    assert (apart[40:90, 95:130] == 0).all()
+    assert apart[60, 60] == 1
+    assert np.array_equal(
+        mask(left, (0, 0), shape, strangers=[Frame((170.0, 64.0), 30.0, 0.0)])[:, :100],
+        mask(left, (0, 0), shape)[:, :100],
+    )
+    assert np.array_equal(mask(left, (20, 30), (50, 60)), mask(left, (0, 0), shape)[30:80, 20:80])
 
 
 def test_a_real_photo_in_and_out(shared: Path) -> None:

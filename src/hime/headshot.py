@@ -18,6 +18,7 @@ Coordinates are pixels, x to the right and y down, pixel centres at whole number
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,8 @@ MASK_FULL = 0.72
 """The mask is 1 up to this distance from the centre, in halves of a side, and falls to 0 at 1."""
 MASK_EXPONENT = 4
 """Of the norm that distance is measured in: a square with round corners, which holds hair and jaw."""
+OVERLAP = 0.15
+"""Over how much difference of the distances two faces are faded into each other."""
 TOLERANCE = 0.1
 """A headshot that has this share of pixels fewer along a side is not worth antialiasing."""
 
@@ -80,16 +83,17 @@ class Frame:
     def corners(self) -> FloatMatrix:
         """4×2: x and y of the upper left, upper right, lower right and lower left corner."""
         units = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * (self.side / 2)
-        return np.array(units @ self._turn().T + self.centre)
+        return np.array(units @ self.turn().T + self.centre)
 
     def from_crop(self, size: int) -> FloatMatrix:
         """3×3: pixels of the headshot of ``size``×``size`` → pixels of the picture."""
         matrix = np.eye(3)
-        matrix[:2, :2] = self._turn() * (self.side / size)
+        matrix[:2, :2] = self.turn() * (self.side / size)
         matrix[:2, 2] = self.centre - matrix[:2, :2].sum(axis=1) * (size - 1) / 2
         return matrix
 
-    def _turn(self) -> FloatMatrix:
+    def turn(self) -> FloatMatrix:
+        """2×2: turns directions of the headshot into those of the picture."""
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
         return np.array([[cosine, -sine], [sine, cosine]])
 
@@ -122,16 +126,24 @@ def cut(image: Image, frame: Frame, size: int) -> Image:
     return resize(np.rint(turned.clip(0, 255)).astype(np.uint8), size, size)
 
 
-def add(canvas: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], difference: FloatArray, frame: Frame) -> None:
+def add(
+    canvas: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    difference: FloatArray,
+    frame: Frame,
+    others: Sequence[Frame] = (),
+    strangers: Sequence[Frame] = (),
+) -> None:
     """Add to a picture, in place, how a restored headshot differs from the plain one.
 
-    The difference is turned back into its frame and faded out towards the frame's border by `mask`. Pixels
-    outside of the frame stay exactly as they are, as do all where the difference is 0.
+    The difference is turned back into its frame and weighted by `mask`. Pixels outside of the frame stay
+    exactly as they are, as do all where the difference is 0.
 
     Args:
         canvas: uint8 or uint16, H×W×3; changed.
         difference: float32 S×S×3, in levels of 8 bits: −255 to 255.
         frame: where the headshot lies, in pixels of the canvas.
+        others: see `mask`.
+        strangers: see `mask`.
     """
     size = difference.shape[0]
     shrunk = max(1, round(frame.side))
@@ -147,29 +159,58 @@ def add(canvas: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], difference: Floa
     to_picture[:2, 2] -= left, top
     to_crop = np.asarray(np.linalg.inv(to_picture), dtype=np.float64)
     shape = (bottom - top, right - left)
-    change = _sample(difference, to_crop, shape) * mask(to_crop, shape, size)[:, :, np.newaxis]
+    change = _sample(difference, to_crop, shape)
+    change *= mask(frame, (left, top), shape, others, strangers)[:, :, np.newaxis]
     largest = np.iinfo(canvas.dtype).max
     part = canvas[top:bottom, left:right]
     part[...] = np.rint(np.clip(part + change * np.float32(largest / 255), 0, largest))
 
 
-def mask(to_crop: FloatMatrix, shape: tuple[int, int], size: int) -> FloatArray:
+def mask(
+    frame: Frame,
+    corner: tuple[int, int],
+    shape: tuple[int, int],
+    others: Sequence[Frame] = (),
+    strangers: Sequence[Frame] = (),
+) -> FloatArray:
     """How much of the headshot each pixel takes: 1 over the face with hair and jaw, 0 from the border on.
 
+    Where frames overlap, a pixel belongs to the face that it is nearer to, measured in sides of its frame.
+
     Args:
-        to_crop: 3×3, pixels of the part → pixels of the headshot of ``size``×``size``.
+        frame: where the headshot lies.
+        corner: x and y of the part's upper left pixel.
         shape: height and width of the part.
-        size: of the headshot.
+        others: faces that are put in too: the one is faded into the other.
+        strangers: faces that must stay as they are: what is theirs takes nothing.
     """
-    rows, columns = (np.arange(extent, dtype=np.float32) for extent in shape)
-    distance = np.zeros(shape, np.float32)
-    for across, down, shift in to_crop[:2].astype(np.float32):
-        halves = (columns * across + rows[:, np.newaxis] * down + shift + 0.5) * np.float32(2 / size) - 1
-        distance += np.minimum(np.abs(halves), 1) ** MASK_EXPONENT
-    distance **= 1 / MASK_EXPONENT
-    fall = np.clip((1 - distance) / (1 - MASK_FULL), 0, 1)
-    faded: FloatArray = fall * fall * (3 - 2 * fall)
-    return faded
+    own = _distance(frame, corner, shape)
+    weight = _ease((1 - own) / (1 - MASK_FULL))
+    for other in others:
+        weight *= _ease(0.5 + (_distance(other, corner, shape) - own) / (2 * OVERLAP))
+    for stranger in strangers:
+        weight *= _ease((_distance(stranger, corner, shape) - own) / OVERLAP)
+    return weight
+
+
+def _distance(frame: Frame, corner: tuple[int, int], shape: tuple[int, int]) -> FloatArray:
+    """Of each pixel of the part from the frame's centre: 1 on the border, in the middle of each side."""
+    columns, rows = (
+        np.arange(start, start + extent, dtype=np.float32) - np.float32(middle)
+        for start, extent, middle in zip(corner, shape[::-1], frame.centre, strict=True)
+    )
+    total = np.zeros(shape, np.float32)
+    for across, down in (frame.turn().T * 2 / frame.side).astype(np.float32):
+        total += (columns * across + rows[:, np.newaxis] * down) ** MASK_EXPONENT
+    distance: FloatArray = total ** np.float32(1 / MASK_EXPONENT)
+    return distance
+
+
+def _ease(values: FloatArray) -> FloatArray:
+    """0 up to 0, 1 from 1 on, smooth between."""
+    values = np.clip(values, 0, 1)
+    eased: FloatArray = values * values * (3 - 2 * values)
+    return eased
 
 
 def _around(image: Image, frame: Frame, multiple: int) -> tuple[Image, tuple[int, int]]:
