@@ -90,11 +90,11 @@ def test_format_is_told_by_content(tmp_path: Path, photo: Image, form: str, name
     assert np.abs(image.astype(int) - photo).mean() < 3
 
 
-@pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP", "PPM", "ICO"])
+@pytest.mark.parametrize("form", ["PPM", "ICO", "PCX", "TGA"])
 def test_other_formats_are_refused_under_any_name(tmp_path: Path, photo: Image, form: str) -> None:
     path = tmp_path / "picture.png"
     PIL.Image.fromarray(photo).save(path, form)
-    with pytest.raises(HimeError, match="not a PNG, JPEG or WebP picture") as raised:
+    with pytest.raises(HimeError, match="is not a PNG, JPEG") as raised:
         read_image(path)
     assert_one_line(raised, path)
 
@@ -103,11 +103,11 @@ def test_other_formats_are_refused_under_any_name(tmp_path: Path, photo: Image, 
     ("content", "complaint"),
     [
         (b"", "is empty"),
-        (b"these are words", "not a PNG, JPEG or WebP picture"),
+        (b"these are words", "is not a PNG, JPEG"),
         (b"\x89PNG\r\n\x1a\n", "truncated or damaged"),
         (b"\xff\xd8\xff\xe0 words", "truncated or damaged"),
         (b"RIFF\x10\0\0\0WEBPVP8 words", "truncated or damaged"),
-        (b"RIFF\x10\0\0\0WAVEfmt ", "not a PNG, JPEG or WebP picture"),
+        (b"RIFF\x10\0\0\0WAVEfmt ", "is not a PNG, JPEG"),
     ],
 )
 def test_files_that_are_no_pictures_are_refused(tmp_path: Path, content: bytes, complaint: str) -> None:

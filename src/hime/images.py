@@ -3,24 +3,30 @@
 Outside (files, the library's surface) a picture is `Image`: uint8 H×W×3, sRGB. Inside (networks) it is
 *planes*: float32 N×3×H×W in [0, 1]. `to_planes` and `from_planes` are the only crossings.
 
-Files are PNG, JPEG or WebP, told by their content. What a file may hold, and what becomes of it:
+Files are told by their content: PNG, JPEG, WebP, TIFF, BMP, GIF; AVIF and HEIC where their decoders are
+installed. What a file may hold, and what becomes of it:
 
 - EXIF orientation is applied; an embedded colour profile is converted to sRGB (perceptual intent). Without
   a profile, or with one that is damaged or of another kind of colour than the picture, values are taken as
   sRGB.
 - Grey and palette become RGB. CMYK goes through its profile, or Pillow's plain inversion without one.
-- 16 bits a channel are brought to 8.
+- 16 bits a channel are brought to 8; 32 bits and Lab are refused.
 - Alpha is composited over white, after the colour conversion.
-- Animations are refused: which frame is meant is for the user to say. (The second picture that cameras
-  append to a JPEG is no animation; the first is read.)
+- Animations and files of several pages are refused: which frame is meant is for the user to say. (The
+  further pictures that cameras append to a JPEG or HEIC are no animation; the main one is read.) So are raw
+  files, whose ordinary picture is a preview.
 - Truncated and damaged files are refused, never filled up with grey.
+
+`hime.picture` reads and writes photographs with all else that they carry.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import unicodedata
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -29,8 +35,12 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 from PIL import ExifTags, ImageCms, ImageDraw, ImageFile, ImageFont
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from hime.errors import HimeError
@@ -48,26 +58,29 @@ MAX_PIXELS = 64_000_000
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
 """File name endings, in lower case, by which pictures are found in folders and written."""
 
-_TURNS = {
-    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
-    3: PIL.Image.Transpose.ROTATE_180,
-    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
-    5: PIL.Image.Transpose.TRANSPOSE,
-    6: PIL.Image.Transpose.ROTATE_270,
-    7: PIL.Image.Transpose.TRANSVERSE,
-    8: PIL.Image.Transpose.ROTATE_90,
+_TURNS: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+    2: lambda array: array[:, ::-1],
+    3: lambda array: array[::-1, ::-1],
+    4: lambda array: array[::-1],
+    5: lambda array: array.swapaxes(0, 1),
+    6: lambda array: array.swapaxes(0, 1)[:, ::-1],
+    7: lambda array: array[::-1, ::-1].swapaxes(0, 1),
+    8: lambda array: array.swapaxes(0, 1)[::-1],
 }  # EXIF orientation → what sets the picture upright (EXIF 2.32, tag 0x0112)
 
 _SPELLED = str.maketrans({"×": "x", "→": "->", "–": "-", "—": "-"})
 
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # ICC colour space → Pillow mode
+_GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
+_MODES = (*_GREY_MODES, "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "CMYK")
+_READ = "a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC picture"
 
 
 # --------------------------------------------------------------------------------------------- files
 
 
 def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image:
-    """Read a PNG, JPEG or WebP file as the module's contract says.
+    """Read a picture file as the module's contract says.
 
     Args:
         path: the file; its name plays no part.
@@ -77,12 +90,30 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image:
         uint8 H×W×3, sRGB, upright; its own memory, writable.
 
     Raises:
+        HimeError: as for `open_picture`.
+    """
+    with open_picture(path, max_pixels) as picture:
+        turn = orientation(picture)
+        colours, alpha = to_srgb(picture)
+        if alpha is not None:
+            colours = PIL.Image.composite(colours, PIL.Image.new("RGB", colours.size, "white"), alpha)
+        return upright(np.asarray(colours), turn)
+
+
+@contextlib.contextmanager
+def open_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[ImageFile.ImageFile]:
+    """The decoded picture of a file, as Pillow holds it, while it is taken apart.
+
+    What Pillow raises within the ``with`` block is told as damage of the file too.
+
+    Raises:
         HimeError: missing, not readable, no such picture, animated, too large, truncated or damaged.
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            return _decode(file, path, max_pixels)
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow thinks odd about a file that it reads all the same
+            yield _decode(file, path, max_pixels)
     except HimeError:
         raise
     except FileNotFoundError:
@@ -91,6 +122,10 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image:
         raise HimeError(f"{path}: is a folder; give a picture file") from None
     except PermissionError:
         raise HimeError(f"{path}: may not be read; check the file's permissions") from None
+    except PIL.Image.DecompressionBombError as error:  # from 179 megapixels on, where a size comes late
+        raise _too_large(path, str(error), max_pixels) from None
+    except MemoryError:
+        raise HimeError(f"{path}: does not fit into memory; make it smaller") from None
     except Exception as error:
         # Pillow's decoders answer damaged bytes with OSError, SyntaxError, ValueError, struct.error,
         # zlib.error and others that share no base; whichever it is, the file cannot be used.
@@ -98,38 +133,73 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image:
         raise HimeError(f"{path}: truncated or damaged ({reason}); replace it by an intact copy") from error
 
 
-def _decode(file: io.BufferedReader, path: Path, max_pixels: int) -> Image:
-    picture = _open_by_content(file, path, max_pixels)
+def _decode(file: io.BufferedReader, path: Path, max_pixels: int) -> ImageFile.ImageFile:
+    picture = _open_by_content(file, path)
+    _check_size(picture, path, max_pixels)
+    if picture.format != "HEIF" and getattr(picture, "n_frames", 1) > 1:
+        what = "holds several pages" if picture.format == "TIFF" else "an animation"
+        raise HimeError(f"{path}: {what}; save the one you mean as a picture of its own")
+    if picture.mode not in _MODES:
+        raise HimeError(
+            f"{path}: colours of the kind {picture.mode}; save it as RGB or grey of 8 or 16 bits a channel"
+        )
+    picture.load()
+    _check_size(picture, path, max_pixels)  # HEIC's is known for certain only now
+    return picture
+
+
+def _check_size(picture: ImageFile.ImageFile, path: Path, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
         raise _too_large(path, f"{width}×{height} pixels", max_pixels)
-    if getattr(picture, "n_frames", 1) > 1:
-        raise HimeError(f"{path}: an animation; save the frame you mean as a picture of its own")
-    picture.load()
-    upright = _TURNS.get(_orientation(picture))
-    colours = _to_srgb(picture)
-    return np.array(colours if upright is None else colours.transpose(upright))
+    if width * height == 0:
+        raise HimeError(f"{path}: has no pixels; replace it by an intact copy")
 
 
-def _open_by_content(file: io.BufferedReader, path: Path, max_pixels: int) -> ImageFile.ImageFile:
+def _open_by_content(file: io.BufferedReader, path: Path) -> ImageFile.ImageFile:
     # The decoders are called directly rather than by PIL.Image.open, whose own limit on pixels is a
     # global setting, and which takes formats that are not in the contract.
-    start = file.read(12)
+    start = file.read(64)
     file.seek(0)
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return PngImageFile(file)
     if start.startswith(b"\xff\xd8\xff"):
         return JpegImageFile(file)
-    if start.startswith(b"RIFF") and start.endswith(b"WEBP"):
-        try:
-            return WebPImageFile(file)
-        except PIL.Image.DecompressionBombError as error:  # from 179 megapixels on, before a size is known
-            raise _too_large(path, str(error), max_pixels) from None
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return WebPImageFile(file)
+    if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return _open_tiff(file, path)
+    if start.startswith((b"GIF87a", b"GIF89a")):
+        return GifImageFile(file)
+    if start.startswith(b"BM"):
+        return BmpImageFile(file)
+    if start[4:8] == b"ftyp":
+        brands = start[8 : int.from_bytes(start[:4], "big")]
+        if b"avif" in brands or b"avis" in brands:
+            return AvifImageFile(file)
+        if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")):
+            return _open_heif(file, path)
     if not start:
         raise HimeError(f"{path}: is empty; replace it by an intact copy")
-    raise HimeError(
-        f"{path}: is not a PNG, JPEG or WebP picture, whatever its name; convert it to one of these"
-    )
+    raise HimeError(f"{path}: is not {_READ}, whatever its name; convert it to one of these")
+
+
+def _open_tiff(file: io.BufferedReader, path: Path) -> TiffImageFile:
+    picture = TiffImageFile(file)
+    if ExifTags.Base.DNGVersion in picture.tag_v2 or picture.tag_v2.get(ExifTags.Base.NewSubfileType, 0) & 1:
+        raise HimeError(f"{path}: a raw file of a camera; develop it and give the finished picture")
+    return picture
+
+
+def _open_heif(file: io.BufferedReader, path: Path) -> ImageFile.ImageFile:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise HimeError(
+            f'{path}: a HEIC picture; pip install "hime-sr[heif]", or convert it to JPEG'
+        ) from None
+    picture: ImageFile.ImageFile = HeifImageFile(file)
+    return picture
 
 
 def _too_large(path: Path, size: str, max_pixels: int) -> HimeError:
@@ -138,48 +208,69 @@ def _too_large(path: Path, size: str, max_pixels: int) -> HimeError:
     )
 
 
-def _orientation(picture: ImageFile.ImageFile) -> int:
+def orientation(picture: ImageFile.ImageFile) -> int:
+    """EXIF's orientation, 1…8; 1, upright, where it says nothing or is damaged."""
     try:
-        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        value = int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # the decoder of EXIF has no common base of errors either
         return 1  # damaged metadata say nothing about orientation, and nothing against the picture
+    return value if value in _TURNS else 1
 
 
-def _to_srgb(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """Any mode the three decoders give → mode RGB in sRGB, alpha over white."""
-    profile = picture.info.get("icc_profile")
-    is_grey = picture.mode in ("1", "L", "LA") or picture.mode.startswith("I")
+def upright(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """The rows and columns of H×W×… as EXIF's ``orientation`` says they are to be seen; a copy."""
+    turn = _TURNS.get(orientation, lambda array: array)
+    return np.array(turn(array), order="C")
+
+
+def is_grey(picture: PIL.Image.Image) -> bool:
+    """Whether a decoded picture has one channel of light."""
+    return picture.mode in _GREY_MODES
+
+
+def to_srgb(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, PIL.Image.Image | None]:
+    """A decoded picture → its colours, mode RGB in sRGB, and its alpha, mode L, if it has any."""
+    profile = usable_profile(picture)
+    grey = is_grey(picture)
     alpha = None
     if picture.mode.startswith("I"):  # 16-bit grey; the 16-bit colour modes of PNG arrive as 8 bits
-        picture = PIL.Image.fromarray(np.rint(np.asarray(picture) / 257).astype(np.uint8))
+        picture = PIL.Image.fromarray(to_8_bits(np.asarray(picture).astype(np.uint16)))
     elif picture.has_transparency_data:
         picture = picture.convert("RGBA")
         alpha = picture.getchannel("A")
     if picture.mode != "CMYK":
         picture = picture.convert("RGB")
-    colours = _apply_profile(picture, profile, is_grey).convert("RGB")
-    if alpha is not None:
-        colours = PIL.Image.composite(colours, PIL.Image.new("RGB", colours.size, "white"), alpha)
-    return colours
-
-
-def _apply_profile(picture: PIL.Image.Image, profile: bytes | None, is_grey: bool) -> PIL.Image.Image:
-    if not profile:
-        return picture
+    if profile is None:
+        return picture.convert("RGB"), alpha
+    if grey and profile.profile.xcolor_space.strip() == "GRAY":
+        picture = picture.convert("L")  # exact: the three channels are the same
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        mode = _PROFILE_MODES.get(source.profile.xcolor_space.strip())
-        if mode is None or (mode == "CMYK") != (picture.mode == "CMYK") or (mode == "L" and not is_grey):
-            return picture
-        if mode == "L":
-            picture = picture.convert("L")  # exact: the three channels are the same
         converted = ImageCms.profileToProfile(
-            picture, source, ImageCms.createProfile("sRGB"), ImageCms.Intent.PERCEPTUAL, outputMode="RGB"
+            picture, profile, ImageCms.createProfile("sRGB"), ImageCms.Intent.PERCEPTUAL, outputMode="RGB"
         )
     except (ImageCms.PyCMSError, OSError):
-        return picture
+        return picture.convert("RGB"), alpha
     assert converted is not None  # None is for inPlace only
-    return converted
+    return converted, alpha
+
+
+def usable_profile(picture: PIL.Image.Image) -> ImageCms.ImageCmsProfile | None:
+    """The colour profile that a decoded picture carries, if it is intact and of its kind of colour."""
+    content = picture.info.get("icc_profile")
+    if not content:
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
+    except (ImageCms.PyCMSError, OSError):
+        return None
+    mode = _PROFILE_MODES.get(profile.profile.xcolor_space.strip())
+    fits = (mode == "CMYK") == (picture.mode == "CMYK") and (mode != "L" or is_grey(picture))
+    return profile if mode is not None and fits else None
+
+
+def to_8_bits(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """16-bit levels → the nearest of the 8-bit levels, which are 257 apart; without wider numbers between."""
+    return ((values - (values >> 8) + np.uint16(128)) >> 8).astype(np.uint8)
 
 
 def write_image(path: Path | str, image: Image) -> Path:
@@ -203,13 +294,12 @@ def write_image(path: Path | str, image: Image) -> Path:
         raise HimeError(
             f"{path}: cannot write {suffix or 'a file without suffix'}; use one of {', '.join(SUFFIXES)}"
         )
-    picture = PIL.Image.fromarray(image)
+    content = io.BytesIO()
     try:
-        return write_atomically(path, lambda temporary: picture.save(temporary, **chosen))
-    except HimeError:
-        raise
+        PIL.Image.fromarray(image).save(content, **chosen)
     except ValueError as error:  # more pixels a side than the format has room for
         raise HimeError(f"{path}: cannot be written ({error}); choose another format") from error
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
 
 def images_in(folder: Path | str) -> list[Path]:
