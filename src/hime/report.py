@@ -1,0 +1,306 @@
+"""A restored photograph explained: one HTML page that holds all it shows and asks nothing of the network.
+
+    from hime.report import write_report
+    write_report("party.html", restore_photo(picture, people, restorer, explain=True), "party.jpg")
+
+The page is ``report.html`` beside this file with its gaps filled. Its Content-Security-Policy lets in
+pictures that are in the page itself and the page's own style and script, known by their hashes, and nothing
+else. Whatever comes from outside (names of people and files, reasons, warnings) is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from html import escape
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+import hime
+from hime.files import write_atomically
+from hime.images import Image, area_reduce, resize
+from hime.photo import LIKENESS_MARGIN, RestoredFace, RestoredPhoto
+
+FloatArray = npt.NDArray[np.float32]
+
+TEMPLATE = Path(__file__).with_name("report.html")
+
+PICTURE_SIDE = 1600
+"""Longest side in pixels at which the whole picture is shown; faces are shown at their own size."""
+REFERENCE_SIDE = 160
+LEFT_SIDE = 128
+"""Side at which a reference is shown, and a face that was left as it is: squares, both."""
+QUALITY = 85
+"""Of the WebP pictures in the page, from 0 to 100."""
+
+VIRIDIS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float32)
+"""Colours of a map from 0 to 1 in equal steps: five of matplotlib's viridis (public domain, CC0)."""
+SMALLEST_RANGE = 8
+"""Levels (of 255) that the brightest colour of a map of changes stands for at least: what nobody sees shall
+not look like a change."""
+
+
+def write_report(path: Path | str, photo: RestoredPhoto, title: str) -> Path:
+    """Write the page of one restored picture, whole or not at all.
+
+    Args:
+        path: the HTML file.
+        photo: restored with ``explain``; else the plain enlargement, and what the references changed, cannot
+            be shown.
+        title: heading of the page, such as the input's file name; any text.
+
+    Raises:
+        HimeError: cannot be written there.
+    """
+    # A name may hold bytes that are no letters.
+    content = page(photo, title).encode("utf-8", errors="replace")
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def page(photo: RestoredPhoto, title: str) -> str:
+    """The page as text."""
+    template = TEMPLATE.read_text(encoding="utf-8")
+    height, width = photo.image.shape[:2]
+    size = f"{width // photo.enlargement} × {height // photo.enlargement} pixels, restored {width} × {height}"
+    before, after = (_reduce(_eight_bits(image), PICTURE_SIDE) for image in (photo.plain, photo.image))
+    if after.shape[:2] != (height, width):
+        size += f" (shown here at {after.shape[1]} × {after.shape[0]})"
+    numbered = list(enumerate(photo.faces, start=1))
+    restored = [_restored_face(number, face) for number, face in numbered if face.restored is not None]
+    left = [_left_face(number, face) for number, face in numbered if face.restored is None]
+    return Template(template).substitute(
+        policy=_policy(template),
+        title=escape(title),
+        version=escape(hime.__version__),
+        summary=f"{len(restored)} of {_count(len(numbered), 'face')} restored.",
+        warnings="\n".join(_warning(face, _link(number, face)) for number, face in numbered if face.warning),
+        size=f"{size}.",
+        before=_img(before, "The whole picture, plainly enlarged", "before"),
+        after=_img(after, "The whole picture, restored", "after"),
+        marks="\n".join(_mark(number, face, photo) for number, face in numbered),
+        restored=_section("Restored faces", restored),
+        left=_section("Faces left as they are", [_row(left)] if left else []),
+    )
+
+
+def _policy(template: str) -> str:
+    """The Content-Security-Policy of a page with the template's style and script."""
+
+    def allowed(tag: str) -> str:
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", template, flags=re.DOTALL)
+        return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; img-src data:; style-src {allowed('style')}; script-src {allowed('script')}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+# ---------------------------------------------------------------------------------------------- faces
+
+
+def _restored_face(number: int, face: RestoredFace) -> str:
+    assert face.restored is not None
+    restored = face.restored
+    height, width = restored.shape[:2]
+    name = _person(face)
+    figures = [
+        (
+            f"{face.lr.shape[1]} × {face.lr.shape[0]} pixels, plainly enlarged",
+            _lanczos(face.lr, width, height),
+        ),
+        ("Restored", restored),
+    ]
+    explanation = ""
+    if face.without is not None and face.references:
+        changes = _difference(restored, face.without)
+        top = max(float(np.quantile(changes, 0.999)), SMALLEST_RANGE)
+        figures += [
+            ("Restored without the photos", face.without),
+            ("What the photos changed", _coloured(changes / top)),
+        ]
+        explanation = _note(
+            f"What the photos changed: the difference between restored with and without them. {_scale()} "
+            f"from none (dark) to {top:.0f} of 255 levels (bright); {float(changes.mean()):.1f} on average."
+        )
+    facts = [("Person", name), ("Outcome", escape(face.status))]
+    if face.similarity_before is not None and face.similarity_after is not None:
+        facts.append(("Likeness", _likeness(face.similarity_before, face.similarity_after, name)))
+    if face.fidelity is not None:
+        facts.append(("Fidelity", f"{face.fidelity:g} (0: the most detail, 1: the most cautious)"))
+    return "\n".join(
+        [
+            f'<article id="face-{number}" aria-labelledby="name-{number}" class="adjusted">',
+            f'<h3 id="name-{number}">Face {number}: {name}</h3>',
+            _warning(face) if face.warning else "",
+            "<dl>",
+            *(f"<dt>{term}</dt><dd>{value}</dd>" for term, value in facts),
+            "</dl>",
+            _row([_figure(_img(image, f"Face {number}: {what}"), what) for what, image in figures]),
+            explanation,
+            _references(number, face),
+            "</article>",
+        ]
+    )
+
+
+def _references(number: int, face: RestoredFace) -> str:
+    """The photos used, each with its share and its score map laid over it."""
+    if not face.references:
+        return _note("No photo was used for this face.")
+    top = max(max(float(scores.max()) for scores in face.scores), 1e-6)
+    figures = []
+    for name, crop, share, scores in zip(face.references, face.crops, face.shares, face.scores, strict=True):
+        # A person's file keeps no pictures: then the map lies over the face that it belongs to.
+        under = crop if crop is not None else face.restored
+        assert under is not None
+        under = _reduce(under, REFERENCE_SIDE)
+        height, width = under.shape[:2]
+        shown = f"<bdi>{escape(name)}</bdi>"
+        alt = f"Photo {name}" if crop is not None else f"Face {number}, restored"
+        pictures = _img(under, alt) + _img(
+            resize(_coloured(scores / top), height, width), f"Map of where photo {name} was used"
+        )
+        figures.append(_figure(f'<div class="over">{pictures}</div>', f"{shown}: {share:.0%}"))
+    rest = max(0.0, 1 - sum(face.shares))
+    return "\n".join(
+        [
+            f"<h4>Photos used for face {number}</h4>",
+            f'<p class="control"><label for="maps-{number}">Strength of the maps</label> <input type="range" '
+            f'id="maps-{number}" min="0" max="100" value="50" data-property="--opacity"></p>',
+            _row(figures),
+            _note(
+                f"The share of each photo; {rest:.0%} came from none. The maps show where in the restored "
+                f"face a photo counted. {_scale()} from nothing (dark) to {top:.0%} (bright)."
+            ),
+        ]
+    )
+
+
+def _left_face(number: int, face: RestoredFace) -> str:
+    image = resize(face.lr, LEFT_SIDE, LEFT_SIDE)
+    heading = f'<h3 id="name-{number}">Face {number}: {_person(face)}</h3>'
+    return (
+        f'<figure id="face-{number}" aria-labelledby="name-{number}">{_img(image, f"Face {number}")}'
+        f"<figcaption>{heading}{escape(face.status.removeprefix('left: '))}</figcaption></figure>"
+    )
+
+
+def _person(face: RestoredFace) -> str:
+    """Who it is, escaped; a name may run from right to left, whatever stands around it."""
+    return "stranger" if face.person is None else f"<bdi>{escape(face.person)}</bdi>"
+
+
+def _likeness(before: float, after: float, name: str) -> str:
+    if abs(after - before) <= LIKENESS_MARGIN:
+        verdict = f"about as like {name} as before"
+    else:
+        verdict = f"{'more' if after > before else 'less'} like {name} than before"
+    return f"{before:.2f} → {after:.2f}: {verdict}"
+
+
+def _warning(face: RestoredFace, before: str = "") -> str:
+    assert face.warning is not None
+    return f'<p class="warning"><strong>Warning.</strong> {before}{escape(face.warning)}</p>'
+
+
+def _link(number: int, face: RestoredFace) -> str:
+    return f'<a href="#face-{number}">Face {number}, {_person(face)}</a>: '
+
+
+def _mark(number: int, face: RestoredFace, photo: RestoredPhoto) -> str:
+    """The face's box and number, in per cent of the picture."""
+    height, width = (side / photo.enlargement for side in photo.image.shape[:2])
+    left, top, box_width, box_height = (
+        f"{100 * value / extent:.2f}%" for value, extent in zip(face.box, (width, height) * 2, strict=True)
+    )
+    return (
+        f'<rect x="{left}" y="{top}" width="{box_width}" height="{box_height}"/>'
+        f'<text x="{left}" y="{top}" dx="3" dy="16">{number}</text>'
+    )
+
+
+# ------------------------------------------------------------------------------------------- HTML parts
+
+
+def _section(heading: str, parts: list[str]) -> str:
+    return "\n".join(["<section>", f"<h2>{heading}</h2>", *parts, "</section>"]) if parts else ""
+
+
+def _row(parts: list[str]) -> str:
+    return "\n".join(['<div class="row">', *parts, "</div>"])
+
+
+def _figure(content: str, caption: str) -> str:
+    return f"<figure>{content}<figcaption>{caption}</figcaption></figure>"
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{text}</p>'
+
+
+def _scale() -> str:
+    """The colours of a map, from 0 to 1."""
+    bar = _coloured(np.linspace(0, 1, 64, dtype=np.float32)[np.newaxis])
+    return _img(bar, "Scale:", "scale")
+
+
+def _img(image: Image, alt: str, style: str = "") -> str:
+    """A picture as part of the page; ``alt`` is any text."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    kind = f'class="{style}" ' if style else ""
+    return (
+        f'<img {kind}width="{image.shape[1]}" height="{image.shape[0]}" alt="{escape(alt)}" '
+        f'src="data:image/webp;base64,{data}">'
+    )
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+# --------------------------------------------------------------------------------------------- pictures
+
+
+def _eight_bits(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Image:
+    """uint8 or uint16 → uint8, without a copy of the 16 bits."""
+    if image.dtype == np.uint8:
+        return image.view(np.uint8)
+    levels: Image = np.right_shift(image, 8, out=np.empty(image.shape, np.uint8), casting="unsafe")
+    return levels
+
+
+def _reduce(image: Image, longest: int) -> Image:
+    """The picture with no side above ``longest``, by area."""
+    height, width = image.shape[:2]
+    factor = longest / max(height, width)
+    if factor >= 1:
+        return image
+    return area_reduce(image, max(1, round(height * factor)), max(1, round(width * factor)))
+
+
+def _lanczos(image: Image, width: int, height: int) -> Image:
+    """The plain enlargement, as `hime.photo` does it."""
+    return np.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.LANCZOS))
+
+
+def _difference(first: Image, second: Image) -> FloatArray:
+    """H×W: mean over the colours of how far two pictures are apart, in levels."""
+    apart = np.abs(first.astype(np.float32) - second.astype(np.float32))
+    mean: FloatArray = apart.mean(axis=2)
+    return mean
+
+
+def _coloured(values: FloatArray) -> Image:
+    """H×W, what lies outside [0, 1] taken as its end → the colours that stand for it."""
+    steps = np.linspace(0, 1, len(VIRIDIS))
+    colours = [np.interp(values, steps, VIRIDIS[:, channel]) for channel in range(3)]
+    return np.rint(np.stack(colours, axis=-1)).astype(np.uint8)
