@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from hime import HimeError
+from hime.cli import main
+from hime.evaluation.degradation import Realistic
 from hime.images import read_image, resize
 from hime.people import DEMO_PEOPLE, people_in
 from hime.training.data import misaligned, reduced
@@ -128,3 +133,38 @@ def test_misaligned_references_are_turned_scaled_and_shifted(photo: Tensor) -> N
     assert (turned.float() - photo.rot90(1, (-2, -1)).float()).abs().max() <= 1
     centre = smaller[:, 32:96, 32:96].float()  # twice the view: the photo at half its size in the middle
     assert (centre - reduced(photo[None], 64)[0].float()).abs().mean() < 8
+
+
+def test_evaluation_draws_a_recipe_for_each_entry_that_repeats(photo: Tensor) -> None:
+    truth = photo.permute(1, 2, 0).numpy()
+    lr = Realistic("strong")(truth, 4, 7)
+    assert lr.shape == (32, 32, 3)
+    assert np.array_equal(lr, Realistic("strong")(truth, 4, 7))
+    assert not np.array_equal(lr, Realistic("strong")(truth, 4, 8))
+    assert not np.array_equal(lr, Realistic("strong", seed=1)(truth, 4, 7))
+    assert str(Realistic("mild", 3)) == "realistic degradation, mild, seed 3"
+    with pytest.raises(HimeError, match="choose mild, medium, strong or bicubic"):
+        Realistic("gentle")
+
+
+def test_hime_evaluate_takes_a_degradation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIME_WEIGHTS_DIR", str(tmp_path))  # LPIPS is not what this is about
+    person = next(iter(people_in(DEMO_PEOPLE)))
+    (tmp_path / "people.txt").write_text(f"{person}\n")
+    entries = tmp_path / "list.jsonl"
+    data = ("--data", str(DEMO_PEOPLE))
+    made = ("--people", str(tmp_path / "people.txt"), "--references", "1", "--inputs", "2")
+    assert main(["make-list", *data, *made, "--out", str(entries)]) == 0
+    figures = []
+    for chosen in ("bicubic", "strong"):
+        out = tmp_path / f"{chosen}.json"
+        options = ("--list", str(entries), "--references", "1", "--degradation", chosen, "--out", str(out))
+        assert main(["evaluate", "small-x4", *data, *options]) == 0
+        figures.append(json.loads(out.read_text()))
+    assert figures[0]["degradation"] == "bicubic"
+    assert figures[1]["degradation"] == "realistic degradation, strong, seed 0"
+    assert "strong, seed 0" in capsys.readouterr().out
+    plain, strong = (each["methods"]["bicubic"]["psnr"] for each in figures)
+    assert strong < plain - 1

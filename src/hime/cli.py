@@ -124,6 +124,11 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.lr_size is None and len(set(lr_sizes)) > 1:
         raise HimeError(f"the models are made for LR sizes {', '.join(map(str, lr_sizes))}; give --lr-size")
     check_methods(methods)  # before anything is downloaded for the measures
+    degradation = None
+    if options.degradation != "bicubic":
+        from hime.evaluation.degradation import Realistic
+
+        degradation = Realistic(options.degradation, options.seed)
     measures, missing = available_measures(options.luminance)
     for line in missing:
         print(f"hime: {line}", file=sys.stderr)
@@ -135,6 +140,7 @@ def evaluate(options: argparse.Namespace) -> int:
         lr_size=options.lr_size or lr_sizes[0],
         list_name=options.list.name,
         references=options.references,
+        degradation=degradation,
         measures=measures,
         sheet=sheet,
     )
@@ -391,6 +397,13 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--lr-size", type=_positive, metavar="PIXELS", help="side of the LR inputs; default: the model's own"
     )
+    command.add_argument(
+        "--degradation",
+        choices=("bicubic", "mild", "medium", "strong"),
+        default="bicubic",
+        help="of the inputs; all but bicubic draw blur, noise, resizing and JPEG; default: bicubic",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the degradation; default: 0")
     command.add_argument(
         "--luminance", action="store_true", help="PSNR and SSIM on luminance (BT.601) instead of RGB"
     )

@@ -74,6 +74,14 @@ class Method(Protocol):
         ...
 
 
+class Degradation(Protocol):
+    """How LR inputs come about: `hime.evaluation.degradation.Realistic` is one. ``str()`` is its name."""
+
+    def __call__(self, truth: Image, scale: int, number: int) -> Image:
+        """The LR input, uint8 H×W×3, of the list's entry ``number`` with this truth, uint8 sH×sW×3."""
+        ...
+
+
 @dataclass
 class AtMost:
     """A method that gets the first ``count`` of the references at most; named NAME@COUNT."""
@@ -108,6 +116,7 @@ def evaluate(
     lr_size: int,
     list_name: str,
     references: References = 3,
+    degradation: Degradation | None = None,
     measures: Sequence[Measure] | None = None,
     sheet: Sheet | None = None,
 ) -> dict[str, Any]:
@@ -123,6 +132,7 @@ def evaluate(
         lr_size: side of the LR inputs in pixels.
         list_name: what the result calls the list.
         references: see `References`; of a number, the first so many of each entry.
+        degradation: how the LR inputs come about; None: bicubic, as in the paper.
         measures: what is measured; by default everything that can be.
         sheet: gets a row for each input that it shows.
 
@@ -130,7 +140,8 @@ def evaluate(
         What `hime evaluate --out` writes, ready for JSON; METRIC is each of the measures':
 
         - ``model`` and ``models``: the first method's name, and all of them.
-        - ``list``, ``scale``, ``lr_size``, ``references``, ``luminance`` (of PSNR and SSIM).
+        - ``list``, ``scale``, ``lr_size``, ``references``, ``luminance`` (of PSNR and SSIM),
+          ``degradation`` (``bicubic``, or what was given).
         - ``images`` and ``people``: how many were measured.
         - ``methods``: ``{METHOD: {METRIC: mean over images}}``, METHOD being ``bicubic`` and each name.
         - ``intervals``: ``{METHOD: {METRIC: [low, high]}}``, 95 % by `PeopleBootstrap`.
@@ -169,7 +180,7 @@ def evaluate(
             photos = [read_target(root / name, size) for name in chosen[number]]
             if references == "blank":
                 photos = [np.full_like(truth, MID_GREY) for _ in entry.references]
-            lr = downscale(truth, scale)
+            lr = downscale(truth, scale) if degradation is None else degradation(truth, scale, number)
             restored = [_restore(method, lr, photos, root / entry.input) for method in methods]
             pictures = {BASELINE: upscale(lr, scale)}
             pictures |= {name: each.image for name, each in zip(names, restored, strict=True)}
@@ -198,6 +209,7 @@ def evaluate(
         "scale": scale,
         "lr_size": lr_size,
         "references": references,
+        "degradation": BASELINE if degradation is None else str(degradation),
         "luminance": any(getattr(measure, "luminance", False) for measure in measures),
         "images": len(per_image),
         "people": len(set(people)),
@@ -277,6 +289,7 @@ def format_table(result: dict[str, Any]) -> str:
     lines = [
         f"{result['list']}: {result['images']} images of {result['people']} people, {lr_size}→{target}, "
         f"{references} reference{'' if references == 1 else 's'}"
+        + ("" if result["degradation"] == BASELINE else f", {result['degradation']}")
         + (", PSNR and SSIM on luminance" if result["luminance"] else "")
     ]
     for label, *cells in rows:
