@@ -83,6 +83,7 @@ def test_result_holds_the_documented_fields(demo_people: Path) -> None:
         "scale": 4,
         "lr_size": 32,
         "references": 3,
+        "degradation": "bicubic",
         "luminance": False,
         "images": 6,
         "people": 6,
