@@ -65,7 +65,10 @@ def refused(capsys: Capture, *arguments: object) -> str:
 def test_one_file_to_one_file(headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "restored.webp"
     lr = headshots / "ada0.png"
-    assert run("restore", lr, "--refs", photos, "--out", out, "--model", tiny_model, "--report") == 0
+    assert (
+        run("restore", "--aligned", lr, "--refs", photos, "--out", out, "--model", tiny_model, "--report")
+        == 0
+    )
     restorer = hime.load(tiny_model)
     references = sorted(photos.iterdir())
     restorer.set_references([read_image(path) for path in references])
@@ -94,14 +97,17 @@ def test_folders_and_files_to_a_folder(
     write_image(extra, read_image(headshots / "ada0.png"))
     (headshots / "notes.txt").write_text("not a picture, and not taken for one")
     out = tmp_path / "out"
-    assert run("restore", headshots, extra, "--refs", photos, "--out", out, "--model", tiny_model) == 0
+    assert (
+        run("restore", "--aligned", headshots, extra, "--refs", photos, "--out", out, "--model", tiny_model)
+        == 0
+    )
     assert files_below(out) == ["ada0.png", "ada1.png", "extra.png"]
     assert capsys.readouterr().out == f"3 restored to {out}\n"
 
 
 def test_without_references(headshots: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
-    assert run("restore", headshots / "ada0.png", "--out", out, "--model", tiny_model) == 0
+    assert run("restore", "--aligned", headshots / "ada0.png", "--out", out, "--model", tiny_model) == 0
     expected = hime.load(tiny_model).restore(read_image(headshots / "ada0.png"))
     np.testing.assert_array_equal(read_image(out), expected.image)
 
@@ -113,7 +119,7 @@ def test_a_name_that_is_no_text_is_restored_and_reported(
         odd = (headshots / "ada0.png").rename(headshots / os.fsdecode(b"caf\xe9.png"))
     except OSError:
         pytest.skip("this file system takes no such names")
-    assert run("restore", odd, "--out", tmp_path / "out", "--model", tiny_model, "--report") == 0
+    assert run("restore", "--aligned", odd, "--out", tmp_path / "out", "--model", tiny_model, "--report") == 0
     assert len(files_below(tmp_path / "out")) == 2
     report = json.loads(next((tmp_path / "out").glob("*.json")).read_text(encoding="utf-8"))
     assert report["input"].endswith("caf?.png")
@@ -122,7 +128,19 @@ def test_a_name_that_is_no_text_is_restored_and_reported(
 def test_an_input_is_no_reference_for_itself(headshots: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert (
-        run("restore", headshots, "--refs", headshots, "--out", out, "--model", tiny_model, "--report") == 0
+        run(
+            "restore",
+            "--aligned",
+            headshots,
+            "--refs",
+            headshots,
+            "--out",
+            out,
+            "--model",
+            tiny_model,
+            "--report",
+        )
+        == 0
     )
     for name, other in (("ada0", "ada1"), ("ada1", "ada0")):
         report = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
@@ -142,6 +160,7 @@ def test_a_batch_goes_on_after_bad_items(
     assert (
         run(
             "restore",
+            "--aligned",
             headshots,
             headshots / "gone.png",
             "--refs",
@@ -170,7 +189,15 @@ def test_a_batch_goes_on_after_bad_items(
 def test_the_limit_on_the_input_can_be_moved(
     headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    command = ["restore", headshots / "ada0.png", "--out", tmp_path / "out.png", "--model", tiny_model]
+    command = [
+        "restore",
+        "--aligned",
+        headshots / "ada0.png",
+        "--out",
+        tmp_path / "out.png",
+        "--model",
+        tiny_model,
+    ]
     assert "at most 15 a side" in refused_batch(capsys, *command, "--max-lr-side", 15)
     assert not (tmp_path / "out.png").exists()
     assert run(*command, "--max-lr-side", 16) == 0
@@ -191,9 +218,13 @@ def test_what_is_read_is_not_overwritten(
     model = ("--model", tiny_model)
     lr = headshots / "ada0.png"
     for out in (lr, headshots, link, link / "ada0.png"):
-        assert "would overwrite" in refused(capsys, "restore", lr, "--refs", photos, "--out", out, *model)
+        assert "would overwrite" in refused(
+            capsys, "restore", "--aligned", lr, "--refs", photos, "--out", out, *model
+        )
     reference = photos / "2.webp"
-    assert "would overwrite" in refused(capsys, "restore", lr, "--refs", photos, "--out", reference, *model)
+    assert "would overwrite" in refused(
+        capsys, "restore", "--aligned", lr, "--refs", photos, "--out", reference, *model
+    )
     assert {path: path.read_bytes() for path in (*headshots.iterdir(), *photos.iterdir())} == before
 
 
@@ -201,14 +232,20 @@ def test_outputs_that_cannot_be(headshots: Path, tiny_model: Path, tmp_path: Pat
     model = ("--model", tiny_model)
     lr = headshots / "ada0.png"
     assert "is one picture for 2 inputs" in refused(
-        capsys, "restore", headshots, "--out", tmp_path / "a.png", *model
+        capsys, "restore", "--aligned", headshots, "--out", tmp_path / "a.png", *model
     )
-    assert "cannot write .tif" in refused(capsys, "restore", lr, "--out", tmp_path / "a.tif", *model)
+    assert "cannot write .tif" in refused(
+        capsys, "restore", "--aligned", lr, "--out", tmp_path / "a.tif", *model
+    )
     twin = tmp_path / "ada0.jpg"
     write_image(twin, read_image(lr))
-    assert "would both become" in refused(capsys, "restore", lr, twin, "--out", tmp_path / "out", *model)
+    assert "would both become" in refused(
+        capsys, "restore", "--aligned", lr, twin, "--out", tmp_path / "out", *model
+    )
     (tmp_path / "file").write_text("in the way")
-    assert "is a file, not a folder" in refused(capsys, "restore", lr, "--out", tmp_path / "file", *model)
+    assert "is a file, not a folder" in refused(
+        capsys, "restore", "--aligned", lr, "--out", tmp_path / "file", *model
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -218,12 +255,18 @@ def test_nothing_to_work_with(
     empty, out = tmp_path / "empty", tmp_path / "out"
     empty.mkdir()
     lr, model = headshots / "ada0.png", ("--model", tiny_model)
-    assert "no picture in it" in refused(capsys, "restore", lr, "--refs", empty, "--out", out, *model)
-    assert "no picture in it" in refused(capsys, "restore", empty, "--refs", photos, "--out", out, *model)
-    line = refused(capsys, "restore", lr, "--refs", tmp_path / "gone.png", "--out", out, *model)
+    assert "no picture in it" in refused(
+        capsys, "restore", "--aligned", lr, "--refs", empty, "--out", out, *model
+    )
+    assert "no picture in it" in refused(
+        capsys, "restore", "--aligned", empty, "--refs", photos, "--out", out, *model
+    )
+    line = refused(capsys, "restore", "--aligned", lr, "--refs", tmp_path / "gone.png", "--out", out, *model)
     assert "none of the 1 references can be used" in line
     assert "gone.png" in line
-    assert "no such model" in refused(capsys, "restore", lr, "--out", out, "--model", "no-such-model")
+    assert "no such model" in refused(
+        capsys, "restore", "--aligned", lr, "--out", out, "--model", "no-such-model"
+    )
     assert not out.exists()
 
 
@@ -236,7 +279,20 @@ def test_a_checkpoint_restores_like_its_export(
         ("file", tiny_run / "best.safetensors"),
         ("exported", tiny_model),
     ):
-        assert run("restore", lr, "--refs", photos, "--out", tmp_path / f"{name}.png", "--model", model) == 0
+        assert (
+            run(
+                "restore",
+                "--aligned",
+                lr,
+                "--refs",
+                photos,
+                "--out",
+                tmp_path / f"{name}.png",
+                "--model",
+                model,
+            )
+            == 0
+        )
     eager, file, exported = (
         read_image(tmp_path / f"{name}.png").astype(int) for name in ("eager", "file", "exported")
     )
@@ -246,7 +302,7 @@ def test_a_checkpoint_restores_like_its_export(
 
 def test_fidelity(headshots: Path, tiny_run: Path, tiny_dial: Path, tmp_path: Path, capsys: Capture) -> None:
     lr, out = headshots / "ada0.png", tmp_path / "out.png"
-    command = ["restore", lr, "--out", out, "--report"]
+    command = ["restore", "--aligned", lr, "--out", out, "--report"]
     assert run(*command, "--model", tiny_dial, "--fidelity", 0.3) == 0
     expected = hime.load(tiny_dial, fidelity=0.3).restore(read_image(lr))
     np.testing.assert_array_equal(read_image(out), expected.image)
@@ -435,7 +491,7 @@ def test_from_photos_to_a_restored_headshot(
     assert card["training"]["preset"] == "small-x4"
     out = tmp_path / "restored.png"
     model = ("--model", tmp_path / "model")
-    assert run("restore", headshots / "ada0.png", "--refs", photos, "--out", out, *model) == 0
+    assert run("restore", "--aligned", headshots / "ada0.png", "--refs", photos, "--out", out, *model) == 0
     assert read_image(out).shape == (64, 64, 3)
 
 
@@ -512,6 +568,7 @@ def test_as_a_process(headshots: Path, photos: Path, tiny_model: Path, tmp_path:
         "-m",
         "hime",
         "restore",
+        "--aligned",
         headshots,
         "--refs",
         photos,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hime import __version__
-from hime.batch import MAX_LR_SIDE, restore_files, write_json
+from hime.batch import MAX_LR_SIDE, Summary, restore_headshots, restore_photos, write_json
 from hime.errors import HimeError
 from hime.images import SUFFIXES, write_image
 from hime.restorer import DEFAULT_MODEL, Restorer, available_models, load
@@ -72,24 +72,64 @@ def demo(options: argparse.Namespace) -> int:
 
 def restore(options: argparse.Namespace) -> int:
     """``hime restore``."""
+    faces = {
+        "--person": options.person is not None,
+        "--face": options.face is not None,
+        "--everyone": options.everyone,
+        "--crop": options.crop,
+        "--enlarge": options.enlarge is not None,
+    }
+    if options.aligned and any(faces.values()):
+        given = next(name for name, is_given in faces.items() if is_given)
+        options.parser.error(f"{given} is for whole photographs; leave out it or --aligned")
+    if not (options.aligned or options.refs or options.everyone or faces["--face"]):
+        options.parser.error(
+            "give photos of the people with --refs, or restore without: --everyone or --face N"
+        )
     restorer = open_restorer(options.model, options.threads, options.fidelity)
-    summary = restore_files(
-        restorer,
-        options.inputs,
-        options.refs,
-        options.out,
-        report=options.report,
-        max_lr_side=options.max_lr_side,
-    )
-    if len(summary.written) == 1:
-        print(summary.written[0])
+    if options.aligned:
+        summary = restore_headshots(
+            restorer,
+            options.inputs,
+            options.refs,
+            options.out,
+            report=options.report,
+            overwrite=options.overwrite,
+            max_lr_side=options.max_lr_side,
+        )
     else:
-        print(f"{len(summary.written)} restored to {options.out}")
+        summary = restore_photos(
+            restorer,
+            options.inputs,
+            options.refs,
+            options.out,
+            everyone=options.everyone,
+            only_person=options.person,
+            only_face=options.face,
+            enlargement=options.enlarge,
+            crop=options.crop,
+            report=options.report,
+            overwrite=options.overwrite,
+        )
+    for line in (*summary.notes, *summary.failed):
+        print(f"hime: {line}", file=sys.stderr)
+    print(_told(summary, options.out))
     if summary.failed:
-        for line in summary.failed:
-            print(f"hime: {line}", file=sys.stderr)
         print(f"hime: {len(summary.failed)} failed, {len(summary.written)} restored", file=sys.stderr)
     return 1 if summary.failed else 0
+
+
+def _told(summary: Summary, out: Path) -> str:
+    """What was restored, on one line."""
+    written = summary.written
+    text = str(written[0]) if len(written) == 1 else f"{len(written)} restored to {out}"
+    faces = [f"{person} {count}" for person, count in summary.faces.items() if person is not None]
+    faces += [f"strangers {summary.faces[None]}"] if summary.faces[None] else []
+    if faces:
+        text += f" ({', '.join(faces)})"
+    if summary.skipped:
+        text += f"; {len(summary.skipped)} there already, --overwrite restores again"
+    return text
 
 
 def train(options: argparse.Namespace) -> int:
@@ -338,8 +378,10 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--model", action="append", metavar="NAME|DIR", help="default: all in the package")
     command.set_defaults(command=demo)
 
-    command = commands.add_parser("restore", help="restore pictures with the person's photos")
-    command.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="small headshots, or folders")
+    command = commands.add_parser("restore", help="restore the people you know in your photographs")
+    command.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="photographs, or folders of them"
+    )
     command.add_argument(
         "--refs",
         nargs="+",
@@ -347,27 +389,45 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         type=Path,
         metavar="PATH",
-        help="photos of the same person, framed as the headshots: files and folders; default: none",
+        help="photos of the people: each folder is a person, each .person file is one, loose photos are one",
     )
     command.add_argument(
-        "--out",
-        required=True,
-        type=Path,
-        metavar="PATH",
-        help="a picture (.png, .jpg, .webp) for one input file; else a folder, for NAME.png of each input",
+        "--out", required=True, type=Path, metavar="PATH", help="a picture for one input file; else a folder"
     )
+    command.add_argument("--person", metavar="NAME", help="restore only this one of the people")
+    command.add_argument(
+        "--face", type=_positive, metavar="N", help="restore only the face N, counted from left to right"
+    )
+    command.add_argument(
+        "--everyone", action="store_true", help="restore strangers too, without photos of them"
+    )
+    command.add_argument("--crop", action="store_true", help="write the faces alone, as NAME-faceN.png")
+    command.add_argument(
+        "--enlarge",
+        type=int,
+        choices=(1, 2, 4, 8),
+        help="how many times the sides become; default: the model's scale",
+    )
+    command.add_argument("--overwrite", action="store_true", help="restore again what is there already")
     _add_model(command)
     _add_fidelity(command, "from 0, perception-oriented, to 1, reconstruction; default: the model's own")
-    command.add_argument("--report", action="store_true", help="write shares of the references, as JSON")
+    command.add_argument(
+        "--report", action="store_true", help="explain each result in NAME.html (with --aligned: NAME.json)"
+    )
+    command.add_argument(
+        "--aligned",
+        action="store_true",
+        help="inputs and photos are headshots framed alike: look for no faces, write NAME.png of each input",
+    )
     command.add_argument(
         "--max-lr-side",
         type=_positive,
         default=MAX_LR_SIDE,
         metavar="PIXELS",
-        help=f"of an input; default: {MAX_LR_SIDE}",
+        help=f"of an input with --aligned; default: {MAX_LR_SIDE}",
     )
     _add_threads(command)
-    command.set_defaults(command=restore)
+    command.set_defaults(command=restore, parser=command)
 
     command = commands.add_parser("train", help="train a network; the same command again resumes")
     command.add_argument("preset", metavar="PRESET", help="for instance small-x4")

@@ -302,7 +302,7 @@ def write_image(path: Path | str, image: Image) -> Path:
     return write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
 
-def images_in(folder: Path | str) -> list[Path]:
+def images_in(folder: Path | str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """The picture files of a folder by their suffix, sorted by name; hidden files and subfolders left out.
 
     Raises:
@@ -316,7 +316,7 @@ def images_in(folder: Path | str) -> list[Path]:
             f"{folder}: not a folder that can be read ({error.strerror}); check the path"
         ) from None
     candidates = (folder / name for name in names if not name.startswith("."))
-    return [path for path in candidates if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return [path for path in candidates if path.suffix.lower() in suffixes and path.is_file()]
 
 
 def check_image(image: object, what: str = "the picture") -> None:

@@ -134,10 +134,7 @@ def restore_photo(
     Raises:
         HimeError: there is nothing to restore in it; the message says why, but not which file.
     """
-    named = [person for person in people if person.name == only_person]
-    if only_person is not None and not named:
-        known = ", ".join(person.name for person in people) or "nobody"
-        raise HimeError(f"there are no photos of {only_person}, only of {known}; check --person")
+    named = None if only_person is None else find_person(people, only_person)
     detected = (face for face in detect(picture.image) if np.ptp(face.landmarks, axis=0).max() >= 1)
     found = sorted(detected, key=lambda face: float(face.landmarks[:, 0].mean()))
     if not found:
@@ -151,10 +148,10 @@ def restore_photo(
     if told is None and len(found) == len(people) == 1 and people[0].embedding is None:
         told = 0
     if told is not None:
-        whom = named or (people if len(people) == 1 and owners[told] is None else [])
-        for person in whom:
-            owners = [None if owner is person else owner for owner in owners]
-            owners[told] = person
+        alone = people[0] if len(people) == 1 and owners[told] is None else None
+        if (whom := named or alone) is not None:
+            owners = [None if owner is whom else owner for owner in owners]
+            owners[told] = whom
 
     faces = []
     for number, (face, owner) in enumerate(zip(found, owners, strict=True), start=1):
@@ -162,8 +159,8 @@ def restore_photo(
         reason = None
         if only_face is not None:
             reason = None if number == only_face else "not asked for"
-        elif only_person is not None:
-            reason = None if owner is named[0] else "not asked for"
+        elif named is not None:
+            reason = None if owner is named else "not asked for"
         elif owner is None and not everyone:
             reason = "not one of the people given"
         reason = reason or _unfit(frame)
@@ -196,6 +193,19 @@ def restore_photo(
         difference = restored.astype(np.float32) - _enlarge(faces[index].lr, restorer.scale)
         add(image, difference, frames[index], others, strangers)
     return RestoredPhoto(image, plain, tuple(faces), factor)
+
+
+def find_person(people: Sequence[Person], name: str) -> Person:
+    """The person of that name.
+
+    Raises:
+        HimeError: there is none.
+    """
+    for person in people:
+        if person.name == name:
+            return person
+    known = ", ".join(person.name for person in people) or "nobody"
+    raise HimeError(f"there are no photos of {name}, only of {known}; check --person")
 
 
 def _restore_face(
