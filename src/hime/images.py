@@ -71,7 +71,7 @@ _TURNS: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 _SPELLED = str.maketrans({"×": "x", "→": "->", "–": "-", "—": "-"})
 
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # ICC colour space → Pillow mode
-_GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
+_GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 _MODES = (*_GREY_MODES, "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "CMYK")
 _READ = "a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC picture"
 
@@ -94,7 +94,7 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image:
     """
     with open_picture(path, max_pixels) as picture:
         turn = orientation(picture)
-        colours, alpha = to_srgb(picture)
+        colours, alpha, _ = to_srgb(picture)
         if alpha is not None:
             colours = PIL.Image.composite(colours, PIL.Image.new("RGB", colours.size, "white"), alpha)
         return upright(np.asarray(colours), turn)
@@ -198,8 +198,7 @@ def _open_heif(file: io.BufferedReader, path: Path) -> ImageFile.ImageFile:
         raise HimeError(
             f'{path}: a HEIC picture; pip install "hime-sr[heif]", or convert it to JPEG'
         ) from None
-    picture: ImageFile.ImageFile = HeifImageFile(file)
-    return picture
+    return HeifImageFile(file)
 
 
 def _too_large(path: Path, size: str, max_pixels: int) -> HimeError:
@@ -211,7 +210,12 @@ def _too_large(path: Path, size: str, max_pixels: int) -> HimeError:
 def orientation(picture: ImageFile.ImageFile) -> int:
     """EXIF's orientation, 1…8; 1, upright, where it says nothing or is damaged."""
     try:
-        value = int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        exif = picture.getexif()
+        if picture.format in ("AVIF", "HEIF"):
+            # There Pillow's word is the file's own; XMP, where it looks next, may be out of date.
+            exif = PIL.Image.Exif()
+            exif.load(picture.info.get("exif", b""))
+        value = int(exif.get(ExifTags.Base.Orientation, 1))
     except Exception:  # the decoder of EXIF has no common base of errors either
         return 1  # damaged metadata say nothing about orientation, and nothing against the picture
     return value if value in _TURNS else 1
@@ -219,8 +223,8 @@ def orientation(picture: ImageFile.ImageFile) -> int:
 
 def upright(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     """The rows and columns of H×W×… as EXIF's ``orientation`` says they are to be seen; a copy."""
-    turn = _TURNS.get(orientation, lambda array: array)
-    return np.array(turn(array), order="C")
+    turn = _TURNS.get(orientation)
+    return np.array(array if turn is None else turn(array), order="C")
 
 
 def is_grey(picture: PIL.Image.Image) -> bool:
@@ -228,9 +232,11 @@ def is_grey(picture: PIL.Image.Image) -> bool:
     return picture.mode in _GREY_MODES
 
 
-def to_srgb(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, PIL.Image.Image | None]:
-    """A decoded picture → its colours, mode RGB in sRGB, and its alpha, mode L, if it has any."""
-    profile = usable_profile(picture)
+def to_srgb(
+    picture: PIL.Image.Image,
+) -> tuple[PIL.Image.Image, PIL.Image.Image | None, ImageCms.ImageCmsProfile | None]:
+    """A decoded picture → its colours in sRGB, mode RGB; its alpha, mode L; the profile that was applied."""
+    profile = _profile(picture)
     grey = is_grey(picture)
     alpha = None
     if picture.mode.startswith("I"):  # 16-bit grey; the 16-bit colour modes of PNG arrive as 8 bits
@@ -240,22 +246,17 @@ def to_srgb(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, PIL.Image.Image 
         alpha = picture.getchannel("A")
     if picture.mode != "CMYK":
         picture = picture.convert("RGB")
-    if profile is None:
-        return picture.convert("RGB"), alpha
-    if grey and profile.profile.xcolor_space.strip() == "GRAY":
-        picture = picture.convert("L")  # exact: the three channels are the same
-    try:
-        converted = ImageCms.profileToProfile(
-            picture, profile, ImageCms.createProfile("sRGB"), ImageCms.Intent.PERCEPTUAL, outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError):
-        return picture.convert("RGB"), alpha
-    assert converted is not None  # None is for inPlace only
-    return converted, alpha
+    if profile is not None:
+        if grey and profile.profile.xcolor_space.strip() == "GRAY":
+            picture = picture.convert("L")  # exact: the three channels are the same
+        converted = convert_profile(picture, profile, ImageCms.createProfile("sRGB"), "RGB")
+        if converted is not None:
+            return converted, alpha, profile
+    return picture.convert("RGB"), alpha, None
 
 
-def usable_profile(picture: PIL.Image.Image) -> ImageCms.ImageCmsProfile | None:
-    """The colour profile that a decoded picture carries, if it is intact and of its kind of colour."""
+def _profile(picture: PIL.Image.Image) -> ImageCms.ImageCmsProfile | None:
+    """The colour profile that a picture carries, if it is of its kind of colour."""
     content = picture.info.get("icc_profile")
     if not content:
         return None
@@ -268,9 +269,18 @@ def usable_profile(picture: PIL.Image.Image) -> ImageCms.ImageCmsProfile | None:
     return profile if mode is not None and fits else None
 
 
+def convert_profile(picture: PIL.Image.Image, source: Any, target: Any, mode: str) -> PIL.Image.Image | None:
+    """From one colour profile to another (perceptual intent); None if one is damaged or one-way."""
+    try:
+        return ImageCms.profileToProfile(picture, source, target, ImageCms.Intent.PERCEPTUAL, outputMode=mode)
+    except (ImageCms.PyCMSError, OSError):
+        return None
+
+
 def to_8_bits(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
-    """16-bit levels → the nearest of the 8-bit levels, which are 257 apart; without wider numbers between."""
-    return ((values - (values >> 8) + np.uint16(128)) >> 8).astype(np.uint8)
+    """16-bit levels → the nearest of the 8-bit levels, which are 257 apart."""
+    levels, rest = np.divmod(values, np.uint16(257))
+    return levels.astype(np.uint8) + (rest > 128)
 
 
 def write_image(path: Path | str, image: Image) -> Path:

@@ -43,13 +43,13 @@ from hime.images import (
     MAX_PIXELS,
     Image,
     check_image,
+    convert_profile,
     is_grey,
     open_picture,
     orientation,
     to_8_bits,
     to_srgb,
     upright,
-    usable_profile,
 )
 
 DeepImage = npt.NDArray[np.uint16]
@@ -76,8 +76,8 @@ _SUFFIXES = {"AVIF": ".avif", "HEIF": ".heic", "JPEG": ".jpg", "TIFF": ".tif", "
 QUALITY = 90
 """Of lossy results, from 0 to 100, where the source's own quality is unknown or lower."""
 
-_MEAN_STEP = 13.0
-"""Mean of the luminance table of a JPEG at quality 90 (Independent JPEG Group's scale), rounded up."""
+_MEAN_STEP = 12
+"""Mean of the luminance table of a JPEG at quality 90 (Independent JPEG Group: 11.5), rounded up."""
 
 ALTERED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's digital source type of a photograph a part of which was made by a trained model."""
@@ -161,8 +161,7 @@ def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
     path = Path(path)
     with open_picture(path, max_pixels) as opened:
         turn = orientation(opened)
-        profile = usable_profile(opened)
-        colours, alpha = to_srgb(opened)
+        colours, alpha, profile = to_srgb(opened)
         deep, deep_alpha = _read_deep(path, opened, profile)
         if deep_alpha is None and alpha is not None:
             deep_alpha = np.asarray(alpha)
@@ -219,11 +218,8 @@ def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
     picture = PIL.Image.fromarray(probe)
     if profile.profile.xcolor_space.strip() == "GRAY":
         picture = picture.convert("L")
-    try:
-        seen = ImageCms.profileToProfile(
-            picture, profile, ImageCms.createProfile("sRGB"), ImageCms.Intent.PERCEPTUAL, outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError):
+    seen = convert_profile(picture, profile, ImageCms.createProfile("sRGB"), "RGB")
+    if seen is None:
         return False
     meant = np.asarray(picture.convert("RGB")).astype(int)
     return int(np.abs(np.asarray(seen).astype(int) - meant).max()) <= 2
@@ -353,7 +349,7 @@ def write_picture(
 def _encode(
     image: npt.NDArray[Any], like: Picture, form: str, exif: bytes, xmp: bytes, software: str
 ) -> bytes:
-    options: dict[str, Any] = {"quality": QUALITY} if form != "PNG" else {}
+    options: dict[str, Any] = {} if form in ("PNG", "TIFF") else {"quality": QUALITY}
     if form == like.format:
         options |= like.encoding
     if "qtables" in options:
@@ -431,14 +427,8 @@ def _to_profile(picture: PIL.Image.Image, icc: bytes | None) -> tuple[PIL.Image.
         return picture, None
     profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
     mode = "L" if profile.profile.xcolor_space.strip() == "GRAY" else "RGB"
-    try:
-        converted = ImageCms.profileToProfile(
-            picture, ImageCms.createProfile("sRGB"), profile, ImageCms.Intent.PERCEPTUAL, outputMode=mode
-        )
-    except (ImageCms.PyCMSError, OSError):
-        return picture, None
-    assert converted is not None  # None is for inPlace only
-    return converted, icc
+    converted = convert_profile(picture, ImageCms.createProfile("sRGB"), profile, mode)
+    return (picture, None) if converted is None else (converted, icc)
 
 
 def _encode_deep(
