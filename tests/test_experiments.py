@@ -231,7 +231,7 @@ def test_figure_8_starts_fresh_and_from_the_checkpoint(
 
 def test_what_cannot_be_reproduced(init: Path, inputs: Path, tmp_path: Path, capsys: Capture) -> None:
     assert run("reproduce", "table99") == 1
-    assert "choose one of fig6, table6, fig8" in capsys.readouterr().err
+    assert "choose one of fig6, dial, table6, fig8" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stopped:
         run("reproduce", "table6", "--data", DEMO_PEOPLE)
     assert stopped.value.code == 2

@@ -251,6 +251,14 @@ def reproduce(options: argparse.Namespace) -> int:
 
         print(correlation_figure(options.image, options.out))
         return 0
+    if options.name == "dial":
+        from hime.experiments.dial import dial
+
+        data_root = options.list_data or (options.data or [None])[0]
+        if not (data_root and options.list and options.model):
+            options.parser.error("dial needs --model, --list and --list-data")
+        print(dial(options.model, data_root, options.list, options.out))
+        return 0
     from hime.experiments.tables import experiment
 
     experiment(options.name)  # an unknown name is the first thing to say
@@ -516,8 +524,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(command=bench)
 
     command = commands.add_parser("reproduce", help="an experiment of the paper; the same command resumes")
-    command.add_argument("name", metavar="NAME", help="fig6, table6 or fig8")
+    command.add_argument("name", metavar="NAME", help="fig6, table6, fig8 or dial")
     command.add_argument("--image", type=Path, metavar="FILE", help="for fig6; default: a rendered person")
+    command.add_argument("--model", metavar="NAME|DIR", help="for dial: a perception-oriented model")
     _add_training_data(command, required=False)
     command.add_argument("--list", type=Path, metavar="LIST.jsonl", help="of `hime make-list`, to measure on")
     command.add_argument(

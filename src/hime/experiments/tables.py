@@ -199,4 +199,4 @@ def experiment(name: str) -> Experiment:
     try:
         return EXPERIMENTS[name]
     except KeyError:
-        raise HimeError(f"no experiment {name!r}: choose one of fig6, {', '.join(EXPERIMENTS)}") from None
+        raise HimeError(f"no experiment {name!r}: choose one of fig6, dial, {', '.join(EXPERIMENTS)}") from None
