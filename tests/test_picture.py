@@ -481,6 +481,20 @@ def test_damaged_exif_is_replaced(tmp_path: Path, face: Image, exif: bytes) -> N
     assert exif_of(written(tmp_path, picture))[ExifTags.Base.Software].startswith("hime ")
 
 
+@pytest.mark.parametrize(
+    "tag", [ExifTags.Base.WhitePoint, ExifTags.IFD.Interop, ExifTags.Base.TransferFunction]
+)
+def test_exif_that_tiff_cannot_hold_is_left_out(
+    tmp_path: Path, face: Image, tag: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHIII", 1, tag, 3, 1, 1, 0)  # a small whole number
+    picture = Picture(face, format="TIFF", exif=exif, encoding={"compression": "tiff_lzw"})
+    result = written(tmp_path, picture)
+    assert exif_of(result)[ExifTags.Base.Software].startswith("hime ")
+    assert np.array_equal(read_image(result), upscale(face, 4))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_what_has_no_room_in_a_jpeg_is_left_out(tmp_path: Path, face: Image) -> None:
     exif = camera_exif()
     exif[DETAILS][MAKER_NOTE] = bytes(70_000)

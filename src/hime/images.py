@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -143,9 +144,29 @@ def _decode(file: io.BufferedReader, path: Path, max_pixels: int) -> ImageFile.I
         raise HimeError(
             f"{path}: colours of the kind {picture.mode}; save it as RGB or grey of 8 or 16 bits a channel"
         )
-    picture.load()
+    with silenced(picture.format):
+        picture.load()
     _check_size(picture, path, max_pixels)  # HEIC's is known for certain only now
     return picture
+
+
+@contextlib.contextmanager
+def silenced(form: str | None) -> Iterator[None]:
+    """For TIFF, without the words that libtiff, beside its errors, writes to standard error past Python."""
+    try:
+        kept = os.dup(2) if form == "TIFF" else None
+    except OSError:  # there is no standard error
+        kept = None
+    if kept is None:
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _check_size(picture: ImageFile.ImageFile, path: Path, max_pixels: int) -> None:

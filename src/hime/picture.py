@@ -26,6 +26,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ from hime.images import (
     is_grey,
     open_picture,
     orientation,
+    silenced,
     to_8_bits,
     to_srgb,
     upright,
@@ -335,14 +337,22 @@ def write_picture(
     deep = image.dtype == np.uint16
     check_image(image.view(np.uint8)[:, :, :3] if deep else image, f"{path}: the picture")
     height, width = image.shape[:2]
-    exif = _exif(like.exif, width, height, software)
-    xmp = _xmp(like.xmp, width, height, altered)
-    try:
-        content = _encode(image, like, form, exif, xmp, software)
-    except HimeError as error:
-        raise HimeError(f"{path}: {error}") from error
-    except (OSError, ValueError) as error:  # more pixels a side than the format has room for
-        raise HimeError(f"{path}: cannot be written ({error}); choose another format") from error
+    with warnings.catch_warnings(), silenced(form):
+        warnings.simplefilter("ignore")  # what Pillow thinks odd about EXIF
+        exif = _exif(like.exif, width, height, software)
+        xmp = _xmp(like.xmp, width, height, altered)
+        try:
+            content = _encode(image, like, form, exif, xmp, software)
+        except HimeError as error:
+            raise HimeError(f"{path}: {error}") from error
+        except Exception:
+            # Metadata may be refused as late as here, and by errors of any kind, libtiff's own included: for
+            # the picture's sake once more without what the file carried.
+            bare = Picture(like.image, like.alpha, like.deep, grey=like.grey, icc=like.icc)
+            try:
+                content = _encode(image, bare, form, _exif(b"", width, height, software), xmp, software)
+            except (OSError, RuntimeError, ValueError) as error:  # more pixels a side than the format holds
+                raise HimeError(f"{path}: cannot be written ({error}); choose another format") from error
     return write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 

@@ -1,0 +1,28 @@
+"""A sample of the damaged and odd files of ``fuzz_restore.py``, every kind of them at least once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fuzz_restore import MADE, make_case, outcomes
+
+pytest.importorskip("cv2", reason="the extra faces is not installed")
+pytest.importorskip("resource", reason="memory is limited on POSIX systems only")
+
+
+def test_each_file_ends_in_a_result_or_one_clear_line(tiny_model: Path) -> None:
+    ended = {
+        f"{case.name} ({case.kind})": outcome
+        for case, outcome in outcomes(range(40), seed=0, model=str(tiny_model))
+    }
+    assert len(ended) == 40 > len(MADE)
+    assert {name: outcome["problem"] for name, outcome in ended.items() if outcome["problem"]} == {}
+    restored = sum(outcome["status"] == 0 for outcome in ended.values())
+    assert 10 <= restored <= 30, "neither all of them too damaged nor too little"
+
+
+def test_a_case_is_the_same_every_time() -> None:
+    assert make_case(0, 5) == make_case(0, 5)
+    assert make_case(0, 5).content != make_case(1, 5).content
