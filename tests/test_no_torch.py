@@ -13,7 +13,7 @@ class Absent:
         if name.split(".")[0] in ABSENT:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-ABSENT = {"torch", "torchmetrics", "torchvision", "accelerate", "safetensors", "tensorboard", "onnx"}
+ABSENT = {"torch", "torchmetrics", "torchvision", "accelerate", "tensorboard", "onnx"}
 sys.meta_path.insert(0, Absent())
 for module in MODULES:
     importlib.import_module(module)
@@ -28,6 +28,7 @@ assert not ABSENT & {name.split(".")[0] for name in sys.modules}
 
 MODULES = [
     "hime",
+    "hime.album",
     "hime.batch",
     "hime.bench",
     "hime.cli",
@@ -43,6 +44,7 @@ MODULES = [
     "hime.files",
     "hime.images",
     "hime.people",
+    "hime.person",
     "hime.progress",
     "hime.restorer",
 ]

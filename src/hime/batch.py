@@ -103,7 +103,7 @@ def restore_photos(
     albums = [path for path in map(Path, references) if path.suffix.lower() != PERSON]
     _refuse_overwriting(outputs, [*files, *pictures(albums, READ)])
     require()
-    people = read_people(references)
+    people = read_people(references, restorer)
     if only_person is not None:
         find_person(people, only_person)
     summary = Summary()
@@ -146,11 +146,12 @@ def restore_photos(
     return summary
 
 
-def read_people(paths: Sequence[Path | str]) -> list[Person]:
+def read_people(paths: Sequence[Path | str], restorer: Restorer) -> list[Person]:
     """People from folders of photos, .person files and loose photos, see `restore_photos`.
 
     Raises:
-        HimeError: two of one name, a folder without a picture, or a .person file that cannot be used.
+        HimeError: two of one name, a folder without a picture, or a .person file that cannot be used,
+            also because it was made for another model than the restorer's.
     """
     from hime.album import read_person
 
@@ -160,7 +161,7 @@ def read_people(paths: Sequence[Path | str]) -> list[Person]:
         if path.suffix.lower() == PERSON and not path.is_dir():
             from hime.person import load_person
 
-            people.append(load_person(path))
+            people.append(load_person(path, restorer))
         elif path.is_dir():
             people.append(read_person(path))
         else:

@@ -29,7 +29,6 @@ TRAINING_PACKAGES = (
     "accelerate",
     "matplotlib",
     "onnx",
-    "safetensors",
     "tensorboard",
     "torch",
     "torchmetrics",
@@ -130,6 +129,32 @@ def _told(summary: Summary, out: Path) -> str:
     if summary.skipped:
         text += f"; {len(summary.skipped)} there already, --overwrite restores again"
     return text
+
+
+def person_add(options: argparse.Namespace) -> int:
+    """``hime person add``."""
+    from hime.album import read_person
+    from hime.person import SUFFIX, describe_person, save_person
+
+    if options.out.suffix.lower() != SUFFIX:
+        raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
+    restorer = load(options.model, options.threads, options.fidelity)
+    is_folder = len(options.photos) == 1 and options.photos[0].is_dir()
+    photos, name = (options.photos[0], None) if is_folder else (options.photos, options.out.stem)
+    person = read_person(photos, options.name or name)
+    for name, reason in person.rejected:
+        print(f"hime: {name} is not used: {reason}", file=sys.stderr)
+    save_person(options.out, person, restorer)
+    print(f"{options.out}: {describe_person(options.out)}")
+    return 0
+
+
+def person_show(options: argparse.Namespace) -> int:
+    """``hime person show``."""
+    from hime.person import describe_person
+
+    print(describe_person(options.file))
+    return 0
 
 
 def train(options: argparse.Namespace) -> int:
@@ -437,6 +462,30 @@ def build_parser() -> argparse.ArgumentParser:
     _add_threads(command)
     command.set_defaults(command=restore, parser=command)
 
+    command = commands.add_parser(
+        "person", help="keep people as files: what a model needs of their photos, without the photos"
+    )
+    actions = command.add_subparsers(title="actions", required=True, metavar="ACTION")
+    command = actions.add_parser(
+        "add",
+        help="make a .person file of somebody's photos",
+        description="Makes a file that `hime restore --refs FILE.person` takes in place of the photos. It "
+        "holds no picture, but it is biometric data: it recognises the person, and a likeness can be made of "
+        "it. Keep it as you would keep the photos; who deletes the file has deleted it all.",
+    )
+    command.add_argument(
+        "photos", nargs="+", type=Path, metavar="PHOTO", help="a folder of the person's photos, or files"
+    )
+    command.add_argument("--out", required=True, type=Path, metavar="FILE.person", help="the file to write")
+    command.add_argument("--name", help="the person's; default: the folder's, else the file's")
+    _add_model(command, "name or exported folder")
+    _add_fidelity(command, "for this place of the model's dial, and for 1; default: the model's own")
+    _add_threads(command)
+    command.set_defaults(command=person_add)
+    command = actions.add_parser("show", help="what a .person file holds")
+    command.add_argument("file", type=Path, metavar="FILE.person")
+    command.set_defaults(command=person_show)
+
     command = commands.add_parser("train", help="train a network; the same command again resumes")
     command.add_argument("preset", metavar="PRESET", help="for instance small-x4")
     _add_training_data(command, required=True)
@@ -576,12 +625,14 @@ def _add_set(command: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def _add_model(command: argparse.ArgumentParser) -> None:
+def _add_model(
+    command: argparse.ArgumentParser, told: str = "name, exported folder, run folder or .safetensors"
+) -> None:
     command.add_argument(
         "--model",
         default=DEFAULT_MODEL,
         metavar="NAME|FILE",
-        help=f"name, exported folder, run folder or .safetensors; default: {DEFAULT_MODEL}",
+        help=f"{told}; default: {DEFAULT_MODEL}",
     )
 
 
