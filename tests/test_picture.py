@@ -451,6 +451,23 @@ def test_raw_files_are_refused(tmp_path: Path, face: Image) -> None:
         read_picture(save(tmp_path / "a.nef", face, "TIFF", exif=tags))
 
 
+@pytest.mark.parametrize(("compression", "tag", "value"), [("raw", 277, 25_706), ("tiff_lzw", 257, 33)])
+def test_a_damaged_tiff_is_told_by_one_line_alone(
+    tmp_path: Path, face: Image, compression: str, tag: int, value: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = save(tmp_path / "a.tif", face, "TIFF", compression=compression)
+    content = bytearray(path.read_bytes())
+    (folder,) = struct.unpack_from("<I", content, 4)
+    for entry in range(folder + 2, len(content) - 12, 12):
+        if struct.unpack_from("<H", content, entry) == (tag,):
+            struct.pack_into("<H", content, entry + 8, value)
+            break
+    path.write_bytes(content)
+    with pytest.raises(HimeError, match="truncated or damaged"):
+        read_picture(path)
+    assert capfd.readouterr() == ("", ""), "Pillow logs, libtiff prints"
+
+
 def test_heic_without_its_decoder_says_what_to_install(
     tmp_path: Path, face: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:

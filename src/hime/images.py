@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import unicodedata
 import warnings
@@ -112,8 +113,7 @@ def open_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[Ima
     """
     path = Path(path)
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow thinks odd about a file that it reads all the same
+        with path.open("rb") as file, unremarked():
             yield _decode(file, path, max_pixels)
     except HimeError:
         raise
@@ -148,6 +148,19 @@ def _decode(file: io.BufferedReader, path: Path, max_pixels: int) -> ImageFile.I
         picture.load()
     _check_size(picture, path, max_pixels)  # HEIC's is known for certain only now
     return picture
+
+
+@contextlib.contextmanager
+def unremarked() -> Iterator[None]:
+    """Without what Pillow says, by warnings and logging, about files that it reads, or refuses."""
+    logger, handler = logging.getLogger("PIL"), logging.NullHandler()
+    logger.addHandler(handler)  # where there is another, that of the program's own, it still is told
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,6 @@ from __future__ import annotations
 import io
 import math
 import struct
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +50,7 @@ from hime.images import (
     silenced,
     to_8_bits,
     to_srgb,
+    unremarked,
     upright,
 )
 
@@ -337,8 +337,7 @@ def write_picture(
     deep = image.dtype == np.uint16
     check_image(image.view(np.uint8)[:, :, :3] if deep else image, f"{path}: the picture")
     height, width = image.shape[:2]
-    with warnings.catch_warnings(), silenced(form):
-        warnings.simplefilter("ignore")  # what Pillow thinks odd about EXIF
+    with unremarked(), silenced(form):
         exif = _exif(like.exif, width, height, software)
         xmp = _xmp(like.xmp, width, height, altered)
         try:
