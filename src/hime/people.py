@@ -128,9 +128,9 @@ def split_people(people: Iterable[str], fraction: float, seed: int = 0) -> tuple
     return sorted(shuffled[count:]), sorted(shuffled[:count])
 
 
-def short_of_photos(photos: Mapping[str, Sequence[Path]], references: int) -> list[str]:
+def short_of_photos(photos: Mapping[str, Sequence[object]], references: int) -> list[str]:
     """Who has too few photos for one input and that many references."""
-    return [name for name, paths in photos.items() if len(paths) < references + 1]
+    return [name for name, taken in photos.items() if len(taken) < references + 1]
 
 
 def make_list(
@@ -153,20 +153,31 @@ def make_list(
     Raises:
         HimeError: somebody is not in the folder, or has fewer than ``references`` + 1 photos.
     """
-    if references < 0 or inputs_per_person < 1:
-        raise HimeError(
-            f"a list needs 0 references or more and 1 input a person or more, "
-            f"not {references} and {inputs_per_person}"
-        )
     photos = photos_of(root, people)
     if short := short_of_photos(photos, references):
         raise HimeError(
             f"{root}: fewer than {references + 1} photos of {_some(short)}; "
             "take them off the list or ask for fewer references"
         )
+    names = {person: [path.name for path in paths] for person, paths in photos.items()}
+    return choose_entries(names, references, inputs_per_person, seed)
+
+
+def choose_entries(
+    photos: Mapping[str, Sequence[str]], references: int = 3, inputs_per_person: int = 5, seed: int = 0
+) -> list[ListEntry]:
+    """As `make_list`, for people whose photos' names are known, each with more than ``references`` photos.
+
+    Raises:
+        HimeError: the numbers are out of range.
+    """
+    if references < 0 or inputs_per_person < 1:
+        raise HimeError(
+            f"a list needs 0 references or more and 1 input a person or more, "
+            f"not {references} and {inputs_per_person}"
+        )
     entries = []
-    for person, paths in photos.items():
-        names = [path.name for path in paths]
+    for person, names in photos.items():
         for chosen in sorted(_shuffled(names, f"{seed}/{person}")[:inputs_per_person]):
             others = _shuffled((name for name in names if name != chosen), f"{seed}/{person}/{chosen}")
             entries.append(
