@@ -39,7 +39,7 @@ from PIL import ImageCms
 MEMORY = 2 << 30
 """Bytes of address space a worker may use."""
 SECONDS = 20.0
-"""What a file may take."""
+"""What a file may take, on a machine that has nothing else to do."""
 BATCH = 50
 """Files a worker does before it is replaced, so that what one leaves behind is no other's fault."""
 SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".gif", ".bmp", ".avif", ".heic", ".txt", "")
@@ -377,17 +377,17 @@ class Worker:
             self.answers.put(line)
         self.answers.put(None)
 
-    def do(self, seed: int, index: int) -> dict[str, Any]:
+    def do(self, seed: int, index: int, seconds: float) -> dict[str, Any]:
         """Outcome of a case; a worker that did not give one is gone."""
         assert self.process.stdin is not None
         start = time.monotonic()
         self.process.stdin.write(json.dumps({"seed": seed, "index": index}) + "\n")
         self.process.stdin.flush()
         try:
-            line = self.answers.get(timeout=SECONDS)
+            line = self.answers.get(timeout=seconds)
         except queue.Empty:
             self.close()
-            return {"problem": f"more than {SECONDS:g} s", "said": "", "status": None, "seconds": SECONDS}
+            return {"problem": f"more than {seconds:g} s", "said": "", "status": None, "seconds": seconds}
         if line is None:
             code = self.process.wait()
             return {"problem": f"the process ended with {code}", "said": "", "status": None, "seconds": 0.0}
@@ -404,7 +404,9 @@ class Worker:
         self.process.wait()
 
 
-def outcomes(indices: Sequence[int], seed: int, model: str) -> Iterator[tuple[Case, dict[str, Any]]]:
+def outcomes(
+    indices: Sequence[int], seed: int, model: str, seconds: float = SECONDS
+) -> Iterator[tuple[Case, dict[str, Any]]]:
     """Every case with how it ended."""
     worker: Worker | None = None
     try:
@@ -413,7 +415,7 @@ def outcomes(indices: Sequence[int], seed: int, model: str) -> Iterator[tuple[Ca
                 worker.close()
                 worker = None
             worker = worker or Worker(model)
-            yield make_case(seed, index), worker.do(seed, index)
+            yield make_case(seed, index), worker.do(seed, index, seconds)
     finally:
         if worker is not None:
             worker.close()
@@ -427,6 +429,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", type=int, metavar="N", help="this file alone")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the files that ended badly")
     parser.add_argument("--model", default="small-x4")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="a file; more on a busy machine; default: %(default)g"
+    )
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.work:
@@ -435,7 +440,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     indices = range(options.files) if options.only is None else [options.only]
     counts: collections.Counter[str] = collections.Counter()
     slowest, largest, bad = 0.0, 0.0, 0
-    for case, outcome in outcomes(indices, options.seed, options.model):
+    for case, outcome in outcomes(indices, options.seed, options.model, options.seconds):
         slowest, largest = max(slowest, outcome["seconds"]), max(largest, outcome.get("peak", 0.0))
         ended = "ended badly" if outcome["problem"] else "restored" if outcome["status"] == 0 else "one line"
         counts[ended] += 1

@@ -15,7 +15,7 @@ pytest.importorskip("resource", reason="memory is limited on POSIX systems only"
 def test_each_file_ends_in_a_result_or_one_clear_line(tiny_model: Path) -> None:
     ended = {
         f"{case.name} ({case.kind})": outcome
-        for case, outcome in outcomes(range(40), seed=0, model=str(tiny_model))
+        for case, outcome in outcomes(range(40), seed=0, model=str(tiny_model), seconds=120)
     }
     assert len(ended) == 40 > len(MADE)
     assert {name: outcome["problem"] for name, outcome in ended.items() if outcome["problem"]} == {}
