@@ -283,7 +283,7 @@ def _nothing(faces: Sequence[RestoredFace], people: Sequence[Person]) -> str:
     ]
     if wanted:
         return f"nothing to restore: {'; '.join(wanted)}"
-    names = " or ".join(person.name for person in people) or "known"
+    names = " or ".join(person.name for person in people) if 0 < len(people) < 5 else "known"
     those = "its face is not" if len(faces) == 1 else f"none of its {len(faces)} faces is"
     return f"{those} {names}; restore strangers with --face N or --everyone"
 
