@@ -235,6 +235,34 @@ def make_list(options: argparse.Namespace) -> int:
     return 0
 
 
+def prepare(options: argparse.Namespace) -> int:
+    """``hime prepare``."""
+    from hime.datasets import prepare as run_preparation
+
+    if options.size is not None and options.hard_links:
+        options.parser.error("--size makes copies; leave out it or --hard-links")
+    prepared = run_preparation(
+        options.dataset,
+        options.root,
+        options.out,
+        size=options.size,
+        hard_links=options.hard_links,
+        references=options.references,
+        inputs_per_person=options.inputs,
+        seed=options.seed,
+        partial=options.partial,
+        lists_only=options.lists_only,
+    )
+    print(prepared)
+    if not prepared.is_done:
+        raise HimeError(
+            f"{options.root}: no lists written, since pictures are missing or unusable; "
+            "put them right, or go on without them: --partial"
+        )
+    print(f"{options.out}: train.txt, test.txt, test.jsonl; details in prepared.json")
+    return 0
+
+
 def export(options: argparse.Namespace) -> int:
     """``hime export``."""
     from hime.export import export as run_export
@@ -545,6 +573,32 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="default: 0")
     command.add_argument("--out", required=True, type=Path, metavar="LIST.jsonl")
     command.set_defaults(command=make_list)
+
+    command = commands.add_parser(
+        "prepare",
+        help="make a people folder, a split and a list of a data set as it is distributed",
+        description="Writes DIR/PERSON/PICTURE, DIR/train.txt, DIR/test.txt and DIR/test.jsonl. The same "
+        "command goes on where it was stopped. Out of celeba's and lfw's photographs, headshots are cut.",
+    )
+    command.add_argument("dataset", metavar="DATASET", help="celebamask-hq, celeba, lfw, ffhq-ref or folder")
+    command.add_argument(
+        "--root", required=True, type=Path, metavar="ROOT", help="where pictures and index files lie"
+    )
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="people folder to write")
+    command.add_argument(
+        "--size", type=_positive, metavar="N", help="copies of N×N pixels, as PNG; default: symbolic links"
+    )
+    command.add_argument("--hard-links", action="store_true", help="in place of symbolic ones")
+    command.add_argument("--references", type=_count, default=3, metavar="N", help="of an input; default: 3")
+    command.add_argument("--inputs", type=_positive, default=5, metavar="N", help="a person; default: 5")
+    command.add_argument("--seed", type=int, default=0, help="of split and list; default: 0")
+    command.add_argument(
+        "--partial", action="store_true", help="go on though pictures are missing or unusable"
+    )
+    command.add_argument(
+        "--lists-only", action="store_true", help="write the lists from the index, without any picture"
+    )
+    command.set_defaults(command=prepare, parser=command)
 
     command = commands.add_parser("export", help="turn a checkpoint into a model that needs no PyTorch")
     command.add_argument("checkpoint", type=Path, metavar="RUN|CHECKPOINT", help="run folder or .safetensors")

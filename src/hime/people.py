@@ -211,8 +211,13 @@ def read_list(path: Path | str) -> list[ListEntry]:
 
 def write_list(path: Path | str, entries: Iterable[ListEntry]) -> Path:
     """Write an evaluation list, whole or not at all."""
-    text = "".join(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
+    text = format_list(entries)
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def format_list(entries: Iterable[ListEntry]) -> str:
+    """The text of an evaluation list."""
+    return "".join(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
 
 
 def _parse_entry(value: object) -> ListEntry:
