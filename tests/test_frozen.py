@@ -13,7 +13,8 @@ import torchvision
 from safetensors.torch import load_file, save_file
 
 from hime import HimeError
-from hime.frozen import DIGESTS, FrozenName, architecture, frozen_features
+from hime.frozen import DIGESTS, FrozenName, architecture, frozen_features, spynet_weights
+from hime.model.flow import SpyNet
 
 SQUEEZENET = "squeezenet1_1_features.safetensors"
 
@@ -108,6 +109,18 @@ def test_a_local_file_with_one_wrong_byte_is_refused(weights: Path, local: Path)
     content[-1] ^= 1
     (local / SQUEEZENET).write_bytes(content)
     assert "SHA-256" in fails()
+
+
+def test_the_flow_starts_from_a_known_file_only(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = SpyNet().state_dict()
+    with pytest.raises(HimeError, match=r"spynet\.safetensors: cannot read .*flow_init=none"):
+        spynet_weights(expected)
+    save_file(expected, local / "spynet.safetensors")
+    with pytest.raises(HimeError, match="SHA-256"):
+        spynet_weights(expected)
+    monkeypatch.delenv("HIME_WEIGHTS_DIR")
+    with pytest.raises(HimeError, match="set HIME_WEIGHTS_DIR to a folder"):
+        spynet_weights(expected)
 
 
 def test_every_network_has_digests() -> None:

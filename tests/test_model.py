@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hime.errors import HimeError
+from hime.frozen import spynet_weights
 from hime.model import HIME, PAPER, HIMEConfig
 from hime.model.aggregation import (
     AverageAggregation,
@@ -22,7 +23,7 @@ from hime.model.aggregation import (
 )
 from hime.model.alignment import DeformableAlignment
 from hime.model.features import ReferenceFeatureExtractor
-from hime.model.flow import SpyNet, load_spynet
+from hime.model.flow import SpyNet
 from hime.model.reconstruction import Reconstruction, SubPixelUpsampling, bicubic
 from hime.model.sampling import warp
 
@@ -264,10 +265,10 @@ def test_flow_has_the_size_of_its_pictures_and_1_44_m_parameters(size: tuple[int
     assert flow(torch.rand(2, 3, *size), torch.rand(2, 3, *size)).shape == (2, 2, *size)
 
 
-def test_the_public_flow_weights_recover_a_shift(shared: Path) -> None:
-    path = shared / "weights" / "spynet.safetensors"
+def test_the_public_flow_weights_recover_a_shift(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIME_WEIGHTS_DIR", str(shared / "weights"))
     flow = SpyNet().eval()
-    load_spynet(flow, path)
+    flow.load_state_dict(spynet_weights(flow.state_dict()))
     generator = torch.Generator().manual_seed(0)
     scene = F.interpolate(torch.rand(1, 3, 12, 12, generator=generator), 80, mode="bicubic").clamp(0, 1)
     first, second = (
@@ -280,10 +281,3 @@ def test_the_public_flow_weights_recover_a_shift(shared: Path) -> None:
     assert abs(found[0, 1, 8:-8, 8:-8].mean().item()) < 0.5
     closer = (warp(second, found) - first)[..., 8:-8, 8:-8].abs().mean()
     assert closer < 0.3 * (second - first)[..., 8:-8, 8:-8].abs().mean()
-
-
-def test_other_weights_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "spynet.safetensors"
-    path.write_bytes(b"no weights")
-    with pytest.raises(HimeError, match=r"spynet\.safetensors"):
-        load_spynet(SpyNet(), path)

@@ -236,6 +236,41 @@ def test_processes_share_the_batch_of_one(photos: Photos) -> None:
         assert torch.equal(tensor[1::2], second)
 
 
+def test_windows_are_cut_at_one_place_of_lr_target_and_references(photos: Photos) -> None:
+    sampling = ReferenceSampling(count_weights=(0, 0, 1))
+    whole = make_batch(photos, 3, 7, 8, 4, sampling)
+    batch = make_batch(photos, 3, 7, 8, 4, sampling, window=16)
+    assert batch.lr.shape == (8, 3, 4, 4)
+    assert batch.references.shape == (8, 2, 3, 16, 16)
+    places = set()
+    for row in range(8):
+        found = [
+            (y, x)
+            for y in range(5)
+            for x in range(5)
+            if torch.equal(whole.lr[row, :, y : y + 4, x : x + 4], batch.lr[row])
+            and torch.equal(whole.hr[row, :, 4 * y : 4 * y + 16, 4 * x : 4 * x + 16], batch.hr[row])
+            and torch.equal(
+                whole.references[row, ..., 4 * y : 4 * y + 16, 4 * x : 4 * x + 16], batch.references[row]
+            )
+        ]
+        assert len(found) == 1
+        places |= set(found)
+    assert len(places) > 2
+    full = make_batch(photos, 3, 7, 8, 4, sampling, window=SIZE)
+    assert all(torch.equal(one, other) for one, other in zip(whole, full, strict=True))
+
+
+def test_processes_share_the_windows_of_one(photos: Photos) -> None:
+    whole = make_batch(photos, 3, 7, 8, 4, ReferenceSampling(), window=16)
+    parts = [
+        make_batch(photos, 3, 7, 8, 4, ReferenceSampling(), part=(rank, 2), window=16) for rank in range(2)
+    ]
+    for tensor, first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(tensor[0::2], first)
+        assert torch.equal(tensor[1::2], second)
+
+
 def test_no_references_at_all(photos: Photos) -> None:
     batch = make_batch(photos, 0, 0, 4, 8, ReferenceSampling(count_weights=(1.0,)))
     assert batch.references.shape == (4, 0, 3, SIZE, SIZE)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hime import HimeError
@@ -101,8 +102,11 @@ ADVERSARIAL = ["loss.adversarial=0.1", "loss.correlation=0.1", "discriminator_ch
         ["precision=bf16"],
         [*ADVERSARIAL, "precision=fp32"],
         [*ADVERSARIAL, "precision=bf16", "discriminator=unet"],
+        ["window=16"],
+        ["model=large", "flow_rate=0.1", "held_out_fraction=0"],
+        ["model=large", "flow_rate=0", "held_out_fraction=0"],
     ],
-    ids=["fp32", "bf16", "adversarial-fp32", "adversarial-bf16"],
+    ids=["fp32", "bf16", "adversarial-fp32", "adversarial-bf16", "windows", "slow-flow", "frozen-flow"],
 )
 def test_k_and_k_steps_are_2k_steps(tmp_path: Path, changes: list[str]) -> None:
     config = override(TINY, changes)
@@ -236,6 +240,37 @@ def test_init_starts_from_other_weights(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(HimeError, match="weights of another network"):
         train(override(config, ["model.lr_blocks=2"]), SOURCES, tmp_path / "other")
     train(config, SOURCES, tmp_path / "other")  # what failed before its first save binds nobody
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    train(TINY, SOURCES, tmp_path, stop_at=1)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["config"]["flow_rate"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert train(TINY, SOURCES, tmp_path, stop_at=2).first_step == 1
+
+
+def test_the_flow_starts_from_spynet_and_has_its_own_rate(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shared / "weights"
+    if not (folder / "spynet.safetensors").is_file():
+        pytest.skip(f"{folder} holds no spynet.safetensors")
+    monkeypatch.setenv("HIME_WEIGHTS_DIR", str(folder))
+    public = load_file(folder / "spynet.safetensors")
+    fixed = ["model=large", "flow_init=spynet", "held_out_fraction=0", "steps=1", "warmup_steps=0"]
+
+    def moved(rate: float) -> float:
+        """The largest change of a flow's weight in one step of Adam, which is about its rate."""
+        run = tmp_path / str(rate)
+        config = override(TINY, [*fixed, "learning_rate=1e-3", f"flow_rate={rate}"])
+        train(config, SOURCES, run)
+        tensors = load_state(run / "last.safetensors").tensors
+        prefix = "model/weights.alignment.flow."
+        return max(float((tensors[prefix + name] - weight).abs().max()) for name, weight in public.items())
+
+    assert moved(0.1) == pytest.approx(1e-4, rel=0.05)
+    assert moved(0.0) == 0.0
 
 
 def test_two_trainings_cannot_share_a_folder(tmp_path: Path) -> None:

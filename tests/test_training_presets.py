@@ -12,7 +12,8 @@ from hime.training.presets import PRESETS, TrainingConfig, build_model, override
 def test_every_preset_is_the_network_it_is_named_after(name: str) -> None:
     config = preset(name)
     perception = config.loss.adversarial > 0
-    assert name == f"{config.model}-x{config.scale}{'-p' if perception else ''}"
+    size = "-64" if config.hr_size == 256 else ""
+    assert name == f"{config.model}-x{config.scale}{size}{'-p' if perception else ''}"
     model = build_model(config)
     assert model.config == config.architecture
     assert model.config.scale == config.scale
@@ -35,6 +36,9 @@ def test_unknown_preset() -> None:
         ("init=runs/a=b", lambda c: c.init, "runs/a=b"),
         ("init=none", lambda c: c.init, None),
         ("loss.correlation=0.1", lambda c: c.loss.correlation, 0.1),
+        ("window=64", lambda c: c.window, 64),
+        ("flow_init=spynet", lambda c: c.flow_init, "spynet"),
+        ("flow_rate=0", lambda c: c.flow_rate, 0.0),
         ("sampling.count_weights=1,2,3,4", lambda c: c.sampling.count_weights, (1, 2, 3, 4)),
         ("sampling.temperature=none", lambda c: c.sampling.temperature, None),
         ("sampling.temperature=0.1,0.2", lambda c: c.sampling.temperature, (0.1, 0.2)),
@@ -73,6 +77,9 @@ def test_changes_that_are_right_only_together() -> None:
         ("betas=0.9", "give 2 numbers"),
         ("references=2", "give 3 numbers"),
         ("hr_size=30", "no multiple of scale"),
+        ("window=30", "multiple of scale=4 up to hr_size=128"),
+        ("window=132", "up to hr_size=128"),
+        ("flow_rate=-1", "at least 0"),
         ("held_out_fraction=1", "0 … 1"),
         ("references=-1", "at least 0"),
         ("learning_rate=-1", "more than 0"),

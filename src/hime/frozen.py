@@ -1,13 +1,15 @@
-"""Networks trained on ImageNet by others and never changed here, for perceptual losses and measures.
+"""Weights that others trained: frozen networks for perceptual losses and measures, and the flow's start.
 
-They come from torchvision's public weights (downloaded once, to torch hub's cache), or, on a machine
-without a network, from the folder that the environment variable ``HIME_WEIGHTS_DIR`` names.
+The networks trained on ImageNet come from torchvision's public weights (downloaded once, to torch hub's
+cache), or, on a machine without a network, from the folder that the environment variable
+``HIME_WEIGHTS_DIR`` names; SpyNet's come from that folder only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +31,10 @@ DIGESTS: dict[FrozenName, tuple[str, ...]] = {
     "squeezenet1_1": ("a621e9c9ba62b2733626d42dff035efefd0ab50cf02bedf3628eb07d70213ec5",),
 }
 """SHA-256 of every ``{name}_features.safetensors`` that is accepted."""
+
+SPYNET_FILE = "spynet.safetensors"
+SPYNET_DIGESTS = ("e68cce81a9585532dd78cc71fad7900174ac01567cc2f8e9c12015657c927fd4",)
+"""SHA-256 of BasicVSR's SpyNet as safetensors."""
 
 
 def frozen_features(name: FrozenName) -> nn.Sequential:
@@ -56,19 +62,50 @@ def architecture(name: FrozenName) -> nn.Sequential:
 
 def read_local(name: FrozenName, folder: Path) -> dict[str, Tensor]:
     """Tensors of the local file, after its names, shapes and digest were checked."""
-    path = folder / f"{name}_features.safetensors"
-    remedy = "give the known file, or unset HIME_WEIGHTS_DIR to download torchvision's weights"
+    return read_known(
+        folder / f"{name}_features.safetensors",
+        architecture(name).state_dict(),
+        DIGESTS[name],
+        f"{name}'s features",
+        "give the known file, or unset HIME_WEIGHTS_DIR to download torchvision's weights",
+    )
+
+
+def spynet_weights(expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The public weights of SpyNet, by the names of `hime.model.flow.SpyNet`.
+
+    Args:
+        expected: a SpyNet's ``state_dict``; its names and shapes are asked for.
+
+    Raises:
+        HimeError: ``HIME_WEIGHTS_DIR`` is not set, or its file is missing or not a known one.
+    """
+    remedy = f"set HIME_WEIGHTS_DIR to a folder with BasicVSR's SpyNet as {SPYNET_FILE}, or flow_init=none"
+    folder = os.environ.get("HIME_WEIGHTS_DIR")
+    if not folder:
+        raise HimeError(f"the optical flow has no weights to start from; {remedy}")
+    return read_known(Path(folder) / SPYNET_FILE, expected, SPYNET_DIGESTS, "SpyNet", remedy)
+
+
+def read_known(
+    path: Path, expected: Mapping[str, Tensor], digests: Sequence[str], whose: str, remedy: str
+) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, after its names, shapes and SHA-256 were checked.
+
+    Raises:
+        HimeError: they are not those of ``expected`` and ``digests``; names ``whose`` they should be.
+    """
     try:
         content = path.read_bytes()
         state = load(content)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise HimeError(f"{path}: cannot read {name}'s weights ({reason}); {remedy}") from error
-    expected = {key: tensor.shape for key, tensor in architecture(name).state_dict().items()}
-    if {key: tensor.shape for key, tensor in state.items()} != expected:
-        raise HimeError(f"{path}: its tensors are not those of {name}'s features; {remedy}")
+        raise HimeError(f"{path}: cannot read the weights of {whose} ({reason}); {remedy}") from error
+    shapes = {key: tensor.shape for key, tensor in expected.items()}
+    if {key: tensor.shape for key, tensor in state.items()} != shapes:
+        raise HimeError(f"{path}: its tensors are not those of {whose}; {remedy}")
     digest = hashlib.sha256(content).hexdigest()
-    if digest not in DIGESTS[name]:
+    if digest not in digests:
         raise HimeError(f"{path}: its SHA-256 {digest[:16]}… is not that of a known file; {remedy}")
     return state
 

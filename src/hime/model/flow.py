@@ -1,19 +1,17 @@
 """SpyNet (Ranjan and Black 2017): optical flow from a spatial pyramid, for the large model.
 
 The layout (six levels of five 7×7 convolutions, 1.44 M parameters, tensor names) is that of the public
-BasicVSR weights, which ``load_spynet`` reads.
+BasicVSR weights (see `hime.frozen.spynet_weights`).
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hime.errors import HimeError
 from hime.model.sampling import pixel_grid, sample
 
 LEVELS = 6
@@ -75,18 +73,3 @@ class SpyNet(nn.Module):
         flow = F.interpolate(flow.float(), (height, width), mode="bilinear", align_corners=False)
         # Channel by channel: a tensor made of sizes would be a constant in the exported graph.
         return torch.cat([flow[:, :1] * (width / columns), flow[:, 1:] * (height / rows)], dim=1)
-
-
-def load_spynet(flow: SpyNet, path: Path) -> None:
-    """Fill ``flow`` from the public weights (safetensors, tensor names as in this module).
-
-    Raises:
-        HimeError: the file is missing or holds other tensors.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        flow.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise HimeError(f"{path}: these are no SpyNet weights; give BasicVSR's spynet.safetensors") from error

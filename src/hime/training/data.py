@@ -204,6 +204,7 @@ def make_batch(
     total_steps: int = 1,
     part: tuple[int, int] = (0, 1),
     lr_sizes: tuple[int, ...] | None = None,
+    window: int | None = None,
     degradation: DegradationName = "bicubic",
 ) -> Batch:
     """The training pairs of a step.
@@ -221,6 +222,7 @@ def make_batch(
         total_steps: length of the training, for the temperature where ``anneal_steps`` is None.
         part: (process, processes); this one gets every ``processes``-th pair.
         lr_sizes: LR sides, one of which is drawn; None: S/s.
+        window: side in HR pixels that pairs are cut to, see `windows`; S in `Batch` is then this.
         degradation: see `hime.training.degradation`; of the realistic one, a strength is drawn for each pair.
     """
     generator = step_generator(seed, step)
@@ -234,9 +236,14 @@ def make_batch(
     if degradation == "realistic":
         strengths = torch.rand(batch_size, generator=generator).tolist()
         recipes = [draw_recipe(generator, strength) for strength in strengths]
+    corners = None
+    if window is not None:
+        places = (photos.images.shape[-1] - window) // scale + 1
+        corners = torch.randint(places, (batch_size, 2), generator=generator)
     mine = slice(part[0], None, part[1])
     choice = Choice(*(decision[mine] for decision in choice))
-    return gather(photos, target[mine], choice, scale, lr_size, recipes[mine] if recipes else None)
+    batch = gather(photos, target[mine], choice, scale, lr_size, recipes[mine] if recipes else None)
+    return batch if window is None or corners is None else windows(batch, corners[mine], window)
 
 
 class Choice(NamedTuple):
@@ -348,6 +355,24 @@ def gather(
         each = [realistic_lr(photo, side, recipe) for photo, recipe in zip(hr, recipes, strict=True)]
         lr = torch.stack(each).float().div_(255)
     return Batch(lr, hr.float().div_(255), pixels.float().div_(255), present)
+
+
+def windows(batch: Batch, corners: Tensor, side: int) -> Batch:
+    """``batch`` cut to one window a pair, which LR, target and references share.
+
+    Args:
+        batch: whole photos.
+        corners: B×2, row and column of each window's upper left corner in LR pixels.
+        side: of the windows in HR pixels, a multiple of the scale.
+    """
+    scale = batch.hr.shape[-1] // batch.lr.shape[-1]
+
+    def cut(images: Tensor, factor: int) -> Tensor:
+        length = side * factor // scale
+        pairs = zip(images, (corners * factor).tolist(), strict=True)
+        return torch.stack([each[..., y : y + length, x : x + length] for each, (y, x) in pairs])
+
+    return Batch(cut(batch.lr, 1), cut(batch.hr, scale), cut(batch.references, scale), batch.present)
 
 
 def misaligned(images: Tensor, moves: Tensor) -> Tensor:

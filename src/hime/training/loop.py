@@ -35,9 +35,12 @@ from tqdm import tqdm
 from hime.errors import HimeError
 from hime.evaluation.lpips import LPIPS
 from hime.files import write_atomically
+from hime.frozen import spynet_weights
 from hime.losses.objective import Objective
 from hime.model import HIME
+from hime.model.alignment import FlowGuidedAlignment
 from hime.model.discriminator import build_discriminator
+from hime.model.flow import SpyNet
 from hime.training.checkpoint import (
     BEST,
     CONFIG,
@@ -221,10 +224,16 @@ class _Training:
             discriminator = None
             if config.loss.adversarial:
                 discriminator = build_discriminator(config.discriminator, config.discriminator_channels)
-        last = folder / LAST
-        if config.init is not None and not last.exists():
+        last, flow = folder / LAST, flow_of(self.model)
+        if last.exists():
+            pass
+        elif config.init is not None:
             weights = load_model(config.init)[0].state_dict()
             load_weights(self.model, weights, Path(config.init))
+        elif flow is not None and config.flow_init == "spynet":
+            flow.load_state_dict(spynet_weights(flow.state_dict()))
+        if flow is not None and config.flow_rate == 0:
+            flow.requires_grad_(False)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.model.to(device, memory_format=layout)  # type: ignore[call-overload]
         self.average.to(device, memory_format=layout).requires_grad_(False)  # type: ignore[call-overload]
@@ -250,10 +259,16 @@ class _Training:
         }
 
     def with_optimiser(self, network: nn.Module) -> Trained:
-        """``network`` and Adam for it."""
-        config = self.config
+        """``network`` and Adam for it; the optical flow is a group of its own, with its rate's multiple."""
+        config, flow = self.config, flow_of(network)
+        of_flow = [] if flow is None else list(flow.parameters())
+        known = set(of_flow)
+        others = [parameter for parameter in network.parameters() if parameter not in known]
+        groups = [{"params": others, "multiple": 1.0}]
+        if of_flow:
+            groups.append({"params": of_flow, "multiple": config.flow_rate})
         optimiser = torch.optim.Adam(
-            network.parameters(),
+            groups,
             lr=config.learning_rate,
             betas=config.betas,
             weight_decay=config.weight_decay,
@@ -292,6 +307,7 @@ class _Training:
                     total_steps=config.steps,
                     part=part,
                     lr_sizes=config.lr_sizes,
+                    window=config.window,
                     degradation=config.degradation,
                 )
                 tally.add(self.update(batch))
@@ -349,7 +365,7 @@ class _Training:
         """A step of one network's Adam down the gradient of ``loss``; the gradient's norm before clipping."""
         optimiser = self.trained[label].optimiser
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["multiple"]
         self.accelerator.backward(loss)
         norm: Tensor = self.accelerator.clip_grad_norm_(self.parameters[label], self.config.clip_norm)
         optimiser.step()
@@ -388,6 +404,9 @@ class _Training:
                 theirs = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise HimeError(f"{path}: cannot be read ({error}); choose another --out") from error
+            # A run of an older version lacks newer keys; it was trained as their defaults say.
+            defaults = json.loads(json.dumps(dataclasses.asdict(TrainingConfig())))
+            theirs["config"] = {**defaults, **theirs["config"]}
             different = [key for key in _differences(theirs, ours) if key != "preset"]
             if change_steps:
                 different = [key for key in different if key != "config.steps"]
@@ -492,6 +511,12 @@ class _Training:
         """A line for the user, from one process."""
         if self.accelerator.is_main_process:
             tqdm.write(text, file=sys.stderr)
+
+
+def flow_of(network: nn.Module) -> SpyNet | None:
+    """The optical flow of a flow-guided network."""
+    alignment = getattr(network, "alignment", None)
+    return alignment.flow if isinstance(alignment, FlowGuidedAlignment) else None
 
 
 # -- evaluation during training -------------------------------------------------------------------------

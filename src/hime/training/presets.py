@@ -62,12 +62,20 @@ class TrainingConfig:
     """Fields of ``HIMEConfig`` that differ from the named model's."""
     init: str | None = None
     """Run folder or checkpoint whose weights the training starts from; None: fresh weights."""
+    flow_init: Literal["spynet"] | None = None
+    """Where fresh weights of a flow-guided network have their optical flow from: SpyNet's public weights
+    (see `hime.frozen.spynet_weights`), or None: drawn like the others."""
+    flow_rate: float = 1.0
+    """The optical flow's learning rate as a multiple of the network's; 0 leaves the flow as it is."""
 
     hr_size: int = 128
     """Side in pixels at which photos are held in memory."""
     lr_sizes: tuple[int, ...] | None = None
     """LR sides, one of which is drawn for each step (a side given twice, twice as often); None: always
     ``hr_size`` / ``scale``."""
+    window: int | None = None
+    """Side in HR pixels of the windows that pairs are cut to: one place for a target and its references,
+    drawn for each pair. None: whole photos. Held-out people are always evaluated on whole photos."""
     degradation: DegradationName = "bicubic"
     references: int = 3
     """The most references of a pair; 0 trains the network without any."""
@@ -108,7 +116,7 @@ class TrainingConfig:
         for name in (*counts, "discriminator_channels"):
             if getattr(self, name) < 1:
                 raise HimeError(f"{name}={getattr(self, name)}: give at least 1")
-        for name in ("references", "warmup_steps", "final_learning_rate", "weight_decay"):
+        for name in ("references", "warmup_steps", "final_learning_rate", "weight_decay", "flow_rate"):
             if not getattr(self, name) >= 0:
                 raise HimeError(f"{name}={getattr(self, name)}: give at least 0")
         for name in ("learning_rate", "discriminator_rate", "clip_norm"):
@@ -125,6 +133,13 @@ class TrainingConfig:
             )
         if self.hr_size % self.scale:
             raise HimeError(f"hr_size={self.hr_size} is no multiple of scale={self.scale}")
+        if self.window is not None and (
+            self.lr_sizes is not None or self.window % self.scale or not 0 < self.window <= self.hr_size
+        ):
+            raise HimeError(
+                f"window={self.window}: give a multiple of scale={self.scale} up to hr_size={self.hr_size}, "
+                "without lr_sizes"
+            )
         if not 0 <= self.held_out_fraction < 1:
             raise HimeError(f"held_out_fraction={self.held_out_fraction}: give 0 … 1")
         weights = self.sampling.count_weights
@@ -156,16 +171,29 @@ trainings on the held-out people (docs/experiments.md)."""
 FINE_TUNING: dict[str, Any] = {"loss": PERCEPTION, "learning_rate": 2e-4, "steps": 20_000}
 """Perception-oriented training starts from a reconstruction model: give it as ``init``."""
 
+FLOW: dict[str, Any] = {"flow_init": "spynet", "flow_rate": 0.1}
+"""The large model's optical flow has been trained by others: it goes on at a lower rate."""
+
+SIZE_64: dict[str, Any] = {"scale": 4, "hr_size": 256, "window": 128, "evaluation_pairs": 64}
+"""64→256, trained on windows as large as the photos of 32→128."""
+
 PRESETS: dict[str, TrainingConfig] = {
     "small-x2": TrainingConfig(model="small", scale=2),
     "small-x4": TrainingConfig(model="small", scale=4),
     "small-x8": TrainingConfig(model="small", scale=8),
-    "large-x2": TrainingConfig(model="large", scale=2),
-    "large-x4": TrainingConfig(model="large", scale=4),
-    "large-x8": TrainingConfig(model="large", scale=8),
+    "small-x4-64": TrainingConfig(model="small", **SIZE_64),
+    "large-x2": TrainingConfig(model="large", scale=2, **FLOW),
+    "large-x4": TrainingConfig(model="large", scale=4, **FLOW),
+    "large-x8": TrainingConfig(model="large", scale=8, **FLOW),
+    "large-x4-64": TrainingConfig(model="large", **SIZE_64, **FLOW),
     "small-x4-p": TrainingConfig(model="small", scale=4, **FINE_TUNING),
     "small-x8-p": TrainingConfig(model="small", scale=8, **FINE_TUNING),
+    "small-x4-64-p": TrainingConfig(model="small", **SIZE_64, **FINE_TUNING),
+    "large-x4-p": TrainingConfig(model="large", scale=4, **FLOW, **FINE_TUNING),
+    "large-x8-p": TrainingConfig(model="large", scale=8, **FLOW, **FINE_TUNING),
+    "large-x4-64-p": TrainingConfig(model="large", **SIZE_64, **FLOW, **FINE_TUNING),
 }
+"""Table 1's twelve models, (32, ×4), (64, ×4: ``-64``), (16, ×8), and ×2."""
 
 
 def preset(name: str) -> TrainingConfig:
