@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from hime.cli import main
@@ -133,9 +134,10 @@ def init(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(name: str, init: Path, inputs: Path, out: Path, *changes: str) -> list[str]:
+def command(name: str, init: Path | None, inputs: Path, out: Path, *changes: str) -> list[str]:
     """``hime reproduce`` on the demo people, all but the program's name."""
-    chosen = ["--data", DEMO_PEOPLE, "--people", TRAINING_PEOPLE, "--list", inputs, "--init", init]
+    chosen = ["--data", DEMO_PEOPLE, "--people", TRAINING_PEOPLE, "--list", inputs]
+    chosen += [] if init is None else ["--init", init]
     settings = [word for change in (*TINY_CHANGES, *changes) for word in ("--set", change)]
     return [str(word) for word in ("reproduce", name, *chosen, "--out", out, *settings)]
 
@@ -229,9 +231,48 @@ def test_figure_8_starts_fresh_and_from_the_checkpoint(
     assert "paper" not in table(json.loads((tmp_path / "results" / "fig8.json").read_text(encoding="utf-8")))
 
 
+@pytest.mark.usefixtures("weights")
+def test_table_4_tests_with_as_many_references_as_it_trains_with(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, "table4", "references-0", "references-1")
+    words = command("table4", None, inputs, tmp_path / "results", "steps=1")
+    assert main(words) == 0
+    result = json.loads((tmp_path / "results" / "table4.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in result["rows"]] == ["bicubic", "references-0", "references-1"]
+    assert result["rows"][1]["here"] != result["rows"][2]["here"]
+    assert result["rows"][1]["paper"] == {"psnr": 23.84, "ssim": 0.7088, "lpips": 0.344}
+    text = (tmp_path / "results" / "table4.md").read_text(encoding="utf-8")
+    assert "from fresh weights" in text
+    assert "Loss: λ_rec 1." in text
+    runs = tmp_path / "results" / "runs" / "table4"
+    counts = [json.loads((runs / f"references-{n}" / "config.json").read_text())["config"] for n in (0, 1)]
+    assert [config["references"] for config in counts] == [0, 1]
+
+
+@pytest.mark.usefixtures("weights")
+def test_table_2_starts_the_flow_from_spynet(
+    shared: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = shared / "weights" / "spynet.safetensors"
+    if not public.is_file():
+        pytest.skip(f"{public} is missing")
+    only(monkeypatch, "table2", "flow-frozen", "flow-random")
+    assert main(command("table2", None, inputs, tmp_path / "results", "steps=1")) == 0
+    weight = "basic_module.0.basic_module.0.weight"
+    expected = load_file(public)[weight]
+    runs = tmp_path / "results" / "runs" / "table2"
+    frozen, drawn = (
+        load_file(runs / name / "best.safetensors")[f"alignment.flow.{weight}"]
+        for name in ("flow-frozen", "flow-random")
+    )
+    assert torch.equal(frozen, expected)
+    assert not torch.allclose(drawn, expected)
+
+
 def test_what_cannot_be_reproduced(init: Path, inputs: Path, tmp_path: Path, capsys: Capture) -> None:
     assert run("reproduce", "table99") == 1
-    assert "choose one of fig6, dial, table6, fig8" in capsys.readouterr().err
+    assert "choose one of fig6, dial, table2, table3" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stopped:
         run("reproduce", "table6", "--data", DEMO_PEOPLE)
     assert stopped.value.code == 2
@@ -248,11 +289,21 @@ def test_what_cannot_be_reproduced(init: Path, inputs: Path, tmp_path: Path, cap
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.parametrize("budget", ["quick", "paper"])
-def test_rows_are_trained_alike_but_for_their_losses(name: str, budget: Any) -> None:
+def test_rows_are_trained_alike_but_for_what_is_compared(name: str, budget: Any) -> None:
     chosen = EXPERIMENTS[name]
-    configs = [config_of(chosen, row, "beginning", budget, []) for row in chosen.rows]
-    alike = [dataclasses.replace(each, loss=PERCEPTION, init=None, learning_rate=1.0) for each in configs]
+    configs = [config_of(chosen, row, None, budget, []) for row in chosen.rows]
+    compared: dict[str, tuple[str, ...]] = {
+        "table2": ("model_changes", "flow_init", "flow_rate"),
+        "table3": ("model_changes",),
+        "table4": ("references", "sampling"),
+        "table6": ("loss",),
+        "table7": ("sampling",),
+        "fig8": ("loss", "learning_rate"),
+    }
+    same = {key: getattr(configs[0], key) for key in compared[name]}
+    alike = [dataclasses.replace(each, **same) for each in configs]
     assert all(each == alike[0] for each in alike)
+    assert len({json.dumps(dataclasses.asdict(each)) for each in configs}) == len(configs)
     assert alike[0].held_out_fraction == 0
     assert len({row.name for row in chosen.rows}) == len(chosen.rows)
     assert {claim.better for claim in chosen.claims} <= {row.name for row in chosen.rows}

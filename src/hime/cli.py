@@ -314,9 +314,10 @@ def reproduce(options: argparse.Namespace) -> int:
         return 0
     from hime.experiments.tables import experiment
 
-    experiment(options.name)  # an unknown name is the first thing to say
-    if not (options.data and options.list and options.init):
-        options.parser.error(f"{options.name} needs --data, --list and --init")
+    needs_init = experiment(options.name).checkpoint  # an unknown name is the first thing to say
+    if not (options.data and options.list and (options.init or not needs_init)):
+        needed = "--data, --list and --init" if needs_init else "--data and --list"
+        options.parser.error(f"{options.name} needs {needed}")
     from hime.experiments.runner import reproduce as run_experiment
 
     text = run_experiment(

@@ -84,15 +84,16 @@ class Degradation(Protocol):
 
 @dataclass
 class AtMost:
-    """A method that gets the first ``count`` of the references at most; named NAME@COUNT."""
+    """A method that gets the first ``count`` of the references at most; named NAME@COUNT unless labelled."""
 
     method: Method
     count: int
+    label: str = ""
 
     @property
     def name(self) -> str:
-        """The method's, with the number."""
-        return f"{self.method.name}@{self.count}"
+        """The label, or the method's name with the number."""
+        return self.label or f"{self.method.name}@{self.count}"
 
     @property
     def scale(self) -> int:

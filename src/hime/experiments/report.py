@@ -8,7 +8,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from hime.experiments.tables import METRICS
 from hime.files import write_atomically
 
 HEADINGS = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓"}
@@ -28,12 +27,13 @@ def markdown(result: Mapping[str, Any]) -> str:
     name, training, tested = result["experiment"], result["training"], result["evaluation"]
     changes = "".join(f" --set {change}" for change in training["changes"])
     target = tested["lr_size"] * tested["scale"]
+    start = f"`{training['init']}`" if training["init"] else "fresh weights"
     failed = f" {len(result['failed'])} could not be read." if result["failed"] else ""
     blocks = [
         f"# {result['title']}",
         f"`hime reproduce {name} --budget {result['budget']}{changes}`. {BUDGETS[result['budget']]} "
         f"{training['steps']:,} steps of {training['batch_size']} pairs a row, seed {training['seed']}, "
-        f"preset `{training['preset']}`, from `{training['init']}`; {training['photos']:,} photos of "
+        f"preset `{training['preset']}`, from {start}; {training['photos']:,} photos of "
         f"{training['people']:,} people ({', '.join(training['data'])}). {weights(training['loss'])}.",
         f"Measured on `{tested['list']}`: {tested['images']} images of {tested['people']} people, "
         f"{tested['lr_size']}→{target}, {tested['references']} references, 95 % bootstrap intervals over "
@@ -50,6 +50,8 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def weights(loss: Mapping[str, Any]) -> str:
     """The λ of equation 10, from the fields of `LossWeights`."""
+    if not (loss["correlation"] or loss["perceptual"] or loss["adversarial"]):
+        return f"Loss: λ_rec {loss['pixel']:g}"
     return (
         f"Where a row has the loss: λ_rec {loss['pixel']:g}, λ_cor {loss['correlation']:g} (k = "
         f"{loss['correlation_window']} unless said, d = {loss['correlation_dilation']}), "
@@ -59,15 +61,16 @@ def weights(loss: Mapping[str, Any]) -> str:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """A line a row; the paper's columns where it gives numbers."""
-    has_paper = any(row["paper"] for row in result["rows"])
-    heads = [head for metric in METRICS for head in (HEADINGS[metric], "paper")[: 1 + has_paper]]
+    """A line a row of the metrics measured; the paper's columns where it gives numbers."""
+    metrics = list(result["rows"][0]["here"])
+    told = {metric for row in result["rows"] for metric, value in (row["paper"] or {}).items() if value}
+    heads = [head for metric in metrics for head in (HEADINGS[metric], "paper")[: 1 + (metric in told)]]
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
     for row in result["rows"]:
         cells = []
-        for metric in METRICS:
+        for metric in metrics:
             cells.append(with_interval(row["here"][metric], row["intervals"][metric], DIGITS[metric]))
-            if has_paper:
+            if metric in told:
                 theirs = (row["paper"] or {}).get(metric)
                 cells.append("" if theirs is None else f"{theirs:.{PAPER_DIGITS[metric]}f}")
         lines.append(f"| {row['label']} | " + " | ".join(cells) + " |")
@@ -95,17 +98,18 @@ def findings(result: Mapping[str, Any]) -> str:
 
 
 def plot(result: Mapping[str, Any]) -> Figure:
-    """A panel a metric: the curves of the rows, the paper's, and the start as a line.
+    """A panel a metric: the curves of the rows, the paper's, and the start, if there is one, as a line.
 
     Without intervals: those of the means, wide since people differ, say nothing of the rows' differences.
     """
-    figure = Figure(figsize=(14, 4), layout="constrained", dpi=128)
-    (start,) = (row for row in result["rows"] if row["name"] == "start")
+    metrics = list(result["rows"][0]["here"])
+    figure = Figure(figsize=(14 / 3 * len(metrics), 4), layout="constrained", dpi=128)
+    starts = [row for row in result["rows"] if row["name"] == "start"]
     rows = [row for row in result["rows"] if row["curve"]]
-    told = [row for row in rows if row["paper"]]
     ticks = list(dict.fromkeys(row["tick"] for row in rows))
-    panels = figure.subplots(1, len(METRICS))
-    for axis, metric in zip(panels, METRICS, strict=True):
+    panels = figure.subplots(1, len(metrics))
+    for axis, metric in zip(panels, metrics, strict=True):
+        told = [row for row in rows if (row["paper"] or {}).get(metric) is not None]
         for curve, colour in zip(dict.fromkeys(row["curve"] for row in rows), COLOURS, strict=False):
             mine = [row for row in rows if row["curve"] == curve]
             places = [ticks.index(row["tick"]) for row in mine]
@@ -113,7 +117,8 @@ def plot(result: Mapping[str, Any]) -> Figure:
         if told:
             places = [ticks.index(row["tick"]) for row in told]
             axis.plot(places, [row["paper"][metric] for row in told], "s--", color="grey", label="paper")
-        axis.axhline(start["here"][metric], color="black", linestyle=":", label=start["label"])
+        for start in starts:
+            axis.axhline(start["here"][metric], color="black", linestyle=":", label=start["label"])
         axis.set_xticks(range(len(ticks)), ticks)
         axis.set_xlabel(result["axis"])
         axis.set_title(HEADINGS[metric])

@@ -14,7 +14,7 @@ import numpy as np
 from hime.batch import write_json
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import TorchBackend, checkpoint_name, describe
-from hime.evaluation.evaluate import BASELINE, evaluate
+from hime.evaluation.evaluate import BASELINE, AtMost, evaluate
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.experiments.report import markdown, plot, save_figure, write_text
@@ -34,7 +34,7 @@ Sources = Sequence[tuple[Path, list[str] | None]]
 def reproduce(
     name: str,
     sources: Sources,
-    init: Path | str,
+    init: Path | str | None,
     list_root: Path,
     list_path: Path,
     out: Path | str,
@@ -47,9 +47,10 @@ def reproduce(
     Runs lie in OUT/runs/NAME/ROW. A finished one is not trained again, an interrupted one goes on.
 
     Args:
-        name: "table6" or "fig8".
+        name: one of `hime.experiments.tables.EXPERIMENTS`.
         sources: training photos as ``hime.training.loop.train`` takes them.
-        init: run folder or checkpoint of the reconstruction-oriented network that rows start from.
+        init: run folder or checkpoint of the reconstruction-oriented network that rows start from, for an
+            experiment whose rows do; None for the others.
         list_root: people folder below which the paths of the list lie.
         list_path: evaluation list that every row is measured on; none of its people may be trained on.
         out: folder for the results; made if missing.
@@ -64,20 +65,24 @@ def reproduce(
             trained on, runs of another budget lie in ``out``, or nothing of the list can be measured.
     """
     chosen, out = experiment(name), Path(out)
+    if not chosen.checkpoint:
+        init = None
+    elif init is None:
+        raise HimeError(f"{name}: its rows start from a trained network; give --init CHECKPOINT")
     entries = read_list(list_path)
     refuse_people_trained_on(sources, list_root, entries, list_path)
     runs = {row.name: out / "runs" / name / row.name for row in chosen.rows}
     configs = {row.name: config_of(chosen, row, init, budget, changes) for row in chosen.rows}
     # What is no checkpoint, or cannot be measured, is refused before anything is trained.
-    start = opened(init, START)
+    start = [] if init is None else [opened(init, START)]
     measures: list[Measure] = [Distortion(), Perception()]
     for number, row in enumerate(chosen.rows, start=1):
         print(f"{name}: {row.label}, {number} of {len(chosen.rows)}", file=sys.stderr, flush=True)
         train(configs[row.name], sources, runs[row.name], preset=chosen.preset)
-    config = next(iter(configs.values()))
+    config = max(configs.values(), key=lambda each: each.references)
     loss = override(preset(chosen.preset), changes).loss
     measured = evaluate(
-        [start, *(opened(run, row) for row, run in runs.items())],
+        [*start, *(AtMost(opened(run, row), configs[row].references, row) for row, run in runs.items())],
         list_root,
         entries,
         lr_size=config.hr_size // config.scale,
@@ -98,7 +103,7 @@ def reproduce(
         "budget": budget,
         "training": {
             "preset": chosen.preset,
-            "init": checkpoint_name(init),
+            "init": None if init is None else checkpoint_name(init),
             "changes": list(changes),
             "steps": config.steps,
             "batch_size": config.batch_size,
@@ -116,7 +121,7 @@ def reproduce(
             "scale": measured["scale"],
             "references": measured["references"],
         },
-        "rows": table_rows(chosen.rows, measured, checkpoint_name(init)),
+        "rows": table_rows(chosen.rows, measured, None if init is None else checkpoint_name(init)),
         "claims": [examine(claim, chosen.rows, measured["per_image"]) for claim in chosen.claims],
         "failed": measured["failed"],
     }
@@ -128,11 +133,12 @@ def reproduce(
 
 
 def config_of(
-    chosen: Experiment, row: Row, init: Path | str, budget: Budget, changes: Sequence[str]
+    chosen: Experiment, row: Row, init: Path | str | None, budget: Budget, changes: Sequence[str]
 ) -> TrainingConfig:
     """The training of a row: preset, budget, checkpoint, row and user, each over what stands before it."""
     config = override(preset(chosen.preset), chosen.changes(budget))
-    return override(dataclasses.replace(config, init=str(init)), [*row.changes, *changes])
+    config = dataclasses.replace(config, init=None if init is None else str(init))
+    return override(config, [*row.changes, *changes])
 
 
 def opened(checkpoint: Path | str, name: str) -> Restorer:
@@ -156,9 +162,11 @@ def refuse_people_trained_on(
                 )
 
 
-def table_rows(rows: Sequence[Row], measured: Mapping[str, Any], init: str) -> list[dict[str, Any]]:
-    """Every method's figures and the paper's: bicubic, the checkpoint at the start, the rows."""
-    labels = {BASELINE: BASELINE, START: f"start: {init}"}
+def table_rows(
+    rows: Sequence[Row], measured: Mapping[str, Any], init: str | None, metrics: Sequence[str] = METRICS
+) -> list[dict[str, Any]]:
+    """Every method's figures and the paper's: bicubic, the checkpoint at the start if any, the rows."""
+    labels = {BASELINE: BASELINE} | ({} if init is None else {START: f"start: {init}"})
     table = [Row(name=name, label=label, changes=(), tick="", curve="") for name, label in labels.items()]
     return [
         {
@@ -166,8 +174,8 @@ def table_rows(rows: Sequence[Row], measured: Mapping[str, Any], init: str) -> l
             "label": row.label,
             "tick": row.tick,
             "curve": row.curve,
-            "here": {metric: measured["methods"][row.name][metric] for metric in METRICS},
-            "intervals": {metric: measured["intervals"][row.name][metric] for metric in METRICS},
+            "here": {metric: measured["methods"][row.name][metric] for metric in metrics},
+            "intervals": {metric: measured["intervals"][row.name][metric] for metric in metrics},
             "paper": None if row.paper is None else dict(zip(METRICS, row.paper, strict=True)),
         }
         for row in (*table, *rows)
@@ -192,7 +200,8 @@ def examine(claim: Claim, rows: Sequence[Row], per_image: Sequence[Mapping[str, 
     theirs = None
     if better.paper is not None and worse.paper is not None:
         column = METRICS.index(claim.metric)
-        theirs = round(better.paper[column] - worse.paper[column], 4)
+        ends = better.paper[column], worse.paper[column]
+        theirs = None if None in ends else round(ends[0] - ends[1], 4)
     return {
         "metric": claim.metric,
         "better": better.label,
