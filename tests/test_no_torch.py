@@ -32,6 +32,7 @@ MODULES = [
     "hime.batch",
     "hime.bench",
     "hime.cli",
+    "hime.datasets",
     "hime.demo",
     "hime.errors",
     "hime.evaluation",

@@ -157,7 +157,8 @@ def lfw(root: Path, with_pictures: bool = True) -> Source:
     )
     source = plain_folder(folder)
     people: dict[str, list[str]] = {}
-    files, extra = {}, []
+    files: dict[str, Path] = {}
+    extra: list[str] = []
     for person, names in source.people.items():
         pattern = re.compile(re.escape(person) + r"_(\d{4})\.jpg")
         numbers = {int(match[1]): name for name in names if (match := pattern.fullmatch(name))}
