@@ -237,6 +237,9 @@ def test_init_starts_from_other_weights(whole: Path, tmp_path: Path) -> None:
     ours, theirs = (load_model(run)[0].state_dict() for run in (tmp_path, whole))
     for name, weight in theirs.items():
         torch.testing.assert_close(ours[name], weight, atol=1e-6, rtol=0)
+    _, metadata = load_model(tmp_path)
+    assert json.loads(metadata["training"])["config"]["init"] == "whole"  # not where on this machine it lay
+    assert str(whole.parent) not in str(metadata)
     with pytest.raises(HimeError, match="weights of another network"):
         train(override(config, ["model.lr_blocks=2"]), SOURCES, tmp_path / "other")
     train(config, SOURCES, tmp_path / "other")  # what failed before its first save binds nobody

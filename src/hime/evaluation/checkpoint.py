@@ -36,8 +36,6 @@ def describe(model: HIME, metadata: Mapping[str, str], name: str) -> dict[str, A
     """
     training = json.loads(metadata.get("training", "{}"))
     config = training.get("config", {})
-    if config.get("init"):
-        config["init"] = Path(config["init"]).name  # a card travels; where the run folder lay does not matter
     scale = model.config.scale
     sizes = {key: config[key] for key in ("hr_size", "lr_sizes") if key in config}
     lr_size = TrainingConfig(scale=scale, **sizes).lr_size

@@ -422,6 +422,8 @@ class _Training:
     def metadata(self) -> dict[str, str]:
         """What the checkpoints say of themselves."""
         config = self.config
+        if config.init is not None:  # a checkpoint travels; where the other one lay does not matter
+            config = dataclasses.replace(config, init=Path(config.init).name)
         training = {
             "preset": self.preset,
             "data": self.data["sources"],
