@@ -312,9 +312,9 @@ def test_a_face_goes_to_nobody_below_the_threshold() -> None:
 
 def test_a_sure_match_is_not_given_up_for_two_doubtful_ones() -> None:
     mum, aunt = somebody("mum", unit(1)), somebody("aunt", unit(0, 1))
-    sure = unit(0.6, 0.4, 0.693)
-    doubtful = unit(0.38, 0.1, 0, 0.92)
-    # The cosines' sum would be larger with the aunt as the first: 0.4 + 0.38 > 0.6.
+    sure = unit(0.6, 0.45, 0.661)
+    doubtful = unit(0.41, 0.1, 0, 0.907)
+    # The cosines' sum would be larger with the aunt as the first: 0.45 + 0.41 > 0.6.
     assert match([sure, doubtful], [mum, aunt]) == [mum, None]
 
 
