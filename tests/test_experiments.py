@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import math
 import signal
@@ -18,13 +19,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hime import HimeError
 from hime.cli import main
+from hime.experiments.comparison import PUBLISHED, comparison_table
 from hime.experiments.figures import DEMO_PICTURE, mean_correlation, quarters
 from hime.experiments.report import findings, markdown, plot, table
 from hime.experiments.runner import config_of, examine
 from hime.experiments.tables import EXPERIMENTS, FIGURE_8, TABLE_6, Claim
 from hime.images import read_image, write_image
 from hime.people import DEMO_PEOPLE, read_list, read_people, write_list
+from hime.restorer import load
 from hime.training.checkpoint import LAST, load_state
 from hime.training.loop import train
 from hime.training.presets import PERCEPTION, PRESETS, override
@@ -270,9 +274,55 @@ def test_table_2_starts_the_flow_from_spynet(
     assert not torch.allclose(drawn, expected)
 
 
+@pytest.mark.usefixtures("weights")
+def test_all_is_what_the_arguments_allow(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "skvideo" else find_spec(name)
+    )
+    out = tmp_path / "results"
+    models = ["--model", "small-x4", "--model", "small-x8"]
+    assert run("reproduce", "all", "--list", inputs, "--list-data", DEMO_PEOPLE, *models, "--out", out) == 0
+    told = capsys.readouterr()
+    assert sorted(path.name for path in out.glob("*.md")) == ["fig6.md", "table1.md"]
+    assert "table2: skipped, needs --data\n" in told.err
+    assert "table5: skipped, needs --video\n" in told.err
+    assert "fig8: skipped, needs --data, --init\n" in told.err
+    text = (out / "table1.md").read_text(encoding="utf-8")
+    assert text in told.out
+    assert "## 32→128: 2 images of 2 people" in text
+    assert "## 16→128: 2 images of 2 people" in text
+    assert "64→256:" not in text
+    assert "| SRNTT | 28.02 | 0.8434 | 0.0682 | 6.30 | 36.47 |" in text
+    result = json.loads((out / "table1.json").read_text(encoding="utf-8"))
+    for setting in result["settings"]:
+        bicubic, ours = setting["rows"]
+        assert bicubic["cost"] is None
+        assert ours["here"]["psnr"] > bicubic["here"]["psnr"]
+        assert ours["cost"]["macs_modules"] < ours["cost"]["macs_total"]
+        assert f"| **{ours['name']}** |" in text
+
+
+def test_table_1_has_no_place_for_other_settings(tiny_model: Path, inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(HimeError, match="no model of its settings"):
+        comparison_table([load(tiny_model)], DEMO_PEOPLE, inputs, tmp_path)
+
+
+@pytest.mark.parametrize("setting", PUBLISHED)
+def test_the_published_table_is_the_papers(setting: tuple[int, int]) -> None:
+    rows = {row.method: row for row in PUBLISHED[setting]}
+    assert len(rows) == len(PUBLISHED[setting])
+    ours = [row for name, row in rows.items() if name.startswith("HIME")]
+    assert len(ours) == 4
+    assert max(PUBLISHED[setting], key=lambda row: row.psnr).method == "HIME_rec (large)"
+    assert min(PUBLISHED[setting], key=lambda row: row.lpips).method.startswith("HIME_p")
+
+
 def test_what_cannot_be_reproduced(init: Path, inputs: Path, tmp_path: Path, capsys: Capture) -> None:
     assert run("reproduce", "table99") == 1
-    assert "choose one of fig6, dial, table2, table3" in capsys.readouterr().err
+    assert "choose one of fig6, table1, table2" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stopped:
         run("reproduce", "table6", "--data", DEMO_PEOPLE)
     assert stopped.value.code == 2

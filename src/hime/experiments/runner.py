@@ -200,8 +200,8 @@ def examine(claim: Claim, rows: Sequence[Row], per_image: Sequence[Mapping[str, 
     theirs = None
     if better.paper is not None and worse.paper is not None:
         column = METRICS.index(claim.metric)
-        ends = better.paper[column], worse.paper[column]
-        theirs = None if None in ends else round(ends[0] - ends[1], 4)
+        one, other = better.paper[column], worse.paper[column]
+        theirs = None if one is None or other is None else round(one - other, 4)
     return {
         "metric": claim.metric,
         "better": better.label,

