@@ -248,6 +248,7 @@ def test_table_4_tests_with_as_many_references_as_it_trains_with(
     assert result["rows"][1]["paper"] == {"psnr": 23.84, "ssim": 0.7088, "lpips": 0.344}
     text = (tmp_path / "results" / "table4.md").read_text(encoding="utf-8")
     assert "from fresh weights" in text
+    assert "--set model.fusion=sum" in text
     assert "Loss: λ_rec 1." in text
     runs = tmp_path / "results" / "runs" / "table4"
     counts = [json.loads((runs / f"references-{n}" / "config.json").read_text())["config"] for n in (0, 1)]
