@@ -318,7 +318,16 @@ def test_a_sure_match_is_not_given_up_for_two_doubtful_ones() -> None:
     assert match([sure, doubtful], [mum, aunt]) == [mum, None]
 
 
-def test_the_assignment_is_the_best_of_all() -> None:
+def test_a_face_that_two_could_be_is_nobodys() -> None:
+    mum, aunt = somebody("mum", unit(1)), somebody("aunt", unit(0, 1))
+    assert match([unit(0.5, 0.45, 0.74)], [mum, aunt]) == [None]
+    assert match([unit(0.5, 0.35, 0.79)], [mum, aunt]) == [mum]
+    # She who is surely another face of the picture is no rival.
+    assert match([unit(0.5, 0.45, 0.74), unit(0, 0.9, 0.436)], [mum, aunt]) == [mum, aunt]
+
+
+def test_the_assignment_is_the_best_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hime.album.DOUBT", -2.0)  # nobody is a rival
     random = np.random.default_rng(3)
     for _ in range(20):
         people = [somebody(str(number), unit(*random.normal(size=4))) for number in range(3)]
