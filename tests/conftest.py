@@ -65,9 +65,7 @@ def tiny_run(tiny_network: HIME, tmp_path_factory: pytest.TempPathFactory) -> Pa
     metadata = {
         "architecture": json.dumps(dataclasses.asdict(tiny_network.config)),
         "preset": "tiny-x4",
-        "training": json.dumps(
-            {"preset": "tiny-x4", "config": {"hr_size": 32}, "steps": 0}
-        ),
+        "training": json.dumps({"preset": "tiny-x4", "config": {"hr_size": 32}, "steps": 0}),
         "metrics": json.dumps({"held_out_psnr": 20.5}),
         "date": "2024-01-01",
         "licence": "none, they are random",
