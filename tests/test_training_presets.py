@@ -12,8 +12,9 @@ from hime.training.presets import PRESETS, TrainingConfig, build_model, override
 def test_every_preset_is_the_network_it_is_named_after(name: str) -> None:
     config = preset(name)
     perception = config.loss.adversarial > 0
-    size = "-64" if config.hr_size == 256 else ""
-    assert name == f"{config.model}-x{config.scale}{size}{'-p' if perception else ''}"
+    real = config.degradation == "realistic"
+    made_for = "-real" if real else "-64" if config.lr_size == 64 else ""
+    assert name == f"{config.model}-x{config.scale}{made_for}{'-p' if perception else ''}"
     model = build_model(config)
     assert model.config == config.architecture
     assert model.config.scale == config.scale
