@@ -13,7 +13,7 @@ def test_every_preset_is_the_network_it_is_named_after(name: str) -> None:
     config = preset(name)
     perception = config.loss.adversarial > 0
     real = config.degradation == "realistic"
-    made_for = "-real" if real else "-64" if config.lr_size == 64 else ""
+    made_for = "-real" if real else "-64" if config.window else ""
     assert name == f"{config.model}-x{config.scale}{made_for}{'-p' if perception else ''}"
     model = build_model(config)
     assert model.config == config.architecture
