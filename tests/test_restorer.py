@@ -421,16 +421,24 @@ print(restorer.restore(numpy.zeros((8, 8, 3), numpy.uint8)).image.shape)
 @pytest.mark.parametrize("name", hime.available_models() or ["none"])
 def test_shipped_models_restore_the_demo_people(name: str, demo_people: Path) -> None:
     from hime.evaluation.evaluate import evaluate
+    from hime.evaluation.measures import Distortion
     from hime.people import read_list
 
     restorer = hime.load(name)
     assert restorer.name == name
     entries = read_list(demo_people / "list.jsonl")
     result = evaluate(
-        restorer, demo_people, entries, lr_size=restorer.card["lr_size"], list_name="demo", references=3
+        [restorer],
+        demo_people,
+        entries,
+        lr_size=restorer.card["lr_size"],
+        list_name="demo",
+        references=3,
+        measures=[Distortion()],
     )
     assert not result["failed"]
-    assert result["methods"][name]["psnr"] > result["methods"]["bicubic"]["psnr"] + 1
+    gain = 0.3 if restorer.fidelity == 0 else 1.0  # a perception-oriented model gives PSNR away
+    assert result["methods"][name]["psnr"] > result["methods"]["bicubic"]["psnr"] + gain
     for references in (0, 1, 5):
         restorer.set_references([picture(90, 90, seed) for seed in range(references)])
         assert restorer.restore(picture(11, 20)).image.shape == (11 * restorer.scale, 20 * restorer.scale, 3)
