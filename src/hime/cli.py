@@ -161,6 +161,7 @@ def person_show(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> int:
     """``hime train``."""
     sources = training_sources(options)
+    from hime.people import read_targets
     from hime.training.loop import train as run_training
     from hime.training.presets import override, preset
 
@@ -171,6 +172,7 @@ def train(options: argparse.Namespace) -> int:
         options.steps,
         preset=options.preset,
         change_steps=options.change_steps,
+        targets=None if options.targets is None else set(read_targets(options.targets)),
     )
     return 0
 
@@ -221,7 +223,7 @@ def evaluate(options: argparse.Namespace) -> int:
 def make_list(options: argparse.Namespace) -> int:
     """``hime make-list``."""
     from hime.people import make_list as choose
-    from hime.people import photos_of, read_people, short_of_photos, write_list
+    from hime.people import photos_of, read_people, read_targets, short_of_photos, write_list
 
     people = read_people(options.people)
     short = set(short_of_photos(photos_of(options.data, people), options.references))
@@ -230,9 +232,15 @@ def make_list(options: argparse.Namespace) -> int:
     kept = [name for name in people if name not in short]
     if not kept:
         raise HimeError(f"{options.people}: nobody has that many photos; ask for fewer --references")
-    entries = choose(options.data, kept, options.references, options.inputs, options.seed)
+    targets = None if options.targets is None else read_targets(options.targets)
+    entries = choose(options.data, kept, options.references, options.inputs, options.seed, targets)
+    if not entries:
+        raise HimeError(f"{options.targets}: none of these photos is one of the people's; check ROOT's name")
     write_list(options.out, entries)
-    print(f"{options.out}: {len(entries)} inputs of {len(kept)} people, {options.references} references each")
+    people = sorted({entry.person for entry in entries})
+    print(
+        f"{options.out}: {len(entries)} inputs of {len(people)} people, {options.references} references each"
+    )
     return 0
 
 
@@ -580,6 +588,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--steps", type=_positive, metavar="N", help="default: the preset's")
     _add_set(command, "the preset")
     command.add_argument("--change-steps", action="store_true", help="go on with a run under another --steps")
+    _add_targets(command)
     command.set_defaults(command=train, parser=command)
 
     command = commands.add_parser("evaluate", help="measure one or more models on an evaluation list")
@@ -630,6 +639,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--references", type=_count, default=3, metavar="N", help="default: 3")
     command.add_argument("--inputs", type=_positive, default=5, metavar="N", help="a person; default: 5")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
+    _add_targets(command)
     command.add_argument("--out", required=True, type=Path, metavar="LIST.jsonl")
     command.set_defaults(command=make_list)
 
@@ -749,6 +759,15 @@ def _add_training_data(command: argparse.ArgumentParser, required: bool) -> None
         type=Path,
         metavar="LIST",
         help="a person a line; one for each --data, in the same order; default: everybody",
+    )
+
+
+def _add_targets(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--targets",
+        type=Path,
+        metavar="LIST",
+        help="photos that may be restored, ROOT/PERSON/FILE a line; the others are references; default: all",
     )
 
 

@@ -150,6 +150,15 @@ def require() -> None:
     _embedder()
 
 
+def embedder_path() -> Path:
+    """The ONNX file of SFace.
+
+    Raises:
+        HimeError: the extra ``faces`` is not installed.
+    """
+    return _models() / EMBEDDER
+
+
 def _detect_at(image: Image, factor: float) -> list[Face]:
     """The faces found in the picture resized by ``factor``, in coordinates of the picture itself."""
     resized, _ = _resize(image, np.zeros((0, 2)), factor)
@@ -256,7 +265,7 @@ def _detector() -> Any:
 
 @cache
 def _embedder() -> Any:
-    return _opencv().dnn.readNetFromONNX(str(_models() / EMBEDDER))
+    return _opencv().dnn.readNetFromONNX(str(embedder_path()))
 
 
 def _models() -> Path:
