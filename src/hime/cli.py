@@ -620,7 +620,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--lr-size", type=_positive, metavar="PIXELS", help="side of the LR inputs; default: the model's own"
     )
     _add_fidelity(
-        command, "of the models with a dial, named MODEL, fidelity F then; default: 0, the model itself"
+        command, "of the models with a dial, called `MODEL, fidelity F` then; default: 0, the model itself"
     )
     command.add_argument(
         "--degradation",
