@@ -346,7 +346,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare; arguments as on the command line. Exit status 1 if an input could not be used."""
     parser = argparse.ArgumentParser(description="hime's models beside Real-ESRGAN, DAT-light and BasicVSR")
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="as for `hime evaluate`, ×4")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="as for `hime evaluate`; peers are ×4")
     parser.add_argument("--data", required=True, type=Path, metavar="ROOT", help="people folder")
     parser.add_argument("--list", required=True, type=Path, metavar="LIST.jsonl", help="of `hime make-list`")
     parser.add_argument("--references", type=int, default=3, metavar="N", help="for hime; default: 3")
@@ -368,10 +368,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     entries = read_list(options.list)
-    models, lr_sizes = zip(*(open_method(model, threads=1) for model in options.models), strict=True)
+    opened = [open_method(model, threads=1) for model in options.models]
+    models = [method for method, _ in opened]
+    lr_sizes = [int(restorer.card["lr_size"]) for _, restorer in opened]
     if options.lr_size is None and len(set(lr_sizes)) > 1:
         raise HimeError(f"the models are made for LR sizes {', '.join(map(str, lr_sizes))}; give --lr-size")
-    peers, without = available_peers()
+    peers, without = available_peers() if models[0].scale == SCALE else ([], [])
     methods = [Timed(method) for method in (*models, *peers)]
     check_methods(methods)
     measures, unmeasured = all_measures()
