@@ -46,8 +46,7 @@ bench-app: $(DEV)/.installed app
 
 $(APP): $(DEV)/.installed app/node_modules/.installed $(shell find app -path app/node_modules -prune -o -type f -print)
 	cd app && npm run build
-	mkdir -p $(@D)
-	$(DEV)/bin/python app/detector.py $@
+	$(DEV)/bin/python app/networks.py $(@D)
 
 app/node_modules/.installed: app/package.json app/package-lock.json
 	cd app && npm ci --ignore-scripts --no-audit --no-fund

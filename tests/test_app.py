@@ -99,6 +99,12 @@ def engine(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     page.close()
 
 
+@pytest.fixture(scope="module")
+def shared_if_any() -> Path | None:
+    folder = Path(os.environ.get("HIME_SHARED", Path(__file__).parent.parent.parent / "shared"))
+    return folder if (folder / "photos").is_dir() else None
+
+
 def packed(path: Path) -> tuple[str, str]:
     return path.name, base64.b64encode(path.read_bytes()).decode()
 
@@ -147,6 +153,79 @@ def test_headshot_equals_python(
     )
     assert largest_difference(unpacked(png), read_image(tmp_path / "out.png")) <= WITHIN
     assert len(shares) == len(references)
+
+
+def person(folder: Path, name: str, demo_people: Path) -> list[Path]:
+    """Photos of one of the demo people, larger than they are framed."""
+    photos = []
+    for number in (1, 2, 3):
+        photo = PIL.Image.new("RGB", (300, 260), (90, 100, 120))
+        photo.paste(PIL.Image.open(demo_people / name / f"{number}.webp").convert("RGB"), (80, 60))
+        photos.append(folder / f"{name}{number}.png")
+        photo.save(photos[-1])
+    return photos
+
+
+def one_face(folder: Path, demo_people: Path, shared: Path | None) -> tuple[Path, list[Path]]:
+    """A small turned face in a picture, as JPEG, and photos of the person."""
+    picture = PIL.Image.new("RGB", (170, 130), (70, 90, 60))
+    face = PIL.Image.open(demo_people / "ada" / "0.webp").convert("RGB").resize((44, 44))
+    picture.paste(face.rotate(12, expand=False, fillcolor=(70, 90, 60)), (60, 40))
+    picture.save(folder / "one.jpg", quality=95)
+    return folder / "one.jpg", person(folder, "ada", demo_people)
+
+
+def several_faces(folder: Path, demo_people: Path, shared: Path | None) -> tuple[Path, list[Path]]:
+    """Three people, of whom the second is wanted."""
+    picture = PIL.Image.new("RGB", (330, 120), (120, 110, 90))
+    for number, (name, side) in enumerate((("ben", 70), ("ada", 48), ("eva", 60))):
+        face = PIL.Image.open(demo_people / name / "0.webp").convert("RGB").resize((side, side))
+        picture.paste(face, (20 + 105 * number, 30))
+    picture.save(folder / "several.png")
+    return folder / "several.png", person(folder, "ada", demo_people)
+
+
+def real_photo(folder: Path, demo_people: Path, shared: Path | None) -> tuple[Path, list[Path]]:
+    """A photograph made small, and others of the same person as they are."""
+    if shared is None:
+        pytest.skip("no shared folder of photographs: set HIME_SHARED")
+    photos = shared / "photos" / "lisa"
+    small = PIL.Image.open(photos / "lisa1.jpg").convert("RGB")
+    small.resize((96, 128), PIL.Image.Resampling.BICUBIC).save(folder / "lisa.png")
+    return folder / "lisa.png", [photos / f"lisa{number}.jpg" for number in (2, 3, 4)]
+
+
+def real_group(folder: Path, demo_people: Path, shared: Path | None) -> tuple[Path, list[Path]]:
+    """A photograph of several people, made small; other photos of one of them."""
+    if shared is None:
+        pytest.skip("no shared folder of photographs: set HIME_SHARED")
+    source = shared / "photos" / "several_faces" / "7429_189620.jpg"
+    group = PIL.Image.open(source).convert("RGB")
+    group.resize((group.width // 4, group.height // 4), PIL.Image.Resampling.BICUBIC).save(folder / "group.png")
+    return folder / "group.png", sorted((shared / "photos" / "people" / "7429").glob("*.jpg"))[:3]
+
+
+@pytest.mark.parametrize("case", [one_face, several_faces, real_photo, real_group])
+def test_photograph_equals_python(
+    engine: Any, demo_people: Path, shared_if_any: Path | None, tmp_path: Path, case: Callable[..., Any]
+) -> None:
+    picture, photos = case(tmp_path, demo_people, shared_if_any)
+    run("restore", picture, "--refs", *photos, "--crop", "--out", tmp_path / "face.png")
+    run("restore", picture, "--refs", *photos, "--out", tmp_path / "whole.png")
+    faces, whole, rejected = engine(
+        """async ([picture, photos]) => {
+          await call("open", "small-x4");
+          const { references, rejected } = await call("readPhotos", await Promise.all(photos.map(file)), []);
+          const result = await call("restore", Math.random(), await file(picture), references, null);
+          const restored = result.faces.flatMap((face) => face.restored ? [face.restored] : []);
+          return [await Promise.all(restored.map(png)), await png(result.image), rejected];
+        }""",
+        [packed(picture), [packed(photo) for photo in photos]],
+    )
+    assert rejected == []
+    (face,) = (unpacked(png) for png in faces)
+    assert largest_difference(face, read_image(tmp_path / "face.png")) <= WITHIN
+    assert largest_difference(unpacked(whole), read_image(tmp_path / "whole.png")) <= WITHIN
 
 
 def test_rules_of_the_page_are_those_of_the_server() -> None:

@@ -38,7 +38,8 @@ function byArea(image: Image, width: number, height: number): Image {
   const across = covered(image.width, width);
   const down = covered(image.height, height);
   const result = newImage(width, height);
-  const levels = new Uint8ClampedArray(result.data.buffer); // rounds half to even
+  const levels = new Uint8ClampedArray(result.data.buffer); // rounds half to even …
+  const half = image.width === 2 * width && image.height === 2 * height ? 0.125 : 0; // … which OpenCV does not here
   const sums = new Float64Array(image.width * 3);
   for (let row = 0, place = 0; row < height; row++) {
     sums.fill(0);
@@ -50,24 +51,31 @@ function byArea(image: Image, width: number, height: number): Image {
       for (let channel = 0; channel < 3; channel++) {
         let sum = 0;
         for (const { from, weight } of shares) sum += sums[from * 3 + channel] * weight;
-        levels[place++] = sum;
+        levels[place++] = sum + half;
       }
   }
   return result;
 }
 
-/** Of each output sample the input sample before it and, in fixed point of 11 bits, the share of the next. */
-function between(from: number, to: number): { before: Int32Array; share: Int32Array } {
-  const before = new Int32Array(to);
-  const share = new Int32Array(to);
+/** Of each output sample the input sample before it, and in fixed point of 11 bits the shares of it and the next. */
+interface Between {
+  readonly before: Int32Array;
+  readonly share: Int32Array;
+  readonly next: Int32Array;
+}
+
+function between(from: number, to: number): Between {
+  const scale = 1 / (to / from);
+  const result = { before: new Int32Array(to), share: new Int32Array(to), next: new Int32Array(to) };
   for (let index = 0; index < to; index++) {
-    const place = (index + 0.5) * (from / to) - 0.5;
-    const floor = Math.floor(place);
-    const inside = floor >= 0 && floor < from - 1;
-    before[index] = clamp(floor, 0, from - 1);
-    share[index] = inside ? roundHalfEven((place - floor) * 2048) : 0;
+    const place = Math.fround((index + 0.5) * scale - 0.5);
+    const before = Math.floor(place);
+    const rest = Math.fround(place - before);
+    result.before[index] = before;
+    result.share[index] = roundHalfEven(Math.fround(1 - rest) * 2048);
+    result.next[index] = roundHalfEven(rest * 2048);
   }
-  return { before, share };
+  return result;
 }
 
 function linearly(image: Image, width: number, height: number): Image {
@@ -76,41 +84,42 @@ function linearly(image: Image, width: number, height: number): Image {
   const result = newImage(width, height);
   const widened = (row: number): Int32Array => {
     const values = new Int32Array(width * 3);
+    const begin = clamp(row, 0, image.height - 1) * image.width;
     for (let column = 0; column < width; column++) {
-      const share = across.share[column];
-      const from = (row * image.width + across.before[column]) * 3;
-      const next = share === 0 ? from : from + 3;
+      const from = (begin + clamp(across.before[column], 0, image.width - 1)) * 3;
+      const next = (begin + clamp(across.before[column] + 1, 0, image.width - 1)) * 3;
       for (let channel = 0; channel < 3; channel++)
         values[column * 3 + channel] =
-          image.data[from + channel] * (2048 - share) + image.data[next + channel] * share;
+          image.data[from + channel] * across.share[column] + image.data[next + channel] * across.next[column];
     }
     return values;
   };
-  let upperRow = -1;
+  let upperRow = NaN;
   let upper: Int32Array = new Int32Array();
   let lower = upper;
   for (let row = 0; row < height; row++) {
     if (down.before[row] !== upperRow) {
       upperRow = down.before[row];
       upper = widened(upperRow);
-      lower = widened(Math.min(upperRow + 1, image.height - 1));
+      lower = widened(upperRow + 1);
     }
-    const share = down.share[row];
+    const [share, next] = [down.share[row], down.next[row]];
     for (let place = 0; place < width * 3; place++)
       result.data[row * width * 3 + place] =
-        ((((upper[place] >> 4) * (2048 - share)) >> 16) + (((lower[place] >> 4) * share) >> 16) + 2) >> 2;
+        ((((upper[place] >> 4) * share) >> 16) + (((lower[place] >> 4) * next) >> 16) + 2) >> 2;
   }
   return result;
 }
 
 /** The values at `matrix`·(x, y, 1) for each pixel, bilinear, the border repeated: OpenCV's `warpAffine`. */
-export function warp(image: Image, [a, b, c, d, e, f]: Affine, width: number, height: number): Image {
+export function warp(image: Image, matrix: Affine, width: number, height: number): Image {
+  const [a, b, c, d, e, f] = matrix.map(Math.fround);
   const result = newImage(width, height);
   const levels = new Uint8ClampedArray(result.data.buffer);
   for (let row = 0, place = 0; row < height; row++)
     for (let column = 0; column < width; column++) {
-      const x = a * column + b * row + c;
-      const y = d * column + e * row + f;
+      const x = Math.fround(a * column + Math.fround(b * row + c));
+      const y = Math.fround(d * column + Math.fround(e * row + f));
       const [left, top] = [Math.floor(x), Math.floor(y)];
       const [right, below] = [x - left, y - top];
       const columns = [clamp(left, 0, image.width - 1) * 3, clamp(left + 1, 0, image.width - 1) * 3];

