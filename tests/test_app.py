@@ -231,3 +231,146 @@ def test_photograph_equals_python(
 def test_rules_of_the_page_are_those_of_the_server() -> None:
     assert POLICY in (BUILT / "index.html").read_text()
     assert HEADERS["Content-Security-Policy"].startswith(POLICY)
+
+
+# ------------------------------------------------------------------------------------------- the page
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """The page, ready; fails on whatever it asks of any other host, and on errors in its scripts."""
+    context = browser.new_context(permissions=["camera"], accept_downloads=True)
+    opened = context.new_page()
+    opened.set_default_timeout(120_000)
+    asked: list[str] = []
+    problems: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    opened.goto(f"{address}/")
+    opened.get_by_text("Ready.").wait_for()
+    yield opened
+    elsewhere = [url for url in asked if not url.startswith((f"{address}/", f"blob:{address}/", "data:"))]
+    context.close()
+    assert elsewhere == []
+    assert problems == []
+
+
+def restored(page: Any, picture: Path, photos: list[Path]) -> None:
+    """Give the page a person and a picture, and wait for the result."""
+    page.set_input_files("#photos-file", photos)
+    page.get_by_text(f"{len(photos)} photos of the person").wait_for()
+    page.set_input_files("#picture-file", picture)
+    page.get_by_text("restored in").wait_for()
+
+
+def test_page_restores_offline_and_marks_the_file(page: Any, demo_people: Path, tmp_path: Path) -> None:
+    picture, photos = one_face(tmp_path, demo_people, None)
+    page.context.set_offline(True)  # all that one face needs is there
+    restored(page, picture, photos)
+    assert page.evaluate("crossOriginIsolated")
+    assert page.locator("#whole canvas").count() == 2
+    assert page.locator("#faces figure").count() == len(photos)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as JPEG").click()
+    saved = tmp_path / "saved.jpg"
+    download.value.save_as(saved)
+    assert download.value.suggested_filename == "one-restored.jpg"
+    with PIL.Image.open(saved) as result, PIL.Image.open(picture) as source:
+        assert result.size == (source.width * 4, source.height * 4)
+        assert b"compositeWithTrainedAlgorithmicMedia" in result.info["xmp"]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as PNG").click()
+    download.value.save_as(tmp_path / "saved.png")
+    with PIL.Image.open(tmp_path / "saved.png") as result:
+        result.load()
+        assert "compositeWithTrainedAlgorithmicMedia" in str(result.info["xmp"])
+
+
+def test_page_tells_what_cannot_be_used(page: Any, demo_people: Path, tmp_path: Path) -> None:
+    broken, empty = tmp_path / "broken.jpg", tmp_path / "empty.png"
+    broken.write_bytes((demo_people / "ada" / "0.webp").read_bytes()[:60])
+    PIL.Image.new("RGB", (120, 90), (90, 120, 60)).save(empty)
+    alert = page.get_by_role("alert")
+    for picture, told in ((broken, "cannot be read"), (empty, "No face found")):
+        page.set_input_files("#picture-file", picture)
+        page.get_by_role("button", name="Restore", exact=True).click()
+        alert.get_by_text(told).wait_for()
+        assert page.locator("#result").is_hidden()
+    page.set_input_files("#photos-file", [broken, empty])
+    page.locator("#rejected li").nth(1).wait_for()
+    assert "no face found" in page.locator("#rejected").inner_text()
+
+
+def test_person_is_kept_and_deleted(page: Any, address: str, demo_people: Path, tmp_path: Path) -> None:
+    page.set_input_files("#photos-file", person(tmp_path, "ada", demo_people))
+    page.get_by_text("3 photos of the person").wait_for()
+    page.get_by_text("People kept on this device").first.click()
+    page.get_by_label("Name").fill("Ada")
+    page.get_by_role("button", name="Keep these photos").click()
+    page.get_by_text("Ada is kept").wait_for()
+    page.reload()
+    page.get_by_text("Ready.").wait_for()
+    assert page.locator("#photos li").count() == 0
+    page.get_by_text("People kept on this device").first.click()
+    page.get_by_role("button", name="Use the photos of Ada").click()
+    page.get_by_text("The photos of Ada are used").wait_for()
+    assert page.locator("#photos li").count() == 3
+    page.get_by_role("button", name="Delete Ada").click()
+    page.get_by_text("Ada is deleted").wait_for()
+    assert page.locator("#kept li").count() == 0
+
+
+def test_page_fits_a_phone_and_works_by_keyboard(page: Any, demo_people: Path, tmp_path: Path) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    restored(page, *one_face(tmp_path, demo_people, None))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    line = page.get_by_label("line between the plain enlargement").first
+    line.focus()
+    page.keyboard.press("End")
+    assert line.input_value() == "100"
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, canvas")].filter((node) =>
+          !(node.textContent.trim() || node.labels?.length || node.getAttribute("aria-label")))
+          .map((node) => node.outerHTML)"""
+    )
+    assert unnamed == []
+
+
+def test_live_shows_frames_or_that_no_face_is_in_sight(page: Any) -> None:
+    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_text("No face in sight.").wait_for()  # Chromium's own test pattern
+    page.get_by_role("button", name="Stop the camera").click()
+    assert page.locator("#live-view").is_hidden()
+
+
+@pytest.fixture(scope="module")
+def camera_of_ada(demo_people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a camera sees of a demo person, as Chromium's fake camera plays it: YUV 4:2:0 frames."""
+    picture = PIL.Image.new("RGB", (320, 240), (90, 100, 120))
+    picture.paste(PIL.Image.open(demo_people / "ada" / "1.webp").convert("RGB").resize((200, 200)), (60, 20))
+    luma, blue, red = (np.asarray(plane) for plane in picture.convert("YCbCr").split())
+    frame = luma.tobytes() + blue[::2, ::2].tobytes() + red[::2, ::2].tobytes()
+    path = tmp_path_factory.mktemp("camera") / "ada.y4m"
+    path.write_bytes(b"YUV4MPEG2 W320 H240 F10:1 Ip A1:1 C420\n" + 10 * (b"FRAME\n" + frame))
+    return path
+
+
+def test_live_restores_what_the_camera_sees(address: str, camera_of_ada: Path) -> None:
+    flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", *flags, f"--use-file-for-fake-video-capture={camera_of_ada}"],
+        )
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        page.goto(f"{address}/")
+        page.get_by_text("Ready.").wait_for()
+        page.get_by_role("button", name="Start the camera").click()
+        page.get_by_text("frames a second").wait_for()
+        page.get_by_role("button", name="Take a photo of the person").click()
+        page.get_by_text("1 photo of the person").wait_for()
+        page.get_by_text("one photo").wait_for()
+        assert page.evaluate("document.getElementById('live-after').width") == 128
+        browser.close()

@@ -98,7 +98,7 @@ export class Faces {
     const [across, down] = [image.width / width, image.height / height];
     return (await this.look(resized)).map(({ box, landmarks, score }) => ({
       box: { left: box.left * across, top: box.top * down, width: box.width * across, height: box.height * down },
-      landmarks: landmarks.map(([x, y]): Point => [(x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5]),
+      landmarks: landmarks.map(([x, y]) => single([(x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5])),
       score,
     }));
   }
@@ -163,7 +163,7 @@ export class Faces {
       const height = (best.box.height * frame.side) / REFINED_SIDE;
       face = {
         box: { left: x - width / 2, top: y - height / 2, width, height },
-        landmarks: best.landmarks.map((point) => apply(toPicture, point)),
+        landmarks: best.landmarks.map((point) => single(apply(toPicture, point))),
         score: best.score,
       };
       if (Math.abs(Frame.of(best.landmarks).angle) < STRAIGHT) break;
@@ -238,7 +238,8 @@ function cutOut(image: Image, frame: Frame): Image {
   const [across, down] = [width / part.width, height / part.height];
   const [start, end, below] = frame
     .corners()
-    .map(([x, y]): Point => [(x - left + 0.5) * across - 0.5, (y - top + 0.5) * down - 0.5]);
+    .map(([x, y]): Point => [(x - left + 0.5) * across - 0.5, (y - top + 0.5) * down - 0.5])
+    .map(single); // as OpenCV takes them
   const [a, d] = [(end[0] - start[0]) / REFINED_SIDE, (end[1] - start[1]) / REFINED_SIDE];
   const [b, e] = [(below[0] - end[0]) / REFINED_SIDE, (below[1] - end[1]) / REFINED_SIDE];
   const matrix: Affine = [a, b, start[0] + (a + b) / 2, d, e, start[1] + (d + e) / 2];
@@ -248,6 +249,11 @@ function cutOut(image: Image, frame: Frame): Image {
 function sides(image: Image, factor: number): [width: number, height: number] {
   const side = (extent: number): number => Math.max(1, roundHalfEven(extent * factor));
   return [side(image.width), side(image.height)];
+}
+
+/** In single precision, as Python keeps landmarks. */
+function single([x, y]: Point): Point {
+  return [Math.fround(x), Math.fround(y)];
 }
 
 /** Intersection over union. */

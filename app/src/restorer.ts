@@ -89,6 +89,7 @@ export class Model {
 /** Restores headshots of one person at a time; the person's photos are encoded once. */
 export class Restorer {
   private references: readonly Image[] = [];
+  /** By LR size, the least recently used first. */
   private readonly features = new Map<string, Tensor>();
 
   constructor(

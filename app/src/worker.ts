@@ -1,16 +1,11 @@
 /** The worker: everything that takes time. Messages are calls of `engine`, one after another; see client.ts. */
 
-import {
-  facesOf,
-  look,
-  personsFaces,
-  type Look,
-  type Reference,
-} from "./album";
+import { facesOf, look, personsFaces, type Look, type Reference } from "./album";
 import { Faces } from "./faces";
+import { cut, extent, Frame } from "./headshot";
 import type { Image } from "./image";
-import { embedded, MOST_REFERENCES, NotKnown, restorePhoto, type RestoredFace, type RestoredPhoto } from "./photo";
-import { readImage, toRgba, writeImage } from "./picture";
+import { embedded, enlarge, matched, MOST_REFERENCES, NotKnown, restorePhoto, type RestoredFace, type RestoredPhoto } from "./photo";
+import { fromBitmap, readImage, toRgba, writeImage } from "./picture";
 import { Problem } from "./problem";
 import { fetchBytes, Model, type Restoration, type Restorer } from "./restorer";
 import { setUp, threads } from "./runtime";
@@ -53,6 +48,34 @@ export interface Photos {
   readonly references: readonly Reference[];
   /** File name and reason of each photo that is not used. */
   readonly rejected: readonly (readonly [name: string, reason: string])[];
+}
+
+export interface LiveFrame {
+  readonly plain: ImageData;
+  readonly restored: ImageData;
+}
+
+/** Longest side of live video, and that at which faces are looked for in it. */
+const LIVE_PICTURE = 640;
+const LIVE_DETECTION = 160;
+/** What a poor line leaves of the face. */
+const LIVE_SIDE = 32;
+/** How much of the last frame's place is kept while the face stays where it was. */
+const STEADINESS = 0.7;
+
+let live: { names: string; crops: readonly Image[] } = { names: "", crops: [] };
+let liveFrame: Frame | null = null;
+
+/** The frame, calmed by the one before it unless the face has moved far. */
+function steadied(frame: Frame, last: Frame | null): Frame {
+  if (last === null || Math.hypot(frame.x - last.x, frame.y - last.y) > 0.1 * frame.side) return frame;
+  const mix = (now: number, before: number): number => (1 - STEADINESS) * now + STEADINESS * before;
+  return new Frame(
+    mix(frame.x, last.x),
+    mix(frame.y, last.y),
+    mix(frame.side, last.side),
+    mix(frame.angle, last.angle),
+  );
 }
 
 let site = "";
@@ -181,6 +204,33 @@ export const engine = {
     const image = face === null ? restored?.image : restored?.faces[face].restored;
     if (!image) throw new Error("nothing was restored");
     return writeImage(image, type);
+  },
+
+  /**
+   * A frame of live video: its largest face at `LIVE_SIDE` pixels, enlarged, and restored; null without a face.
+   *
+   * @param bitmap is closed.
+   */
+  async live(bitmap: ImageBitmap, references: readonly Reference[]): Promise<LiveFrame | null> {
+    const factor = Math.min(1, LIVE_PICTURE / Math.max(bitmap.width, bitmap.height));
+    const image = fromBitmap(bitmap, Math.round(bitmap.width * factor), Math.round(bitmap.height * factor));
+    bitmap.close();
+    const network = await detector();
+    const found = await network.detectAt(image, LIVE_DETECTION / Math.max(image.width, image.height));
+    const [face] = found.sort((one, other) => other.box.width - one.box.width);
+    if (face === undefined || extent(face.landmarks) < 1) {
+      liveFrame = null;
+      return null;
+    }
+    liveFrame = steadied(Frame.of(face.landmarks), liveFrame);
+    const lr = cut(image, liveFrame, LIVE_SIDE);
+    const names = references.map(({ name }) => name).join("\n");
+    if (names !== live.names) live = { names, crops: references.slice(0, MOST_REFERENCES).map(({ crop }) => crop) };
+    const current = opened();
+    current.setReferences(live.crops); // the same array as before: encoded once
+    const plain = enlarge(lr, current.scale);
+    const { image: restored } = await current.restore(lr);
+    return { plain: toRgba(plain), restored: toRgba(matched(restored, plain)) };
   },
 
   /** Restore a headshot with photos framed alike; no faces are looked for. */
