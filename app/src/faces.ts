@@ -23,6 +23,8 @@ const REFINED_MARGIN = 1.3;
 /** Radians: a face that lies so in its cut-out needs no other look. */
 const STRAIGHT = 0.05;
 const REFINEMENTS = 2;
+/** Pixels of the picture looked at, of which landmarks are multiples: see `hime.faces`. */
+const LANDMARK_STEP = 1 / 64;
 const MINIMUM_SCORE = 0.6;
 /** Two boxes whose intersection is more than this share of their union are one face. */
 const OVERLAP = 0.3;
@@ -98,7 +100,7 @@ export class Faces {
     const [across, down] = [image.width / width, image.height / height];
     return (await this.look(resized)).map(({ box, landmarks, score }) => ({
       box: { left: box.left * across, top: box.top * down, width: box.width * across, height: box.height * down },
-      landmarks: landmarks.map(([x, y]) => single([(x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5])),
+      landmarks: landmarks.map(([x, y]): Point => [moved(x, across), moved(y, down)]),
       score,
     }));
   }
@@ -129,7 +131,7 @@ export class Faces {
         const top = (row + boxes[place * 4 + 1]) * stride - height / 2;
         const landmarks = Array.from({ length: 5 }, (_, index): Point => {
           const from = place * 10 + index * 2;
-          return [(points[from] + column) * stride, (points[from + 1] + row) * stride];
+          return [stepped((points[from] + column) * stride), stepped((points[from + 1] + row) * stride)];
         });
         found.push({ box: { left, top, width, height }, landmarks, score });
       }
@@ -249,6 +251,15 @@ function cutOut(image: Image, frame: Frame): Image {
 function sides(image: Image, factor: number): [width: number, height: number] {
   const side = (extent: number): number => Math.max(1, roundHalfEven(extent * factor));
   return [side(image.width), side(image.height)];
+}
+
+function stepped(value: number): number {
+  return roundHalfEven(Math.fround(value) / LANDMARK_STEP) * LANDMARK_STEP;
+}
+
+/** A place in the picture enlarged by `ratio`, reckoned in single precision as Python does. */
+function moved(place: number, ratio: number): number {
+  return Math.fround(Math.fround(Math.fround(place + 0.5) * Math.fround(ratio)) - 0.5);
 }
 
 /** In single precision, as Python keeps landmarks. */
