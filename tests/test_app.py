@@ -78,13 +78,20 @@ def address() -> Iterator[str]:
     thread.join()
 
 
+FLAGS = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def driver() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *flags])
-        yield browser
-        browser.close()
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def browser(driver: Any) -> Iterator[Any]:
+    browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -356,21 +363,17 @@ def camera_of_ada(demo_people: Path, tmp_path_factory: pytest.TempPathFactory) -
     return path
 
 
-def test_live_restores_what_the_camera_sees(address: str, camera_of_ada: Path) -> None:
-    flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", *flags, f"--use-file-for-fake-video-capture={camera_of_ada}"],
-        )
-        page = browser.new_page()
-        page.set_default_timeout(120_000)
-        page.goto(f"{address}/")
-        page.get_by_text("Ready.").wait_for()
-        page.get_by_role("button", name="Start the camera").click()
-        page.get_by_text("frames a second").wait_for()
-        page.get_by_role("button", name="Take a photo of the person").click()
-        page.get_by_text("1 photo of the person").wait_for()
-        page.get_by_text("one photo").wait_for()
-        assert page.evaluate("document.getElementById('live-after').width") == 128
-        browser.close()
+def test_live_restores_what_the_camera_sees(driver: Any, address: str, camera_of_ada: Path) -> None:
+    camera = f"--use-file-for-fake-video-capture={camera_of_ada}"
+    browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, camera])
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{address}/")
+    page.get_by_text("Ready.").wait_for()
+    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_text("frames a second").wait_for()
+    page.get_by_role("button", name="Take a photo of the person").click()
+    page.get_by_text("1 photo of the person").wait_for()
+    page.get_by_text("one photo").wait_for()
+    assert page.evaluate("document.getElementById('live-after').width") == 128
+    browser.close()

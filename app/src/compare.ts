@@ -17,7 +17,7 @@ export function compare(before: ImageData, after: ImageData, what: string, marks
   const back = drawn(before, `${what}, plainly enlarged`);
   const front = drawn(after, `${what}, restored`);
   front.className = "after";
-  const stage = make("div", { className: "compare" }, back, front, outlines(marks));
+  const stage = make("div", { className: "compare" }, back, front, outlines(marks), ...numbers(marks));
   const viewport = make("div", { className: "viewport" }, stage);
 
   const line = make("input", { type: "range", min: "0", max: "100", step: "0.5", value: "50" });
@@ -73,6 +73,16 @@ export function compare(before: ImageData, after: ImageData, what: string, marks
     make("label", {}, "Zoom ", zoom),
   );
   return make("div", {}, viewport, controls);
+}
+
+/** The marks' labels, each at its square's upper left corner, as far as the picture reaches. */
+function numbers(marks: readonly Mark[]): HTMLElement[] {
+  return marks.map(({ corners, label }) => {
+    const number = make("span", { className: "number", ariaHidden: "true" }, label);
+    number.style.left = `${clamp(corners[0][0] * 100, 0, 95)}%`;
+    number.style.top = `${clamp(corners[0][1] * 100, 0, 95)}%`;
+    return number;
+  });
 }
 
 function outlines(marks: readonly Mark[]): SVGSVGElement {

@@ -253,7 +253,9 @@ function showFace(face: ShownFace, number: number): HTMLElement {
   const parts: Node[] = [heading, compare(plain, face.restored, `Face ${number + 1}`)];
   if (face.references.length > 0) {
     const rest = Math.max(0, 1 - face.shares.reduce((sum, share) => sum + share, 0));
-    const box = make("div", { className: "row" }, ...face.references.map((_, index) => showReference(face, index)));
+    const most = Math.max(...face.scores.flatMap((scores) => [...scores]));
+    const shown = face.references.map((_, index) => showReference(face, index, most));
+    const box = make("div", { className: "row" }, ...shown);
     const toggle = make("input", { type: "checkbox" });
     toggle.addEventListener("change", () => box.classList.toggle("maps", toggle.checked));
     parts.push(
@@ -265,9 +267,9 @@ function showFace(face: ShownFace, number: number): HTMLElement {
   return make("article", {}, ...parts);
 }
 
-function showReference(face: ShownFace, index: number): HTMLElement {
+function showReference(face: ShownFace, index: number, most: number): HTMLElement {
   const { name, crop } = face.references[index];
-  const map = drawn(scoreMap(face.scores[index], face.lr.width), `Where ${name} was used`);
+  const map = drawn(scoreMap(face.scores[index], most, face.lr.width), `Where ${name} was used`);
   return make(
     "figure",
     {},
@@ -276,10 +278,13 @@ function showReference(face: ShownFace, index: number): HTMLElement {
   );
 }
 
-/** Weights from 0, black, to 1, white. */
-function scoreMap(scores: Float32Array, width: number): ImageData {
+/** Weights from 0, black, to the largest of all photos, white. */
+function scoreMap(scores: Float32Array, most: number, width: number): ImageData {
   const result = new ImageData(width, scores.length / width);
-  scores.forEach((score, place) => result.data.set([score * 255, score * 255, score * 255, 255], place * 4));
+  scores.forEach((score, place) => {
+    const level = (255 * score) / most;
+    result.data.set([level, level, level, 255], place * 4);
+  });
   return result;
 }
 

@@ -267,7 +267,7 @@ addEventListener("message", ({ data }: MessageEvent<Call>) => {
 
 /** The large pictures of a result, which are moved rather than copied. */
 function buffers(result: unknown): Transferable[] {
-  if (typeof result !== "object" || result === null || !("plain" in result)) return [];
+  if (typeof result !== "object" || result === null || !("enlargement" in result)) return [];
   const { image, plain } = result as ShownPhoto;
   return [image.data.buffer, plain.data.buffer];
 }
