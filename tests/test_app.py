@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import functools
+import http.server
 import io
 import os
 import shutil
@@ -130,8 +132,14 @@ def largest_difference(one: np.ndarray, other: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize(
-    ("model", "size", "references"),
-    [("small-x4", (32, 32), (1, 2, 3)), ("small-x4", (21, 33), (2, 5)), ("small-x4", (32, 32), ()), ("small-x8", (16, 16), (1, 2))],
+    ("model", "size", "references", "fidelity"),
+    [
+        ("small-x4", (32, 32), (1, 2, 3), None),
+        ("small-x4", (21, 33), (2, 5), None),
+        ("small-x4", (32, 32), (), None),
+        ("small-x8", (16, 16), (1, 2), None),
+        ("small-x4-p", (32, 32), (1, 2), 0.4),
+    ],
 )
 def test_headshot_equals_python(
     engine: Any,
@@ -140,23 +148,26 @@ def test_headshot_equals_python(
     model: str,
     size: tuple[int, int],
     references: tuple[int, ...],
+    fidelity: float | None,
 ) -> None:
     lr = tmp_path / "lr.png"
-    PIL.Image.open(demo_people / "ada" / "0.webp").convert("RGB").resize(size, PIL.Image.Resampling.BICUBIC).save(lr)
+    headshot = PIL.Image.open(demo_people / "ada" / "0.webp").convert("RGB")
+    headshot.resize(size, PIL.Image.Resampling.BICUBIC).save(lr)
     photos = []
     for number in references:
         photos.append(tmp_path / f"{number}.png")
         PIL.Image.open(demo_people / "ada" / f"{number}.webp").convert("RGB").save(photos[-1])
     refs = ["--refs", *photos] if photos else []
-    run("restore", lr, *refs, "--aligned", "--model", model, "--out", tmp_path / "out.png", "--report")
+    dial = [] if fidelity is None else ["--fidelity", str(fidelity)]
+    run("restore", lr, *refs, "--aligned", "--model", model, *dial, "--out", tmp_path / "out.png")
     png, shares = engine(
-        """async ([model, lr, references]) => {
-          await call("open", model);
+        """async ([model, lr, references, fidelity]) => {
+          await call("open", model, fidelity ?? undefined);
           const photos = await Promise.all(references.map(image));
           const { image: restored, shares } = await call("restoreHeadshot", await image(lr), photos);
           return [await png(restored), shares];
         }""",
-        [model, packed(lr), [packed(photo) for photo in photos]],
+        [model, packed(lr), [packed(photo) for photo in photos], fidelity],
     )
     assert largest_difference(unpacked(png), read_image(tmp_path / "out.png")) <= WITHIN
     assert len(shares) == len(references)
@@ -208,7 +219,9 @@ def real_group(folder: Path, demo_people: Path, shared: Path | None) -> tuple[Pa
         pytest.skip("no shared folder of photographs: set HIME_SHARED")
     source = shared / "photos" / "several_faces" / "7429_189620.jpg"
     group = PIL.Image.open(source).convert("RGB")
-    group.resize((group.width // 4, group.height // 4), PIL.Image.Resampling.BICUBIC).save(folder / "group.png")
+    group.resize((group.width // 4, group.height // 4), PIL.Image.Resampling.BICUBIC).save(
+        folder / "group.png"
+    )
     return folder / "group.png", sorted((shared / "photos" / "people" / "7429").glob("*.jpg"))[:3]
 
 
@@ -233,6 +246,40 @@ def test_photograph_equals_python(
     (face,) = (unpacked(png) for png in faces)
     assert largest_difference(face, read_image(tmp_path / "face.png")) <= WITHIN
     assert largest_difference(unpacked(whole), read_image(tmp_path / "whole.png")) <= WITHIN
+
+
+def test_exported_site_is_whole_and_small(tmp_path: Path) -> None:
+    run("app", "--export", tmp_path / "site")
+    files = [path for path in (tmp_path / "site").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 64_000_000
+    assert "Content-Security-Policy" in (tmp_path / "site" / "_headers").read_text()
+    for name in ("index.html", "worker.js", "faces/sface.onnx", "models/models.json"):
+        assert (tmp_path / "site" / name).is_file()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Of Python's own server, without its log."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing."""
+
+
+def test_static_host_without_headers_restores_on_one_thread(
+    browser: Any, demo_people: Path, tmp_path: Path
+) -> None:
+    """From a subfolder of a web server that sends no headers of ours."""
+    run("app", "--export", tmp_path / "public" / "faces")
+    handler = functools.partial(QuietHandler, directory=tmp_path / "public")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        page.goto(f"http://localhost:{server.server_address[1]}/faces/")
+        page.get_by_text("Ready.").wait_for()
+        assert not page.evaluate("crossOriginIsolated")
+        restored(page, *one_face(tmp_path, demo_people, None))
+        page.close()
+        server.shutdown()
 
 
 def test_rules_of_the_page_are_those_of_the_server() -> None:

@@ -5,6 +5,7 @@ import { takePicture } from "./camera";
 import { EngineProblem, startEngine } from "./client";
 import { compare } from "./compare";
 import { button, drawn, element, make, percent } from "./dom";
+import type { Box } from "./faces";
 import type { Image } from "./image";
 import { startLive } from "./live";
 import { Problem } from "./problem";
@@ -32,15 +33,26 @@ function showProblem(error: unknown): void {
   if (!(error instanceof Problem)) console.error(error);
   const message = error instanceof Error ? error.message : String(error);
   problem.replaceChildren(message.charAt(0).toUpperCase() + message.slice(1));
-  if (error instanceof EngineProblem && error.boxes) {
-    const choices = error.boxes.map((_, number) =>
-      button(`Face ${number + 1}`, () => {
-        onlyFace = number;
-        restore();
-      }),
-    );
-    problem.append(make("p", { className: "buttons" }, "Counted from the left: ", ...choices));
-  }
+  if (error instanceof EngineProblem && error.boxes) void offerFaces(error.boxes);
+}
+
+/** Let the user say whom to restore. */
+async function offerFaces(boxes: readonly Box[]): Promise<void> {
+  const bitmap = await createImageBitmap(picture!.file);
+  const choices = boxes.map(({ left, top, width, height }, number) => {
+    const choice = button(`Face ${number + 1}`, () => {
+      onlyFace = number;
+      restore();
+    });
+    const canvas = make("canvas", { width: 96, height: 96, ariaHidden: "true" });
+    const side = 1.4 * Math.max(width, height);
+    const [x, y] = [left + (width - side) / 2, top + (height - side) / 2];
+    canvas.getContext("2d")!.drawImage(bitmap, x, y, side, side, 0, 0, 96, 96);
+    choice.prepend(canvas);
+    return choice;
+  });
+  bitmap.close();
+  problem.append(make("div", { className: "buttons" }, ...choices));
 }
 
 let running = Promise.resolve();

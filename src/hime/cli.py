@@ -709,8 +709,8 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "app",
         help="restore in the browser",
-        description="Serves the app for this machine: open the address that it prints. Nothing is uploaded, the "
-        "pictures stay in the browser.",
+        description="Serves the app for this machine: open the address that it prints. Nothing is uploaded, "
+        "the pictures stay in the browser.",
     )
     command.add_argument(
         "--export", type=Path, metavar="DIR", help="write it as a static site instead, for any web server"

@@ -51,8 +51,8 @@ STRAIGHT = 0.05
 REFINEMENTS = 2
 """What the first look leaves of the angle (a fifth), the second takes away."""
 LANDMARK_STEP = 1 / 64
-"""Pixels of the picture looked at, of which landmarks are multiples: finer than the detector is, and coarser than
-what processors round differently, so that the same picture gives the same headshot everywhere."""
+"""Pixels of the picture looked at, of which landmarks are multiples: finer than the detector is, and coarser
+than what processors round differently, so that the same picture gives the same headshot everywhere."""
 MINIMUM_SCORE = 0.6
 OVERLAP = 0.3
 """Two boxes whose intersection is more than this share of their union are one face."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 import mimetypes
-import shutil
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -91,12 +91,15 @@ def export_site(folder: Path) -> Path:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise HimeError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
-        if isinstance(content, Path):
-            write_atomically(path, lambda temporary, source=content: shutil.copyfile(source, temporary))
-        else:
-            write_atomically(path, lambda temporary, written=content: temporary.write_bytes(written))
+            reason = error.strerror
+            raise HimeError(f"{path.parent}: cannot be made ({reason}); choose another folder") from error
+        held = content.read_bytes() if isinstance(content, Path) else content
+        write_atomically(path, partial(_write, held))
     return folder
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def open_server(port: int) -> ThreadingHTTPServer:
