@@ -11,6 +11,8 @@ const runTime = {
       const source = readFileSync(`node_modules/onnxruntime-web/dist/${name}`);
       this.emitFile({ type: "asset", fileName: `run-time/${name}`, source });
     }
+    const licence = readFileSync("run-time-LICENSE.txt");
+    this.emitFile({ type: "asset", fileName: "run-time/LICENSE.txt", source: licence });
   },
 };
 
