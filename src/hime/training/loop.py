@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +33,6 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from hime.errors import HimeError
-from hime.evaluation.lpips import LPIPS
 from hime.files import write_atomically
 from hime.frozen import spynet_weights
 from hime.losses.objective import Objective
@@ -56,6 +55,9 @@ from hime.training.checkpoint import (
 from hime.training.data import Batch, evaluation_pairs, load_photos, make_batch
 from hime.training.presets import ReferenceSampling, TrainingConfig, build_model
 from hime.training.steps import discriminator_step, generator_step
+
+if TYPE_CHECKING:
+    from hime.evaluation.lpips import LPIPS
 
 LINE_SECONDS = 30.0
 """Between two lines of progress where standard error is no terminal."""
@@ -214,7 +216,11 @@ class _Training:
                 config.degradation,
             )
             self.pairs, self.bicubic = pairs, psnr(upsample(pairs.lr, config.scale), pairs.hr)
-        self.lpips = LPIPS(device=str(device)) if config.loss.perceptual else None
+        self.lpips: LPIPS | None = None
+        if config.loss.perceptual:
+            from hime.evaluation.lpips import LPIPS  # brings torchmetrics, which the other trainings spare
+
+            self.lpips = LPIPS(device=str(device))
         self.sampling = config.sampling if config.references else ReferenceSampling(count_weights=(1.0,))
 
         with torch.random.fork_rng(devices=[]):
