@@ -45,11 +45,10 @@ globalThis.call = (name, ...parameters) => new Promise((resolve, reject) => {
   worker.addEventListener("message", listen);
   worker.postMessage({ id, name, parameters });
 });
-globalThis.file = async ([name, base64]) => ({
-  name, content: new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))]),
-});
+globalThis.file = ([name, base64]) =>
+  new File([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], name);
 globalThis.image = async (file) => {
-  const bitmap = await createImageBitmap((await globalThis.file(file)).content);
+  const bitmap = await createImageBitmap(globalThis.file(file));
   const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
   context.drawImage(bitmap, 0, 0);
   const { width, height, data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
@@ -235,8 +234,10 @@ def test_photograph_equals_python(
     faces, whole, rejected = engine(
         """async ([picture, photos]) => {
           await call("open", "small-x4");
-          const { references, rejected } = await call("readPhotos", await Promise.all(photos.map(file)), []);
-          const result = await call("restore", Math.random(), await file(picture), references, null);
+          await call("setReferences", []);
+          const { references, rejected } = await call("readPhotos", photos.map(file));
+          await call("setReferences", references);
+          const result = await call("restore", Math.random(), file(picture), null);
           const restored = result.faces.flatMap((face) => face.restored ? [face.restored] : []);
           return [await Promise.all(restored.map(png)), await png(result.image), rejected];
         }""",

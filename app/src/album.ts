@@ -1,11 +1,11 @@
 /** Albums: which photos of a person can be used as references, and whose face is whose. See `hime.album`. */
 
-import { extent, Frame, cut, type Landmarks } from "./headshot";
+import { apply, cut, extent, Frame, type Landmarks } from "./headshot";
 import { clamp, resize, roundHalfEven, type Image } from "./image";
 import { similarity, unitVector, type Face, type Faces } from "./faces";
 
 // The limits, and where they come from, are those of hime.album.
-const SAME_PERSON = 0.363;
+const SAME_PERSON = 0.38;
 const STRANGER = 0.3;
 const MINIMUM_SIDE = 64;
 const MAXIMUM_SIDE = 512;
@@ -25,6 +25,8 @@ export interface Reference {
   readonly name: string;
   /** The aligned headshot, from 64 to 512 pixels a side. */
   readonly crop: Image;
+  /** In pixels of the crop. */
+  readonly landmarks: Landmarks;
   /** Null while nobody had to be told apart. */
   readonly embedding: Float32Array | null;
   /** From 0 to 1: how sharp and large the face is. */
@@ -54,9 +56,12 @@ export async function facesOf(image: Image, faces: Faces): Promise<Face[]> {
   return (await faces.detect(image)).slice(0, MOST_FACES).filter((face) => extent(face.landmarks) >= 1);
 }
 
-export function look(name: string, image: Image, face: Face, embedding: Float32Array | null): Look {
-  const { side } = Frame.of(face.landmarks);
-  const crop = cut(image, Frame.of(face.landmarks), clamp(roundHalfEven(side), MINIMUM_SIDE, MAXIMUM_SIDE));
+export function look(name: string, image: Image, face: Face): Look {
+  const frame = Frame.of(face.landmarks);
+  const { side } = frame;
+  const crop = cut(image, frame, clamp(roundHalfEven(side), MINIMUM_SIDE, MAXIMUM_SIDE));
+  const toCrop = frame.toCrop(crop.width);
+  const landmarks = face.landmarks.map((point) => apply(toCrop, point));
   const grey = luminance(resize(crop, LOOK_SIDE, LOOK_SIDE));
   const inner = innerFace(grey);
   const sharpness = variance(innerFace(laplace(grey))) / Math.max(1, variance(inner));
@@ -71,7 +76,17 @@ export function look(name: string, image: Image, face: Face, embedding: Float32A
   else if (percentile(inner, 0.95) < DARKEST_LIGHTS) problem = "underexposed";
   else if (inner.filter((value) => value > 247).length / inner.length > BLOWN_OUT) problem = "overexposed";
   else if (sharpness < MINIMUM_SHARPNESS) problem = "blurred";
-  return { reference: { name, crop, embedding, quality, yaw }, side, problem };
+  return { reference: { name, crop, landmarks, embedding: null, quality, yaw }, side, problem };
+}
+
+/** The references with an embedding each. */
+export async function embedded(references: readonly Reference[], faces: Faces): Promise<Reference[]> {
+  const result: Reference[] = [];
+  for (const reference of references) {
+    const embedding = reference.embedding ?? (await faces.embed(reference.crop, reference.landmarks));
+    result.push({ ...reference, embedding });
+  }
+  return result;
 }
 
 /**
@@ -122,7 +137,7 @@ export function personsFaces(photos: readonly (readonly Look[])[]): (number | st
     if (cosine >= (isPortrait(looks) ? STRANGER : SAME_PERSON)) return number;
     return isPortrait(looks)
       ? "another person than in the other photos"
-      : "several faces, none of them surely the person’s";
+      : "several faces, none of them surely the person's";
   });
 }
 

@@ -14,28 +14,39 @@ export class EngineProblem extends Problem {
   }
 }
 
-interface Answer {
+/** Of the worker: `id` and `result` or `error` of a call, or what it is doing, or where. */
+interface Message {
   readonly id?: number;
   readonly result?: unknown;
   readonly error?: { readonly message: string; readonly boxes: readonly Box[] | null };
   readonly progress?: string;
+  readonly runsOn?: string;
 }
 
-/** Start the worker; `onProgress` is told what it is doing. */
-export function startEngine(onProgress: (step: string) => void): Engine {
+interface Listener {
+  /** Told what the worker is doing. */
+  progress(step: string): void;
+  /** Told on what the models run. */
+  runsOn(place: string): void;
+}
+
+/** Start the worker. */
+export function startEngine(listener: Listener): Engine {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   let calls = 0;
-  worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
-    if (data.progress !== undefined) return onProgress(data.progress);
+  let failure: EngineProblem | null = null;
+  worker.addEventListener("message", ({ data }: MessageEvent<Message>) => {
+    if (data.progress !== undefined) return listener.progress(data.progress);
+    if (data.runsOn !== undefined) return listener.runsOn(data.runsOn);
     const caller = waiting.get(data.id!)!;
     waiting.delete(data.id!);
     if (data.error) caller.reject(new EngineProblem(data.error.message, data.error.boxes));
     else caller.resolve(data.result);
   });
   worker.addEventListener("error", () => {
-    for (const { reject } of waiting.values())
-      reject(new EngineProblem("the part of this page that restores could not be started; load the page again", null));
+    failure = new EngineProblem("the part of this page that restores could not be started; load the page again", null);
+    for (const { reject } of waiting.values()) reject(failure);
     waiting.clear();
   });
   return new Proxy({} as Engine, {
@@ -43,6 +54,7 @@ export function startEngine(onProgress: (step: string) => void): Engine {
       (_, name) =>
       (...parameters: unknown[]) =>
         new Promise((resolve, reject) => {
+          if (failure) return reject(failure);
           const transfer = parameters.filter((parameter) => parameter instanceof ImageBitmap);
           waiting.set(++calls, { resolve, reject });
           worker.postMessage({ id: calls, name, parameters }, transfer);

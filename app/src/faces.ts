@@ -9,8 +9,8 @@
 import { apply, extent, Frame, inverse, type Affine, type Landmarks, type Point } from "./headshot";
 import { clamp, crop, roundHalfEven, type Image } from "./image";
 import { resizeForFaces, warp } from "./opencv";
-import { fetchBytes } from "./restorer";
-import { openSession, Tensor, type InferenceSession } from "./runtime";
+import { openOnProcessor, Tensor, type InferenceSession } from "./runtime";
+import { fetchBytes } from "./site";
 
 /** Longest sides to which a picture is brought (but the last, to which it is only reduced) to look for faces. */
 const DETECTION_SIDES = [160, 640, 1920];
@@ -66,7 +66,7 @@ export class Faces {
 
   /** Fetch the detector from `folder`. */
   static async fetch(folder: string): Promise<Faces> {
-    return new Faces(folder, await openSession(await fetchBytes(`${folder}/yunet.onnx`)));
+    return new Faces(folder, await openOnProcessor(await fetchBytes(`${folder}/yunet.onnx`)));
   }
 
   /** The faces in a picture, the largest first; looked for once. */
@@ -175,7 +175,7 @@ export class Faces {
 
   /** The face with these landmarks as a vector of length 1, with 128 entries. */
   async embed(image: Image, landmarks: Landmarks): Promise<Float32Array> {
-    this.embedder ??= fetchBytes(`${this.folder}/sface.onnx`).then((bytes) => openSession(bytes));
+    this.embedder ??= fetchBytes(`${this.folder}/sface.onnx`).then((bytes) => openOnProcessor(bytes));
     let network: InferenceSession;
     try {
       network = await this.embedder;

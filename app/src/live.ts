@@ -1,12 +1,12 @@
 /** Live video: the camera's face at a reduced size against the restored one, side by side. */
 
-import type { Reference } from "./album";
 import { shot, startCamera, stopCamera } from "./camera";
 import { element, make } from "./dom";
 import type { Engine } from "./worker";
 
 interface Page {
-  references(): readonly Reference[];
+  /** How many photos of the person there are. */
+  photos(): number;
   addPhotos(files: readonly File[]): void;
   run(act: () => Promise<void>): void;
 }
@@ -26,7 +26,7 @@ export function startLive(engine: Engine, page: Page): void {
     const times: number[] = [];
     while (running) {
       const bitmap = await createImageBitmap(video);
-      const frame = await engine.live(bitmap, page.references());
+      const frame = await engine.live(bitmap);
       if (!running) return;
       if (frame === null) rate.textContent = "No face in sight.";
       else {
@@ -37,7 +37,7 @@ export function startLive(engine: Engine, page: Page): void {
         }
         times.push(performance.now());
         if (times.length > RATE_FRAMES) times.shift();
-        const count = page.references().length;
+        const count = page.photos();
         const each = (times.at(-1)! - times[0]) / Math.max(1, times.length - 1);
         const speed = times.length > 1 ? `${(1000 / each).toFixed(1)} frames a second` : "";
         rate.textContent = `${speed}, ${count === 0 ? "no photo yet" : count === 1 ? "one photo" : `${count} photos`}`;

@@ -6,18 +6,23 @@ import { EngineProblem, startEngine } from "./client";
 import { compare } from "./compare";
 import { button, drawn, element, make, percent } from "./dom";
 import type { Box } from "./faces";
-import type { Image } from "./image";
 import { startLive } from "./live";
+import { keepSite } from "./offline";
+import { toRgba } from "./picture";
 import { Problem } from "./problem";
 import { forget, keep, keptPeople } from "./store";
 import type { ModelEntry, ShownFace, ShownPhoto } from "./worker";
 
 const status = element("status");
 const problem = element("problem");
-const engine = startEngine((step) => tell(`${step} …`));
-const site = new URL(".", document.baseURI).href.replace(/\/$/, "");
+const result = element("result");
 
-let models: ModelEntry[] = [];
+await keepSite();
+const engine = startEngine({
+  progress: (step) => tell(`${step} …`),
+  runsOn: (place) => (element("runs-on").textContent = place),
+});
+
 let picture: { readonly key: number; readonly file: File } | null = null;
 let pictures = 0;
 let references: readonly Reference[] = [];
@@ -61,14 +66,14 @@ let running = Promise.resolve();
 function run(act: () => Promise<void>): void {
   running = running.then(async () => {
     problem.replaceChildren();
-    document.body.setAttribute("aria-busy", "true");
+    result.setAttribute("aria-busy", "true");
     try {
       await act();
     } catch (error) {
       tell("");
       showProblem(error);
     }
-    document.body.removeAttribute("aria-busy");
+    result.removeAttribute("aria-busy");
   });
 }
 
@@ -80,12 +85,9 @@ function takeIn(name: "picture" | "photos", use: (files: File[]) => void): void 
     if (input.files?.length) use([...input.files]);
     input.value = ""; // the same file again is a change too
   });
-  element(`${name}-camera`).addEventListener("click", () =>
-    run(async () => {
-      const file = await takePicture();
-      if (file) use([file]);
-    }),
-  );
+  element(`${name}-camera`).addEventListener("click", () => {
+    takePicture().then((file) => file && use([file]), showProblem);
+  });
   const zone = element(`${name}-drop`);
   zone.addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -112,7 +114,7 @@ function setPicture(files: File[]): void {
 
 function addPhotos(files: readonly File[]): void {
   run(async () => {
-    const photos = await engine.readPhotos(files.map((file) => ({ name: file.name, content: file })), references);
+    const photos = await engine.readPhotos(files);
     setReferences(photos.references);
     const told = photos.rejected.map(([name, reason]) => make("li", {}, `${name} is not used: ${reason}`));
     element("rejected").replaceChildren(...told);
@@ -125,23 +127,17 @@ function addPhotos(files: readonly File[]): void {
 
 function setReferences(next: readonly Reference[]): void {
   references = next;
+  void engine.setReferences(next);
   const shown = references.map((reference) => {
     const remove = (): void => setReferences(references.filter((other) => other !== reference));
     return make(
       "li",
       { className: "photo" },
-      drawn(toImageData(reference.crop), `Photo ${reference.name}`),
+      drawn(toRgba(reference.crop), `Photo ${reference.name}`),
       button("Remove", remove, `Remove ${reference.name}`),
     );
   });
   element("photos").replaceChildren(...shown);
-}
-
-function toImageData({ width, height, data }: Image): ImageData {
-  const result = new ImageData(width, height);
-  result.data.fill(255);
-  data.forEach((value, place) => (result.data[Math.floor(place / 3) * 4 + (place % 3)] = value));
-  return result;
 }
 
 // ------------------------------------------------------------------------------------------- people kept
@@ -192,6 +188,7 @@ async function openModel(name: string, place?: number): Promise<void> {
   tell("Loading the model …");
   const opened = await engine.open(name, place);
   element("dial").hidden = opened.fidelity === null;
+  element("licence").textContent = `${name}: ${opened.licence}.`;
   if (opened.fidelity !== null) fidelity.value = String(opened.fidelity);
   showFidelity();
 }
@@ -206,7 +203,7 @@ for (const input of [model, fidelity])
   input.addEventListener("change", () =>
     run(async () => {
       await openModel(model.value, input === fidelity ? Number(fidelity.value) : undefined);
-      if (picture && !element("result").hidden) await restoreNow();
+      if (picture && !result.hidden) await restoreNow();
       else tell("Ready.");
     }),
   );
@@ -223,9 +220,9 @@ async function restoreNow(): Promise<void> {
   const start = performance.now();
   let photo: ShownPhoto;
   try {
-    photo = await engine.restore(key, { name: file.name, content: file }, references, onlyFace);
+    photo = await engine.restore(key, file, onlyFace);
   } catch (error) {
-    element("result").hidden = true; // never an older result beside a new problem
+    result.hidden = true; // never an older result beside a new problem
     throw error;
   }
   const seconds = (performance.now() - start) / 1000;
@@ -248,18 +245,18 @@ function showResult(photo: ShownPhoto, name: string): void {
   );
   element("whole").replaceChildren(compare(photo.plain, photo.image, name, marks));
   element("faces").replaceChildren(...photo.faces.map(showFace));
-  element("result").hidden = false;
+  result.hidden = false;
 }
 
 function showFace(face: ShownFace, number: number): HTMLElement {
   const heading = make("h3", {}, `Face ${number + 1}`);
-  if (face.restored === null || face.left !== null) {
+  if (face.restored === null) {
     const choose = button("Restore this face", () => {
       onlyFace = number;
       restore();
     });
-    const unfit = face.left?.includes("pixels") ?? false;
-    return make("article", {}, heading, make("p", {}, `Left as it is: ${face.left}.`), ...(unfit ? [] : [choose]));
+    const choice = face.sizeProblem === null ? [choose] : [];
+    return make("article", {}, heading, make("p", {}, `Left as it is: ${face.left}.`), ...choice);
   }
   const plain = enlarged(face.lr, face.restored.width, face.restored.height);
   const parts: Node[] = [heading, compare(plain, face.restored, `Face ${number + 1}`)];
@@ -292,12 +289,12 @@ function showReference(face: ShownFace, index: number, most: number): HTMLElemen
 
 /** Weights from 0, black, to the largest of all photos, white. */
 function scoreMap(scores: Float32Array, most: number, width: number): ImageData {
-  const result = new ImageData(width, scores.length / width);
+  const map = new ImageData(width, scores.length / width);
   scores.forEach((score, place) => {
     const level = (255 * score) / most;
-    result.data.set([level, level, level, 255], place * 4);
+    map.data.set([level, level, level, 255], place * 4);
   });
-  return result;
+  return map;
 }
 
 /** The picture as a browser enlarges it. */
@@ -311,7 +308,7 @@ function enlarged(small: ImageData, width: number, height: number): ImageData {
 function save(type: "image/jpeg" | "image/png", suffix: string): void {
   run(async () => {
     tell("Writing the file …");
-    const blob = await engine.save(null, type);
+    const blob = await engine.save(type);
     const link = make("a", { href: URL.createObjectURL(blob), download: `${stem(picture!.file.name)}-restored.${suffix}` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
@@ -331,13 +328,17 @@ for (const event of ["dragover", "drop"]) addEventListener(event, (drop) => drop
 element("restore").addEventListener("click", restore);
 element("save-jpeg").addEventListener("click", () => save("image/jpeg", "jpg"));
 element("save-png").addEventListener("click", () => save("image/png", "png"));
-startLive(engine, { references: () => references, addPhotos, run });
+startLive(engine, { photos: () => references.length, addPhotos, run });
 
 run(async () => {
-  models = await engine.start(site);
-  model.replaceChildren(...models.map(({ name, scale }) => make("option", { value: name }, `${name} (×${scale})`)));
-  await showKept();
+  const models = await engine.start(new URL(".", document.baseURI).href.replace(/\/$/, ""));
+  model.replaceChildren(...models.map((entry) => make("option", { value: entry.name }, described(entry))));
   await openModel(models[0].name);
   await engine.prepare();
   tell(picture ? "Ready." : "Ready. Give a picture and photos of the person.");
 });
+run(showKept);
+
+function described({ name, scale, fidelity }: ModelEntry): string {
+  return `${name}: ×${scale}, ${fidelity === null ? "least error" : "looks real"}`;
+}

