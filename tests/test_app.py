@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import http.server
 import io
 import os
@@ -19,7 +20,8 @@ import pytest
 
 from hime import cli
 from hime.images import read_image
-from hime.serve import BUILT, HEADERS, POLICY, open_server
+from hime.restorer import PRETRAINED, read_card
+from hime.serve import BUILT, HEADERS, PAGE_MODEL, POLICY, open_server, site
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -146,6 +148,7 @@ def largest_difference(one: np.ndarray, other: np.ndarray) -> int:
         ("small-x4", (32, 32), (), None),
         ("small-x8", (16, 16), (1, 2), None),
         ("small-x4-p", (32, 32), (1, 2), 0.4),
+        ("small-x8-p", (16, 16), (1, 2), 1.0),
     ],
 )
 def test_headshot_equals_python(
@@ -195,10 +198,8 @@ def restored_as_by_python(
     return same and len(shares) == len(photos)
 
 
-def test_graphics_card_gives_the_same(
-    driver: Any, address: str, demo_people: Path, tmp_path: Path
-) -> None:
-    """WebGPU, here computed by the processor, so that it is taken only by a clock that runs slower and slower."""
+def test_graphics_card_gives_the_same(driver: Any, address: str, demo_people: Path, tmp_path: Path) -> None:
+    """WebGPU, here computed by the processor, so that it is taken only by a slowing clock."""
     flags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
     browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
     page = engine_page(browser, address)
@@ -279,8 +280,8 @@ def test_photograph_equals_python(
     run("restore", picture, "--refs", *photos, "--crop", "--out", tmp_path / "face.png")
     run("restore", picture, "--refs", *photos, "--out", tmp_path / "whole.png")
     faces, whole, rejected = engine(
-        """async ([picture, photos]) => {
-          await call("open", "small-x4");
+        """async ([model, picture, photos]) => {
+          await call("open", model);
           await call("setReferences", []);
           const { references, rejected } = await call("readPhotos", photos.map(file));
           await call("setReferences", references);
@@ -288,7 +289,7 @@ def test_photograph_equals_python(
           const restored = result.faces.flatMap((face) => face.restored ? [face.restored] : []);
           return [await Promise.all(restored.map(png)), await png(result.image), rejected];
         }""",
-        [packed(picture), [packed(photo) for photo in photos]],
+        [PAGE_MODEL, packed(picture), [packed(photo) for photo in photos]],
     )
     assert rejected == []
     (face,) = (unpacked(png) for png in faces)
@@ -387,6 +388,41 @@ def test_page_restores_offline_and_marks_the_file(page: Any, demo_people: Path, 
     with PIL.Image.open(tmp_path / "saved.png") as result:
         result.load()
         assert "compositeWithTrainedAlgorithmicMedia" in str(result.info["xmp"])
+
+
+def test_first_visit_loads_only_what_it_uses(
+    browser: Any, address: str, demo_people: Path, tmp_path: Path
+) -> None:
+    """Compressed as a web server would, with the first result."""
+    context = browser.new_context()
+    asked: set[str] = set()
+    context.on("request", lambda request: asked.add(request.url.removeprefix(f"{address}/") or "index.html"))
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{address}/")
+    page.get_by_text("Ready.").wait_for()
+    restored(page, *one_face(tmp_path, demo_people, None))
+    context.close()
+    card = read_card(PRETRAINED / PAGE_MODEL)
+    needed = {PAGE_MODEL} | ({card["reconstruction"]} if card.get("fidelity") else set())
+    assert {Path(file).parent.name for file in asked if file.endswith("weights.bin")} == needed
+    files = site()
+    loaded = [files[file] for file in asked if file in files]
+    raw = [file.read_bytes() if isinstance(file, Path) else file for file in loaded]
+    assert 4_000_000 < sum(len(gzip.compress(content, 6)) for content in raw) <= 12_000_000
+
+
+def test_dial_fetches_its_other_end_when_turned(page: Any) -> None:
+    asked: list[str] = []
+    page.context.on("request", lambda request: asked.append(request.url))
+    page.get_by_label("Model").select_option("small-x8-p")
+    page.locator("#licence").get_by_text("small-x8-p:").wait_for()
+    assert page.locator("#fidelity").input_value() == "0"
+    assert not [url for url in asked if "/small-x8/" in url]
+    with page.expect_request("**/models/small-x8/weights.bin"):
+        page.locator("#fidelity").fill("0.4")
+    page.get_by_text("Ready.").wait_for()
+    assert page.locator("#fidelity-value").inner_text() == "0.4"
 
 
 def test_page_tells_what_cannot_be_used(page: Any, demo_people: Path, tmp_path: Path) -> None:

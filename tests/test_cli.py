@@ -309,9 +309,10 @@ def test_fidelity(headshots: Path, tiny_run: Path, tiny_dial: Path, tmp_path: Pa
     assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["fidelity"] == 0.3
     capsys.readouterr()
     assert "from 0 to 1" in refused(capsys, *command, "--model", tiny_dial, "--fidelity", 2)
-    assert "is a checkpoint" in refused(capsys, *command, "--model", tiny_run, "--fidelity", 1)
+    assert "tiny has no dial" in refused(capsys, *command, "--model", tiny_run, "--fidelity", 1)
     assert run("info", tiny_dial) == 0
-    assert "--fidelity 0 (perception-oriented) to 1 (tiny-x4), default 0\n" in capsys.readouterr().out
+    told = "--fidelity 0 (its own pictures) to 1 (those of tiny-x4), default 0\n"
+    assert told in capsys.readouterr().out
 
 
 # -------------------------------------------------------------------------------- lists and evaluation
@@ -382,6 +383,31 @@ def test_evaluate_models_and_checkpoints_alike(
     assert "bicubic" in printed.out
     assert "hime: LPIPS is not measured" in printed.err
     assert read_image(sheet).shape[1] > 8 * 32  # LR, bicubic, three models, truth, three references
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_evaluate_takes_a_model_itself_wherever_its_dial_stands(
+    demo_people: Path, tiny_model: Path, tiny_dial: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    demo = ["--data", demo_people, "--list", demo_people / "list.jsonl", "--out", tmp_path / "out.json"]
+    for folder in (tiny_model, tiny_dial):
+        shutil.copytree(folder, tmp_path / folder.name)
+    turned = tmp_path / tiny_dial.name
+    card = json.loads((turned / "card.json").read_text(encoding="utf-8"))
+    (turned / "card.json").write_text(json.dumps({**card, "fidelity": 0.5}), encoding="utf-8")
+
+    def figures(*arguments: object) -> dict[str, dict[str, float]]:
+        assert run("evaluate", *arguments, *demo) == 0
+        methods = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["methods"]
+        assert methods.pop("bicubic")
+        return methods
+
+    alone = figures(tiny_model, tiny_dial, "--lr-size", 8)
+    assert figures(tiny_model, turned, "--lr-size", 8) == alone
+    other = figures(tiny_model, f"{turned}@3", "--lr-size", 8, "--fidelity", 1)
+    assert other == dict.fromkeys(("tiny-x4", "tiny-x4-p@3, fidelity 1"), alone["tiny-x4"])
+    capsys.readouterr()
+    assert "none of the models has a dial" in refused(capsys, "evaluate", tiny_model, *demo, "--fidelity", 0)
 
 
 @pytest.mark.usefixtures("no_weights")
@@ -521,9 +547,10 @@ def test_export_refuses_what_is_no_checkpoint(tmp_path: Path, capsys: Capture) -
 def test_export_with_a_dial(tiny_run: Path, tmp_path: Path, capsys: Capture) -> None:
     command = ["export", tiny_run, "--out"]
     assert run(*command, tmp_path / "tiny-x4") == 0
-    dial = ["--reconstruction", tmp_path / "tiny-x4", "--fidelity", 0.25]
+    dial = ["--reconstruction", "tiny-x4", "--fidelity", 0.25]
     assert run(*command, tmp_path / "tiny-x4-p", *dial) == 0
     assert hime.load(tmp_path / "tiny-x4-p").fidelity == 0.25
+    assert hime.load(tmp_path / "tiny-x4-p", fidelity=0).fidelity == 0
     capsys.readouterr()
     assert "--reconstruction" in refused(capsys, *command, tmp_path / "other", "--fidelity", 0.25)
 

@@ -3,50 +3,63 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-import hime
 from hime.cli import main
-from hime.experiments.dial import FIDELITIES, methods_of
-from hime.export import export_model
-from hime.images import read_image, resize
+from hime.experiments.dial import FIDELITIES, between, draw, methods_of
+from hime.export import TOLERANCE, export_model, largest_difference
+from hime.images import read_image
 from hime.model import HIME
 from hime.people import DEMO_PEOPLE, people_in
+from hime.restorer import OnnxBackend, Restorer
 
 
 @pytest.fixture(scope="module")
 def model(tiny_network: HIME, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small networks that differ a little, exported as the two ends of a dial."""
     folder = tmp_path_factory.mktemp("models")
-    other = copy.deepcopy(tiny_network)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            parameter.mul_(0.9)
     metadata = {"training": json.dumps({"config": {"hr_size": 32}})}
-    export_model(other, folder / "tiny", metadata)
-    return export_model(tiny_network, folder / "tiny-p", metadata, reconstruction=folder / "tiny")
+    export_model(scaled(tiny_network, 0.9), folder / "tiny", metadata)
+    return export_model(tiny_network, folder / "tiny-p", metadata, reconstruction="tiny")
 
 
-def test_pictures_are_mixed_and_weights_are_interpolated(model: Path) -> None:
-    photos = [resize(read_image(path), 64, 64) for path in next(iter(people_in(DEMO_PEOPLE).values()))[:2]]
-    lr = resize(photos[0], 16, 16)
-    methods = {method.name: method for method in methods_of(model)}
-    assert len(methods) == 2 * len(FIDELITIES) - 2
-    pictures = {}
-    for name, method in methods.items():
-        method.set_references(photos[1:])
-        pictures[name] = method.restore(lr).image.astype(float)
-    expected = 0.6 * pictures["weights 0"] + 0.4 * pictures["weights 1"]
-    np.testing.assert_allclose(pictures["pictures 0.4"], expected, atol=0.5)
-    restorer = hime.load(model, fidelity=0.4)
-    restorer.set_references(photos[1:])
-    np.testing.assert_array_equal(pictures["weights 0.4"], restorer.restore(lr).image)
-    assert (pictures["weights 0.4"] != pictures["pictures 0.4"]).any()
+def scaled(network: HIME, factor: float) -> HIME:
+    """The network with every weight multiplied."""
+    network = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(factor)
+    return network
+
+
+def test_weights_are_interpolated(tiny_network: HIME, model: Path) -> None:
+    perception = OnnxBackend(model, threads=1)
+    assert perception.reconstruction is not None
+    network = between(perception, perception.reconstruction, 0.4)
+    assert largest_difference(scaled(tiny_network, 0.96), network) <= TOLERANCE
+    assert Restorer(network).fidelity is None
+
+
+def test_every_place_is_measured_both_ways(model: Path) -> None:
+    methods = methods_of(OnnxBackend(model, threads=1))
+    pictures = [f"pictures {place:g}" for place in FIDELITIES]
+    weights = [f"weights {place:g}" for place in FIDELITIES[1:-1]]
+    assert [method.name for method in methods] == pictures + weights
+
+
+def test_networks_of_other_architectures_have_no_weights_between(tiny_network: HIME, tmp_path: Path) -> None:
+    config = dataclasses.replace(tiny_network.config, reconstruction_blocks=1)
+    export_model(HIME(config), tmp_path / "tiny")
+    folder = export_model(tiny_network, tmp_path / "tiny-p", reconstruction="tiny")
+    methods = methods_of(OnnxBackend(folder, threads=1))
+    assert [method.name for method in methods] == [f"pictures {place:g}" for place in FIDELITIES]
+    figures = {method.name: {"psnr": 30.0, "lpips": 0.1} for method in methods}
+    assert len(draw(figures, "tiny-p").axes[0].lines) == 1
 
 
 def test_the_command_writes_page_figures_and_plot(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hime.errors import HimeError
-from hime.evaluation.evaluate import AtMost, References, evaluate, format_table, parse_references
+from hime.evaluation.evaluate import References, Variant, evaluate, format_table, parse_references
 from hime.evaluation.measures import Distortion, Figures, Measure, Sample
 from hime.evaluation.metrics import psnr, ssim
 from hime.evaluation.sheet import Sheet
@@ -56,7 +56,7 @@ def run(
     root: Path,
     entries: Sequence[ListEntry],
     references: References,
-    *methods: MeanOfReferences | AtMost,
+    *methods: MeanOfReferences | Variant,
     measures: Sequence[Measure] = DISTORTION,
     sheet: Sheet | None = None,
 ):
@@ -126,7 +126,7 @@ def test_several_methods_on_the_same_inputs(demo_people: Path) -> None:
     entries = make_list(demo_people, ["ada", "ben", "eva"], references=2, inputs_per_person=2)
     first, second = MeanOfReferences("first"), MeanOfReferences("second")
     third = MeanOfReferences("first")  # the same model again, but without references
-    result = run(demo_people, entries, 2, first, second, AtMost(third, 0))
+    result = run(demo_people, entries, 2, first, second, Variant(third, "first@0", 0))
     assert (result["model"], result["models"]) == ("first", ["first", "second", "first@0"])
     assert list(result["methods"]) == ["bicubic", "first", "second", "first@0"]
     assert result["methods"]["first"] == result["methods"]["second"]
@@ -146,7 +146,7 @@ def test_several_methods_on_the_same_inputs(demo_people: Path) -> None:
             assert each["interval"][metric][0] <= mean <= each["interval"][metric][1]
     same = result["differences"][3]
     assert (same["mean"]["psnr"], same["interval"]["psnr"]) == (0, [0, 0])  # image by image there is none
-    assert AtMost(first, 2).scale == 4
+    assert Variant(first, "other").scale == 4
 
 
 def test_luminance_is_said(demo_people: Path) -> None:

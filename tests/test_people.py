@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from hime.errors import HimeError
 from hime.people import (
+    DEMO_PEOPLE,
     ListEntry,
     make_list,
     people_in,
     photos_of,
     read_list,
     read_people,
+    read_targets,
     short_of_photos,
     split_people,
     write_list,
@@ -247,3 +249,21 @@ def test_lists_of_real_people(shared: Path, source: str, people: int) -> None:
     photos = photos_of(faces / source, test)
     assert len(entries) == sum(min(5, len(paths)) for paths in photos.values())
     assert all(len(set(entry.references) - {entry.input}) == 3 for entry in entries)
+
+
+def test_targets_are_the_only_inputs(tmp_path: Path) -> None:
+    file = tmp_path / "targets.txt"
+    people = list(people_in(DEMO_PEOPLE))[:2]
+    photo = people_in(DEMO_PEOPLE)[people[0]][1].name
+    file.write_text(f"{DEMO_PEOPLE.name}/{people[0]}/{photo}\nother/{people[1]}/{photo}\n")
+    targets = read_targets(file)
+    entries = make_list(DEMO_PEOPLE, people, targets=targets)
+    assert [entry.input for entry in entries] == [f"{people[0]}/{photo}"]
+    everything = {entry.input: entry for entry in make_list(DEMO_PEOPLE, people, inputs_per_person=9)}
+    assert entries[0] == everything[entries[0].input]
+    file.write_text(f"{people[0]}/{photo}\n")
+    with pytest.raises(HimeError, match=r"targets\.txt:1.*ROOT/PERSON/FILE"):
+        read_targets(file)
+    file.write_text("\n")
+    with pytest.raises(HimeError, match="no photo in it"):
+        read_targets(file)

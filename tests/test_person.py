@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,9 +86,10 @@ def test_restores_as_with_the_photos(
 def test_sizes_between_are_resampled(side: int, file: Path, restorer: Restorer) -> None:
     (first, *_) = load_person(file).references
     restorer.set_references([first.for_restorer])
-    features = restorer.features(side, side)
+    features = restorer.features(restorer.backend, side, side)
     assert features.shape == (1, restorer.card["feature_channels"], side, side)
-    stored = load_file(file)[f"features/none/{min((s for s in SIDES if s >= side), default=128)}"][0]
+    stored_side = min((s for s in SIDES if s >= side), default=128)
+    (stored,) = (tensor[0] for key, tensor in load_file(file).items() if key.endswith(f"/{stored_side}"))
     assert features.mean() == pytest.approx(
         stored.astype(float).mean(), abs=0.02 * stored.astype(float).std()
     )
@@ -97,15 +99,16 @@ def test_sizes_between_are_resampled(side: int, file: Path, restorer: Restorer) 
 def test_photos_and_stored_references_together(eva: Person, file: Path, restorer: Restorer) -> None:
     stored = load_person(file).references
     restorer.set_references([stored[0].for_restorer, eva.references[1].for_restorer, stored[2].for_restorer])
-    mixed = restorer.features(20, 20)
+    mixed = restorer.features(restorer.backend, 20, 20)
     restorer.set_references([each.for_restorer for each in eva.references])
-    np.testing.assert_allclose(mixed, restorer.features(20, 20), rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(mixed, restorer.features(restorer.backend, 20, 20), rtol=2e-3, atol=2e-3)
     restorer.set_references([])
 
 
 def test_holds_no_picture(file: Path) -> None:
     tensors = load_file(file)
-    features = {f"features/none/{side}" for side in SIDES}
+    (digest,) = {key.split("/")[1] for key in tensors if key.startswith("features/")}
+    features = {f"features/{digest}/{side}" for side in SIDES}
     assert set(tensors) == {"embedding", "embeddings", "qualities", "yaws"} | features
     assert all(tensors[key].dtype == np.float16 for key in features)
     assert not list(file.parent.glob(".*"))
@@ -121,30 +124,49 @@ def test_another_model_is_refused_with_the_remedy(
     (first, *_) = load_person(file).references
     other.set_references([first.for_restorer])
     with pytest.raises(HimeError, match=line):
-        other.features(16, 16)
-    older = changed(file, tmp_path / "older.person", digest="0" * 64)
-    with pytest.raises(HimeError, match="made for tiny-x4, and this is another version of it; make it again"):
+        other.features(other.backend, 16, 16)
+    older = changed(file, tmp_path / "older.person", models=json.dumps({"0" * 64: "tiny-x4"}))
+    with pytest.raises(HimeError, match=r"made for tiny-x4, and this is another version of tiny-x4; make it"):
         load_person(older, restorer)
 
 
-def test_a_dial_is_stored_where_it_stands_and_at_its_milder_end(
-    eva: Person, tiny_dial: Path, tmp_path: Path
+def test_of_a_dial_both_ends_are_stored(
+    eva: Person, tiny_model: Path, tiny_dial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restorer = load(tiny_dial, threads=1, fidelity=0.25)
+    monkeypatch.setattr("hime.person.SIDES", (16, 18))  # sooner done
+    restorer = load(tiny_dial, threads=1)
     one = replace(eva, references=eva.references[:1])
     path = save_person(tmp_path / "eva.person", one, restorer)
-    assert restorer.fidelity == 0.25
-    assert "at fidelity 0.25 and 1" in describe_person(path)
-    stored = load_person(path, restorer).references[0]
-    for fidelity in (0.25, 1.0):
-        restorer.fidelity = fidelity
-        restorer.set_references([one.references[0].for_restorer])
-        expected = restorer.features(18, 18)
-        restorer.set_references([stored.for_restorer])
-        np.testing.assert_allclose(restorer.features(18, 18), expected, rtol=2e-3, atol=2e-3)
+    assert restorer.fidelity == 0
+    assert "made for tiny-x4-p and tiny-x4, " in describe_person(path)
+    assert one.references[0].crop is not None
+    lr = resize(one.references[0].crop, 18, 18)
+    for other in (restorer, load(tiny_model, threads=1)):
+        stored = load_person(path, other).references[0]
+        for fidelity in (0.0, 0.25, 1.0):
+            if other is restorer:
+                other.fidelity = fidelity
+            other.set_references([one.references[0].for_restorer])
+            expected = other.restore(lr)
+            other.set_references([stored.for_restorer])
+            restored = other.restore(lr)
+            assert np.abs(restored.image.astype(int) - expected.image).max() <= 1
+            np.testing.assert_allclose(restored.shares, expected.shares, atol=1e-3)
+
+
+def test_a_dial_needs_features_of_both_ends(file: Path, tiny_dial: Path, tmp_path: Path) -> None:
+    restorer = load(tiny_dial, threads=1, fidelity=1)
+    load_person(file, restorer)  # made for tiny-x4, which alone is at work here
     restorer.fidelity = 0.5
-    with pytest.raises(HimeError, match=r"made for fidelity 0\.25 and 1 of .*, not 0\.5; .*--fidelity 0\.5"):
-        restorer.features(18, 18)
+    line = r"made for tiny-x4, and this is tiny-x4-p; .*`hime person add --model tiny-x4-p`"
+    with pytest.raises(HimeError, match=line):
+        load_person(file, restorer)
+    models = {f"{0:064}": "tiny-x4-p", f"{1:064}": "tiny-x4"}
+    older = changed(file, tmp_path / "older.person", models=json.dumps(models))
+    restorer.fidelity = 1
+    line = "another version of tiny-x4; make it .*`hime person add --model tiny-x4-p`"
+    with pytest.raises(HimeError, match=line):
+        load_person(older, restorer)
 
 
 def test_many_photos_are_thinned_to_those_that_cover_the_poses(
@@ -201,8 +223,12 @@ def test_what_is_no_such_file_is_refused(file: Path, tmp_path: Path) -> None:
     save_file({"weights": np.zeros(3, np.float32)}, path)
     with pytest.raises(HimeError, match=r"no \.person file"):
         load_person(path)
-    changed(file, path, format="hime-person-9")
-    with pytest.raises(HimeError, match=f"version hime-person-9, this program reads {FORMAT}; make it again"):
+    for models in ("no JSON", "[]", "3"):
+        changed(file, path, models=models)
+        with pytest.raises(HimeError, match="damaged"):
+            describe_person(path)
+    changed(file, path, format="hime-person-1")
+    with pytest.raises(HimeError, match=f"version hime-person-1, this program reads {FORMAT}; make it again"):
         load_person(path)
     changed(file, path, references='["one"]')
     with pytest.raises(HimeError, match="damaged"):
@@ -221,7 +247,7 @@ def test_the_file_may_go_any_time(file: Path, restorer: Restorer, tmp_path: Path
     copy.unlink()
     restorer.set_references([first.for_restorer])
     with pytest.raises(HimeError, match=r"eva\.person: no such file"):
-        restorer.features(16, 16)
+        restorer.features(restorer.backend, 16, 16)
     restorer.set_references([])
 
 

@@ -41,10 +41,12 @@ class Enlarging:
         method: PIL.Image.Resampling = PIL.Image.Resampling.LANCZOS,
         shift: float = 0,
         texture: float = 0,
-        fidelity: float | None = None,
+        reconstruction: Enlarging | None = None,
     ) -> None:
         self.card: dict[str, Any] = {"name": "enlarging", "scale": 4, "feature_channels": 2}
-        self.method, self.shift, self.texture, self.fidelity = method, shift, texture, fidelity
+        if reconstruction is not None:
+            self.card["fidelity"] = 0.25
+        self.method, self.shift, self.texture, self.reconstruction = method, shift, texture, reconstruction
 
     def encode(self, references: FloatArray) -> FloatArray:
         count, _, height, width = references.shape
@@ -56,9 +58,6 @@ class Enlarging:
         hr += ((rows + columns) % 2 * 2 - 1) * np.float32(self.texture / 255)
         count, _, height, width = features.shape
         return hr.clip(0, 1), np.full((count, 1, height, width), 0.1, np.float32)
-
-    def at(self, fidelity: float) -> Enlarging:
-        return Enlarging(self.method, self.shift, self.texture * (1 - fidelity), fidelity)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +199,7 @@ def test_without_a_usable_photo_of_the_only_one_it_is_restored_without(crops: di
 
 
 def test_where_the_result_is_less_like_the_milder_one_is_taken(party: Picture, people: list[Person]) -> None:
-    restorer = Restorer(Enlarging(texture=120, fidelity=0.25))
+    restorer = Restorer(Enlarging(texture=160, reconstruction=Enlarging()))
     photo = restore_photo(party, people, restorer, only_person="ada", explain=True)
     face = photo.faces[0]
     assert face.fidelity == 1

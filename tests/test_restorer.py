@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import hime
 from hime import HimeError, Restorer
 from hime.images import Image, from_planes, resize, to_planes
-from hime.restorer import CACHED_SIZES, WEIGHTS, Backend, FloatArray, OnnxBackend, centre_crop, find_model
+from hime.restorer import CACHED_FEATURES, WEIGHTS, Backend, FloatArray, OnnxBackend, centre_crop, find_model
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image:
@@ -35,23 +35,22 @@ def restorer(tiny_model: Path) -> Restorer:
 
 
 class CountingBackend:
-    """A model that notes how many references it has encoded at every call."""
+    """A model that notes how many references it has encoded at every call, and how often it has restored."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reconstruction: Backend | None = None) -> None:
         self.backend = OnnxBackend(folder, threads=1)
         self.card: dict[str, Any] = self.backend.card
-        self.fidelity = self.backend.fidelity
+        self.reconstruction = reconstruction
         self.encoded: list[int] = []
+        self.restored = 0
 
     def encode(self, references: FloatArray) -> FloatArray:
         self.encoded.append(len(references))
         return self.backend.encode(references)
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        self.restored += 1
         return self.backend.restore(lr, features)
-
-    def at(self, fidelity: float) -> Backend:
-        return self.backend.at(fidelity)
 
 
 # ------------------------------------------------------------------------------------------- restoring
@@ -140,15 +139,15 @@ def test_keeps_the_sizes_used_last(tiny_model: Path) -> None:
     backend = CountingBackend(tiny_model)
     restorer = Restorer(backend)
     restorer.set_references([picture(40, 40, 1)])
-    for width in range(8, 8 + CACHED_SIZES):
+    for width in range(8, 8 + CACHED_FEATURES):
         restorer.restore(picture(8, width))
     restorer.restore(picture(8, 8))  # used again: the second becomes the oldest
     restorer.restore(picture(8, 30))
-    assert len(backend.encoded) == CACHED_SIZES + 1
+    assert len(backend.encoded) == CACHED_FEATURES + 1
     restorer.restore(picture(8, 8))
-    assert len(backend.encoded) == CACHED_SIZES + 1
+    assert len(backend.encoded) == CACHED_FEATURES + 1
     restorer.restore(picture(8, 9))
-    assert len(backend.encoded) == CACHED_SIZES + 2
+    assert len(backend.encoded) == CACHED_FEATURES + 2
 
 
 # ------------------------------------------------------------------------------------------- references
@@ -185,45 +184,80 @@ def test_a_reference_of_another_aspect_is_cut_around_its_middle(restorer: Restor
 # --------------------------------------------------------------------------------------------- the dial
 
 
-def test_the_ends_of_the_dial_are_the_two_models(tiny_model: Path, tiny_dial: Path) -> None:
-    lr, photos = to_planes(picture(12, 10)), to_planes(picture(48, 40, 1))
-    reconstruction, end = OnnxBackend(tiny_model, threads=1), OnnxBackend(tiny_dial, 1, fidelity=1)
-    assert (reconstruction.fidelity, end.fidelity) == (None, 1.0)
-    np.testing.assert_array_equal(end.encode(photos), reconstruction.encode(photos))
-    for one, other in zip(
-        end.restore(lr, end.encode(photos)),
-        reconstruction.restore(lr, reconstruction.encode(photos)),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(one, other)
+def test_the_ends_of_the_dial_are_the_two_models(tiny_model: Path, tiny_dial: Path, tmp_path: Path) -> None:
+    lr, photos = picture(12, 10), [picture(48, 40, 1), picture(40, 40, 2)]
+    alone = shutil.copytree(tiny_dial, tmp_path / "alone")
+    change_card(alone, reconstruction=None, fidelity=None)
+    for fidelity, folder in ((0, alone), (1, tiny_model)):
+        end, expected = hime.load(tiny_dial, 1, fidelity), hime.load(folder, 1)
+        assert (end.fidelity, expected.fidelity) == (fidelity, None)
+        results = []
+        for restorer in (end, expected):
+            restorer.set_references(photos)
+            results.append(restorer.restore(lr))
+        np.testing.assert_array_equal(results[0].image, results[1].image)
+        np.testing.assert_array_equal(results[0].scores, results[1].scores)
 
 
-def test_the_dial_can_be_turned_and_the_references_stay(tiny_dial: Path) -> None:
-    lr, photos = picture(16, 16), [picture(64, 64, 1), picture(70, 64, 2)]
-    restorer = hime.load(tiny_dial, threads=1)
-    restorer.set_references(photos)
+@given(fidelity=st.floats(0, 1))
+def test_between_the_ends_the_pictures_are_mixed(tiny_dial: Path, fidelity: float) -> None:
+    lr, photo = picture(12, 10), picture(48, 40, 1)
+    perception = OnnxBackend(tiny_dial, threads=1)
+    assert perception.reconstruction is not None
+    shares = (1 - fidelity, fidelity)
+    hr, scores = 0.0, 0.0
+    for share, end in zip(shares, (perception, perception.reconstruction), strict=True):
+        one = end.restore(to_planes(lr), end.encode(to_planes(photo)))
+        hr, scores = hr + share * one[0].astype(np.float64), scores + share * one[1].astype(np.float64)
+    restorer = Restorer(perception, fidelity)
+    restorer.set_references([photo])
+    restored = restorer.restore(lr)
+    expected = 255 * hr[0].transpose(1, 2, 0)  # rounded once, so never further off than half a level
+    assert np.abs(restored.image - expected).max() <= 0.5 + 1e-4
+    np.testing.assert_allclose(restored.scores[0], scores[0, 0], atol=1e-6)
+
+
+def test_only_the_models_that_are_needed_run_and_the_references_stay(
+    tiny_model: Path, tiny_dial: Path
+) -> None:
+    reconstruction = CountingBackend(tiny_model)
+    perception = CountingBackend(tiny_dial, reconstruction)
+    restorer = Restorer(perception)
+    restorer.set_references([picture(40, 40, 1), picture(40, 40, 2)])
     assert restorer.fidelity == 0
-    before = restorer.restore(lr).image
-    for fidelity in (0.5, 1.0, 0.0):
+    turns = ((0.0, (1, 0)), (np.float64(0.5), (1, 1)), (0.2, (1, 1)), (1.0, (0, 1)), (0.0, (1, 0)))
+    pictures = []
+    for fidelity, counts in turns:
+        perception.restored = reconstruction.restored = 0
         restorer.fidelity = fidelity
-        fresh = hime.load(tiny_dial, threads=1, fidelity=fidelity)
-        fresh.set_references(photos)
-        assert restorer.fidelity == fresh.fidelity == fidelity
-        turned = restorer.restore(lr)
-        np.testing.assert_array_equal(turned.image, fresh.restore(lr).image)
-        assert len(turned.shares) == 2
-        assert (turned.image == before).all() == (fidelity == 0)
+        restored = restorer.restore(picture(10, 10))
+        pictures.append(restored.image)
+        assert restorer.fidelity == fidelity
+        assert len(restored.shares) == 2
+        assert (perception.restored, reconstruction.restored) == counts
+        assert len(restorer.backends) == sum(counts)
+    assert perception.encoded == reconstruction.encoded == [2]  # once each, however the dial is turned
+    np.testing.assert_array_equal(pictures[0], pictures[-1])
+    assert all((one != other).any() for one, other in itertools.pairwise(pictures))
 
 
-def test_the_dial_goes_smoothly(tiny_dial: Path) -> None:
-    lr, photos = to_planes(picture(12, 10)), to_planes(picture(48, 40, 1))
-    results = []
-    for fidelity in np.linspace(0, 1, 9):
-        backend = OnnxBackend(tiny_dial, 1, fidelity=fidelity)
-        results.append(backend.restore(lr, backend.encode(photos))[0])
-    steps = [np.abs(one - other).mean() for one, other in itertools.pairwise(results)]
-    assert min(steps) > 0
-    assert max(steps) < np.abs(results[-1] - results[0]).mean()
+def test_the_ends_may_differ_in_architecture(tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+
+    from hime.export import export_model
+    from hime.model import small
+
+    shutil.copytree(tiny_model, tmp_path / "tiny-x4")
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        wider = small(
+            4, channels=12, deformable_groups=2, lr_blocks=0, reference_blocks=1, reconstruction_blocks=1
+        )
+    folder = export_model(wider, tmp_path / "wider", reconstruction="tiny-x4")
+    restorer = hime.load(folder, 1, fidelity=0.5)
+    for photos in ([], [picture(40, 40, 1)]):
+        restorer.set_references(photos)
+        assert restorer.restore(picture(9, 11)).image.shape == (36, 44, 3)
 
 
 def test_the_dial_starts_where_the_card_says(tiny_model: Path, tiny_dial: Path, tmp_path: Path) -> None:
@@ -256,19 +290,24 @@ def test_a_model_without_a_dial_names_the_one_with(
         hime.load("tiny-x4", fidelity=0.5)
 
 
-def test_the_other_end_must_be_there_and_the_same(
+def test_the_other_end_must_be_there_where_it_is_needed(
     tiny_model: Path, tiny_dial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = shutil.copytree(tiny_dial, tmp_path / "copy")
-    other = tmp_path / tiny_model.name
-    assert hime.load(folder, threads=1).fidelity == 0  # which needs no other end
-    with pytest.raises(HimeError, match=r"tiny-x4.weights\.bin: cannot be read"):
+    beside = tmp_path / tiny_model.name
+    missing = rf"^tiny-x4-p: .* needs its reconstruction model, tiny-x4, which is not there; .*{beside}$"
+    restorer = hime.load(folder, threads=1)
+    assert restorer.fidelity == 0  # which needs no other end
+    with pytest.raises(HimeError, match=missing):
+        restorer.fidelity = 1
+    assert restorer.fidelity == 0
+    with pytest.raises(HimeError, match=missing):
         hime.load(folder, fidelity=0.5)
-    other.mkdir()
-    (other / WEIGHTS).write_bytes((tiny_dial / WEIGHTS).read_bytes())
-    with pytest.raises(HimeError, match=r"tiny-x4.weights\.bin: differs from the checksum in .*copy.card"):
+    shutil.copytree(tiny_model, beside)
+    (beside / WEIGHTS).write_bytes((tiny_dial / WEIGHTS).read_bytes())
+    with pytest.raises(HimeError, match=r"tiny-x4.weights\.bin: differs from the checksum"):
         hime.load(folder, fidelity=0.5)
-    shutil.rmtree(other)
+    shutil.rmtree(beside)
     monkeypatch.setattr("hime.restorer.PRETRAINED", tiny_model.parent)
     assert hime.load(folder, threads=1, fidelity=0.5).fidelity == 0.5
 
@@ -315,8 +354,10 @@ def test_an_unknown_model_lists_those_there_are(tmp_path: Path) -> None:
 
 
 def change_card(folder: Path, **changes: object) -> None:
-    card = json.loads((folder / "card.json").read_text())
-    (folder / "card.json").write_text(json.dumps({**card, **changes}))
+    """Give fields of the card other values; None takes them out."""
+    card = {**json.loads((folder / "card.json").read_text()), **changes}
+    kept = {key: value for key, value in card.items() if value is not None}
+    (folder / "card.json").write_text(json.dumps(kept))
 
 
 def damage_card(folder: Path) -> None:
@@ -328,8 +369,8 @@ def old_card(folder: Path) -> None:
     change_card(folder, format=1)
 
 
-def no_other_end(folder: Path) -> None:
-    change_card(folder, reconstruction="tiny-x4")
+def dial_of_weights(folder: Path) -> None:
+    change_card(folder, reconstruction={"name": "tiny-x4", "weights": "0" * 64})
 
 
 def short_card(folder: Path) -> None:
@@ -371,7 +412,7 @@ def text_for_graph(folder: Path) -> None:
     [
         (damage_card, r"card\.json: cannot be read .*export the model again"),
         (old_card, r"card format 1, this version reads 2; export the model again"),
-        (no_other_end, r"lacks reconstruction, fidelity"),
+        (dial_of_weights, r"lacks the name of its reconstruction model, fidelity; export the model again"),
         (short_card, r"lacks parameters, sha256, macs\.total"),
         (no_graph, r"encode\.onnx: cannot be read"),
         (truncate_graph, r"restore\.onnx: differs from the checksum"),
@@ -426,6 +467,8 @@ def test_shipped_models_restore_the_demo_people(name: str, demo_people: Path) ->
 
     restorer = hime.load(name)
     assert restorer.name == name
+    if is_perceptual := restorer.fidelity is not None:
+        restorer.fidelity = 0
     entries = read_list(demo_people / "list.jsonl")
     result = evaluate(
         [restorer],
@@ -437,7 +480,7 @@ def test_shipped_models_restore_the_demo_people(name: str, demo_people: Path) ->
         measures=[Distortion()],
     )
     assert not result["failed"]
-    gain = 0.3 if restorer.fidelity == 0 else 1.0  # a perception-oriented model gives PSNR away
+    gain = 0.3 if is_perceptual else 1.0  # a perception-oriented model gives PSNR away
     assert result["methods"][name]["psnr"] > result["methods"]["bicubic"]["psnr"] + gain
     for references in (0, 1, 5):
         restorer.set_references([picture(90, 90, seed) for seed in range(references)])

@@ -5,23 +5,28 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from hime import HimeError
 from hime.images import area_reduce, downscale, read_image
 from hime.people import DEMO_PEOPLE, people_in
 from hime.training.data import (
     BLANK_LEVELS,
+    Batch,
+    Draw,
+    Draws,
     Photos,
     assemble,
+    draw,
     draw_references,
     evaluation_pairs,
     gather,
     load_photos,
-    make_batch,
     photo_similarity,
     step_generator,
 )
@@ -35,6 +40,21 @@ PLAIN = ReferenceSampling(count_weights=(0, 0, 0, 1), temperature=None, blank=0,
 @pytest.fixture(scope="module")
 def photos() -> Photos:
     return load_photos([(DEMO_PEOPLE, None)], SIZE, progress=False)
+
+
+def make_batch(
+    photos: Photos,
+    step: int,
+    seed: int,
+    batch_size: int,
+    scale: int,
+    sampling: ReferenceSampling,
+    *,
+    window: int | None = None,
+    **more: Any,
+) -> Batch:
+    drawn = draw(photos, step, seed, batch_size, scale, sampling, window=window, **more)
+    return gather(photos, drawn, scale, window)
 
 
 def uneven(*counts: int) -> Photos:
@@ -202,7 +222,7 @@ def test_flips(photos: Photos, flip: str) -> None:
     sampling = ReferenceSampling(count_weights=(0, 1), flip=flip, blank=0, wrong=0)  # type: ignore[arg-type]
     target = torch.arange(len(photos))
     choice = draw_references(photos, target, sampling, 0.0, step_generator(0, 5))
-    batch = gather(photos, target, choice, 4)
+    batch = gather(photos, Draw(target, choice), 4)
     if flip == "none":
         assert not choice.mirror_target.any()
     else:
@@ -284,3 +304,36 @@ def test_evaluation_pairs_are_fixed_and_plain(photos: Photos) -> None:
     assert pairs.present.all()
     assert all(torch.equal(a, b) for a, b in zip(pairs, again, strict=True))
     assert len(evaluation_pairs(photos, 1000, 4, 3)[1]) == len(photos)
+
+
+def test_workers_draw_what_one_process_draws(photos: Photos) -> None:
+    draws = Draws(photos, 7, 4, 4, ReferenceSampling(), lr_sizes=(8,), degradation="realistic")
+    loaded = list(DataLoader(draws, batch_size=None, sampler=range(2, 5), num_workers=2))
+    assert len(loaded) == 3
+    for step, drawn in enumerate(loaded, start=2):
+        expected = draws[step]
+        assert drawn.lr_size == expected.lr_size == 8
+        assert drawn.degraded is not None
+        assert expected.degraded is not None
+        assert drawn.degraded.shape == (4, 3, 8, 8)
+        assert torch.equal(drawn.degraded, expected.degraded)
+        assert torch.equal(drawn.target, expected.target)
+        assert all(torch.equal(a, b) for a, b in zip(drawn.choice, expected.choice, strict=True))
+
+
+def test_only_targets_are_restored_all_are_references(photos: Photos) -> None:
+    targets = {name for row, name in enumerate(photos.names) if row % 3 == 0}
+    restricted = photos.restrict(targets)
+    assert {photos.names[int(row)] for row in restricted.targets} == targets
+    drawn = [draw(restricted, step, 0, 16, 4, PLAIN) for step in range(40)]
+    assert {photos.names[int(row)] for one in drawn for row in one.target} == targets
+    seen = {photos.names[int(row)] for one in drawn for row in one.choice.references[one.choice.present]}
+    assert seen - targets
+    training, held_out = restricted.split(0.3, 0)
+    assert held_out is not None
+    for part in (training, held_out):
+        assert {part.names[int(row)] for row in part.targets} == targets & set(part.names)
+    _, names = evaluation_pairs(held_out, 100, 4, 1)
+    assert set(names) == targets & set(held_out.names)
+    with pytest.raises(HimeError, match="write them like"):
+        photos.restrict({"elsewhere/a/b.webp"})

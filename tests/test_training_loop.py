@@ -23,7 +23,7 @@ from hime import HimeError
 from hime.losses.objective import Objective
 from hime.people import DEMO_PEOPLE
 from hime.training.checkpoint import load_model, load_state
-from hime.training.data import Batch, Photos, load_photos, make_batch
+from hime.training.data import Batch, Draw, Photos, draw, gather, load_photos
 from hime.training.loop import ema_decay, learning_rate, psnr, train
 from hime.training.presets import PRESETS, TrainingConfig, build_model, override
 from hime.training.steps import generator_step
@@ -173,9 +173,8 @@ def test_every_parameter_gets_a_gradient(changes: list[str]) -> None:
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     reached = dict.fromkeys(dict(model.named_parameters()), False)
     for step in range(4):  # branches that begin at zero let gradients through after the first step
-        loss, _, _ = generator_step(
-            model, make_batch(photos, step, 0, 4, config.scale, config.sampling), objective
-        )
+        drawn = draw(photos, step, 0, 4, config.scale, config.sampling)
+        loss, _, _ = generator_step(model, gather(photos, drawn, config.scale), objective)
         loss.backward()
         for name, parameter in model.named_parameters():
             reached[name] |= parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
@@ -302,11 +301,13 @@ def test_what_a_run_leaves(whole: Path) -> None:
 def test_a_loss_that_is_not_finite_ends_the_training_before_a_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoilt(photos: Photos, step: int, *rest: Any, **more: Any) -> Batch:
-        batch = make_batch(photos, step, *rest, **more)
-        return batch._replace(lr=batch.lr * math.nan) if step >= 5 else batch
+    steps = iter(range(6))
 
-    monkeypatch.setattr("hime.training.loop.make_batch", spoilt)
+    def spoilt(photos: Photos, drawn: Draw, *rest: Any) -> Batch:
+        batch = gather(photos, drawn, *rest)
+        return batch._replace(lr=batch.lr * math.nan) if next(steps) >= 5 else batch
+
+    monkeypatch.setattr("hime.training.loop.gather", spoilt)
     config = override(TINY, ["checkpoint_seconds=0"])  # a save after every step
     with pytest.raises(HimeError, match="no longer finite at step 6"):
         train(config, SOURCES, tmp_path)

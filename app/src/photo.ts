@@ -152,16 +152,11 @@ async function restoreFace(
   const { fidelity } = means.restorer;
   if (fidelity === null || fidelity >= 1)
     return { ...result, warning: "less like the person than the input was: look at it with care" };
-  const milder = await means.model.open(1);
-  try {
-    const again = await attempt(face, chosen, milder);
-    const still = (await isLessLike(again, found, references, means))
-      ? ", which is less like too: look at it with care"
-      : "";
-    return { ...again, warning: `less like the person than the input was, so the milder result was taken${still}` };
-  } finally {
-    await milder.release();
-  }
+  const again = await attempt(face, chosen, await means.model.restorer(1));
+  const still = (await isLessLike(again, found, references, means))
+    ? ", which is less like too: look at it with care"
+    : "";
+  return { ...again, warning: `less like the person than the input was, so the milder result was taken${still}` };
 }
 
 async function attempt(face: RestoredFace, chosen: readonly Reference[], restorer: Restorer): Promise<RestoredFace> {

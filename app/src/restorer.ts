@@ -19,8 +19,8 @@ export interface Card {
   readonly feature_channels: number;
   readonly licence: string;
   readonly sha256: Readonly<Record<string, string>>;
-  /** At the other end of the dial, if there is one. */
-  readonly reconstruction?: { readonly name: string; readonly weights: string };
+  /** The name of the model at the other end of the dial, if there is one. */
+  readonly reconstruction?: string;
   /** Where the dial stands if nothing is said. */
   readonly fidelity?: number;
 }
@@ -42,90 +42,76 @@ export interface Trial {
   readonly same: boolean;
 }
 
-/** A model's files, fetched and compared with the checksums of its card. */
+/** A model of the site, open; what else its dial needs is fetched when it is first needed. */
 export class Model {
-  private constructor(
-    readonly card: Card,
-    private readonly definition: Definition,
-    private readonly reconstruction: Float32Array | null,
-  ) {}
-
-  /** Fetch the model of that name below `models`. */
-  static async fetch(models: string, name: string): Promise<Model> {
-    const card = await fetchJson<Card>(`${models}/${name}/card.json`);
-    if (card.format !== CARD_FORMAT)
-      throw new Problem(`${name}: card format ${card.format}, this page reads ${CARD_FORMAT}; export the site again`);
-    const file = (of: string): Promise<Uint8Array> => fetchChecked(`${models}/${name}/${of}`, card.sha256[of]);
-    const other = card.reconstruction;
-    const [encode, restore, weights, reconstruction] = await Promise.all([
-      file("encode.onnx"),
-      file("restore.onnx"),
-      file("weights.bin"),
-      other ? fetchChecked(`${models}/${other.name}/weights.bin`, other.weights) : null,
-    ]);
-    return new Model(
-      card,
-      { scale: card.scale, channels: card.feature_channels, encode, restore, weights },
-      reconstruction && new Float32Array(reconstruction.buffer),
-    );
-  }
-
-  /** Whether it has a dial between what looks real (0) and least error (1). */
-  get hasDial(): boolean {
-    return this.reconstruction !== null;
-  }
-
-  /** Open it with its dial at `fidelity`; the card's choice by default. */
-  async open(fidelity = this.card.fidelity ?? 0): Promise<Restorer> {
-    const definition = { ...this.definition, weights: this.mix(fidelity) };
-    const network = await Network.open(definition, openOnProcessor);
-    return new Restorer(this.card, this.hasDial ? fidelity : null, definition, network);
-  }
-
-  private mix(fidelity: number): Uint8Array {
-    const other = this.reconstruction;
-    const { weights } = this.definition;
-    if (other === null || fidelity === 0) return weights;
-    const own = new Float32Array(weights.buffer);
-    return new Uint8Array(own.map((weight, index) => (1 - fidelity) * weight + fidelity * other[index]).buffer);
-  }
-}
-
-/** Restores headshots of one person at a time; the person's photos are encoded once. */
-export class Restorer {
-  private references: readonly Image[] = [];
+  private other: Promise<Model> | null = null;
   private graphics: Network | null = null;
+  private trial: Promise<Trial> | null = null;
   private isReleased = false;
 
-  constructor(
+  private constructor(
+    private readonly models: string,
     readonly card: Card,
-    /** Where the dial stands; null without one. */
-    readonly fidelity: number | null,
     private readonly definition: Definition,
     private readonly processor: Network,
   ) {}
 
-  get scale(): number {
-    return this.card.scale;
+  /** Fetch the model of that name below `models`, compare its files with the checksums of its card, and open it. */
+  static async open(models: string, name: string): Promise<Model> {
+    const card = await fetchJson<Card>(`${models}/${name}/card.json`);
+    if (card.format !== CARD_FORMAT)
+      throw new Problem(`${name}: card format ${card.format}, this page reads ${CARD_FORMAT}; export the site again`);
+    const [encode, restore, weights] = await Promise.all(
+      ["encode.onnx", "restore.onnx", "weights.bin"].map((file) =>
+        fetchChecked(`${models}/${name}/${file}`, card.sha256[file]),
+      ),
+    );
+    const definition = { scale: card.scale, channels: card.feature_channels, encode, restore, weights };
+    return new Model(models, card, definition, await Network.open(definition, openOnProcessor));
   }
 
-  /** Take these photos as the person's, framed as the headshots; the same ones again cost nothing. */
-  setReferences(references: readonly Image[]): void {
-    this.references = references;
+  /** With its dial, between what looks real (0) and least error (1), at `fidelity`; the card's choice by default. */
+  async restorer(fidelity = this.card.fidelity ?? 0): Promise<Restorer> {
+    if (this.card.reconstruction === undefined) return new Restorer(this.card, null, [{ model: this, share: 1 }]);
+    const mixture: Mixture[] = [];
+    if (fidelity < 1) mixture.push({ model: this, share: 1 - fidelity });
+    if (fidelity > 0) mixture.push({ model: await this.openReconstruction(this.card.reconstruction), share: fidelity });
+    return new Restorer(this.card, fidelity, mixture);
   }
 
-  async restore(lr: Image): Promise<Restoration> {
-    const { width, height } = lr;
-    if (Math.min(width, height) < 8) throw new Problem(`the headshot is ${width}×${height} pixels; 8×8 at the least`);
-    const { hr, scores } = await this.run(lr);
-    const image = fromPlanes(hr, width * this.scale, height * this.scale);
-    const size = width * height;
-    const maps = this.references.map((_, index) => scores.slice(index * size, (index + 1) * size));
-    return { image, scores: maps, shares: maps.map((map) => map.reduce((sum, value) => sum + value, 0) / size) };
+  /** @param references the same pictures as before are not encoded again. */
+  async run(lr: Image, references: readonly Image[]): Promise<Output> {
+    if (this.graphics !== null)
+      try {
+        return await this.graphics.run(lr, references);
+      } catch (error) {
+        console.warn("the graphics card failed; the processor goes on", error); // as it does when it was asleep
+        this.graphics = this.trial = null;
+      }
+    return this.processor.run(lr, references);
   }
 
-  /** Try the graphics card, and go over to it if it gives the same as the processor, and sooner. */
-  async tryGraphics(open: Open): Promise<Trial> {
+  /** Try the graphics card, once, and go over to it if it gives the same as the processor, and sooner. */
+  tryGraphics(open: Open): Promise<Trial> {
+    return (this.trial ??= this.compare(open));
+  }
+
+  async release(): Promise<void> {
+    this.isReleased = true;
+    await this.graphics?.release();
+    await this.processor.release();
+    await (await this.other)?.release();
+  }
+
+  private openReconstruction(name: string): Promise<Model> {
+    this.other ??= Model.open(this.models, name).catch((error: unknown) => {
+      this.other = null; // the next call tries again
+      throw error;
+    });
+    return this.other;
+  }
+
+  private async compare(open: Open): Promise<Trial> {
     const network = await Network.open(this.definition, open);
     let isTaken = false;
     try {
@@ -148,22 +134,58 @@ export class Restorer {
       if (!isTaken) await network.release();
     }
   }
+}
 
-  async release(): Promise<void> {
-    this.isReleased = true;
-    await this.graphics?.release();
-    await this.processor.release();
+/** A model, and how much of the picture is its own; the shares of all make 1. */
+interface Mixture {
+  readonly model: Model;
+  readonly share: number;
+}
+
+/** Restores headshots of one person at a time; the person's photos are encoded once. */
+export class Restorer {
+  private references: readonly Image[] = [];
+
+  constructor(
+    readonly card: Card,
+    /** Where the dial stands; null without one. */
+    readonly fidelity: number | null,
+    private readonly mixture: readonly Mixture[],
+  ) {}
+
+  get scale(): number {
+    return this.card.scale;
   }
 
+  /** Take these photos as the person's, framed as the headshots; the same ones again cost nothing. */
+  setReferences(references: readonly Image[]): void {
+    this.references = references;
+  }
+
+  async restore(lr: Image): Promise<Restoration> {
+    const { width, height } = lr;
+    if (Math.min(width, height) < 8) throw new Problem(`the headshot is ${width}×${height} pixels; 8×8 at the least`);
+    const { hr, scores } = await this.run(lr);
+    const image = fromPlanes(hr, width * this.scale, height * this.scale);
+    const size = width * height;
+    const maps = this.references.map((_, index) => scores.slice(index * size, (index + 1) * size));
+    return { image, scores: maps, shares: maps.map((map) => map.reduce((sum, value) => sum + value, 0) / size) };
+  }
+
+  /** Let the models that it mixes try the graphics card, see `Model.tryGraphics`; what the worst of them gave. */
+  async tryGraphics(open: Open): Promise<Trial> {
+    const trials = [];
+    for (const { model } of this.mixture) trials.push(await model.tryGraphics(open));
+    return { gain: Math.min(...trials.map(({ gain }) => gain)), same: trials.every(({ same }) => same) };
+  }
+
+  /** What the models give, mixed before it is rounded. */
   private async run(lr: Image): Promise<Output> {
-    if (this.graphics !== null)
-      try {
-        return await this.graphics.run(lr, this.references);
-      } catch (error) {
-        console.warn("the graphics card failed; the processor goes on", error); // as it does when it was asleep
-        this.graphics = null;
-      }
-    return this.processor.run(lr, this.references);
+    const outputs: (Output & { share: number })[] = [];
+    for (const { model, share } of this.mixture) outputs.push({ ...(await model.run(lr, this.references)), share });
+    const mixed = (key: keyof Output): Float32Array =>
+      outputs[0][key].map((_, place) => outputs.reduce((sum, output) => sum + output.share * output[key][place], 0));
+    return outputs.length === 1 ? outputs[0] : { hr: mixed("hr"), scores: mixed("scores") };
   }
 }
 

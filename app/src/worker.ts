@@ -129,11 +129,11 @@ export const engine = {
 
   /** Take that model, its dial at `fidelity` (the model's own choice by default). */
   async open(name: string, fidelity?: number): Promise<Opened> {
-    const next = model?.card.name === name ? model : await Model.fetch(`${site}/models`, name);
-    const nextRestorer = await next.open(fidelity);
-    await restorer?.release();
-    [model, restorer] = [next, nextRestorer];
-    void chooseRunTime(nextRestorer); // meanwhile the processor works
+    const next = model?.card.name === name ? model : await Model.open(`${site}/models`, name);
+    restorer = await next.restorer(fidelity);
+    if (next !== model) await model?.release();
+    model = next;
+    void chooseRunTime(restorer); // meanwhile the processor works
     return { fidelity: restorer.fidelity, licence: next.card.licence };
   },
 

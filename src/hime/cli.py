@@ -141,7 +141,7 @@ def person_add(options: argparse.Namespace) -> int:
 
     if options.out.suffix.lower() != SUFFIX:
         raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
-    restorer = load(options.model, options.threads, options.fidelity)
+    restorer = load(options.model, options.threads)
     is_folder = len(options.photos) == 1 and options.photos[0].is_dir()
     photos, name = (options.photos[0], None) if is_folder else (options.photos, options.out.stem)
     person = read_person(photos, options.name or name)
@@ -163,6 +163,7 @@ def person_show(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> int:
     """``hime train``."""
     sources = training_sources(options)
+    from hime.people import read_targets
     from hime.training.loop import train as run_training
     from hime.training.presets import override, preset
 
@@ -173,6 +174,7 @@ def train(options: argparse.Namespace) -> int:
         options.steps,
         preset=options.preset,
         change_steps=options.change_steps,
+        targets=None if options.targets is None else set(read_targets(options.targets)),
     )
     return 0
 
@@ -188,7 +190,11 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.sheet is not None and options.sheet.suffix.lower() not in SUFFIXES:
         raise HimeError(f"{options.sheet}: a contact sheet is one of {', '.join(SUFFIXES)}")
     entries = read_list(options.list)
-    methods, lr_sizes = zip(*(open_method(model, options.threads) for model in options.models), strict=True)
+    opened = [open_method(model, options.threads, options.fidelity or 0.0) for model in options.models]
+    methods = [method for method, _ in opened]
+    lr_sizes = [int(restorer.card["lr_size"]) for _, restorer in opened]
+    if options.fidelity is not None and all(restorer.fidelity is None for _, restorer in opened):
+        raise HimeError("none of the models has a dial; leave out --fidelity")
     if options.lr_size is None and len(set(lr_sizes)) > 1:
         raise HimeError(f"the models are made for LR sizes {', '.join(map(str, lr_sizes))}; give --lr-size")
     check_methods(methods)  # before anything is downloaded for the measures
@@ -223,7 +229,7 @@ def evaluate(options: argparse.Namespace) -> int:
 def make_list(options: argparse.Namespace) -> int:
     """``hime make-list``."""
     from hime.people import make_list as choose
-    from hime.people import photos_of, read_people, short_of_photos, write_list
+    from hime.people import photos_of, read_people, read_targets, short_of_photos, write_list
 
     people = read_people(options.people)
     short = set(short_of_photos(photos_of(options.data, people), options.references))
@@ -232,9 +238,15 @@ def make_list(options: argparse.Namespace) -> int:
     kept = [name for name in people if name not in short]
     if not kept:
         raise HimeError(f"{options.people}: nobody has that many photos; ask for fewer --references")
-    entries = choose(options.data, kept, options.references, options.inputs, options.seed)
+    targets = None if options.targets is None else read_targets(options.targets)
+    entries = choose(options.data, kept, options.references, options.inputs, options.seed, targets)
+    if not entries:
+        raise HimeError(f"{options.targets}: none of these photos is one of the people's; check ROOT's name")
     write_list(options.out, entries)
-    print(f"{options.out}: {len(entries)} inputs of {len(kept)} people, {options.references} references each")
+    people = sorted({entry.person for entry in entries})
+    print(
+        f"{options.out}: {len(entries)} inputs of {len(people)} people, {options.references} references each"
+    )
     return 0
 
 
@@ -388,12 +400,12 @@ def reproduced(name: str, options: argparse.Namespace) -> str:
     if name == "table1":
         from hime.experiments.comparison import comparison_table
 
-        restorers = [open_restorer(model) for model in options.model or available_models()]
+        restorers = [open_measured(model) for model in options.model or available_models()]
         return comparison_table(restorers, list_root, options.list, options.out)
     if name == "table5":
         from hime.experiments.video import video_table
 
-        return video_table(open_restorer((options.model or [DEFAULT_MODEL])[0]), options.video, options.out)
+        return video_table(open_measured((options.model or [DEFAULT_MODEL])[0]), options.video, options.out)
     from hime.experiments.runner import reproduce as run_experiment
 
     return run_experiment(
@@ -434,27 +446,38 @@ def open_restorer(model: str | Path, threads: int | None = None, fidelity: float
 
         if threads is not None:
             torch.set_num_threads(threads)
-        restorer = Restorer(TorchBackend.load(path))
-        if fidelity is not None:
-            restorer.fidelity = fidelity
-        return restorer
+        return Restorer(TorchBackend.load(path), fidelity)
     return load(model, threads, fidelity)
 
 
-def open_method(model: str, threads: int | None = None) -> tuple[Method, int]:
-    """A model to evaluate, and the LR size that it is made for; MODEL@N gets N references at most.
+def open_measured(model: str | Path, threads: int | None = None, fidelity: float = 0.0) -> Restorer:
+    """A restorer whose dial, if it has one, stands at ``fidelity``: by default it is the model itself.
 
     Raises:
         HimeError: as `open_restorer`.
     """
-    from hime.evaluation.evaluate import AtMost
+    restorer = open_restorer(model, threads)
+    if restorer.fidelity is not None:
+        restorer.fidelity = fidelity
+    return restorer
+
+
+def open_method(model: str, threads: int | None = None, fidelity: float = 0.0) -> tuple[Method, Restorer]:
+    """A model to evaluate, and its restorer; MODEL@N gets N references at most.
+
+    Raises:
+        HimeError: as `open_restorer`.
+    """
+    from hime.evaluation.evaluate import Variant
 
     name, _, count = model.rpartition("@")
-    if not name or not count.isdecimal() or Path(model).exists():
-        restorer = open_restorer(model, threads)
-        return restorer, int(restorer.card["lr_size"])
-    restorer = open_restorer(name, threads)
-    return AtMost(restorer, int(count)), int(restorer.card["lr_size"])
+    is_limited = bool(name) and count.isdecimal() and not Path(model).exists()
+    restorer = open_measured(name if is_limited else model, threads, fidelity)
+    limit = f"@{count}" if is_limited else ""
+    place = f", fidelity {restorer.fidelity:g}" if restorer.fidelity else ""
+    if not limit and not place:
+        return restorer, restorer
+    return Variant(restorer, f"{restorer.name}{limit}{place}", int(count) if limit else None), restorer
 
 
 def format_card(card: dict[str, Any]) -> str:
@@ -469,8 +492,8 @@ def format_card(card: dict[str, Any]) -> str:
         f"({macs['encode_per_reference'] / 1e9:.3f} to encode each, {macs['restore'] / 1e9:.3f} to restore)",
     ]
     if "reconstruction" in card:
-        other = card["reconstruction"]["name"]
-        lines.append(f"  --fidelity 0 (perception-oriented) to 1 ({other}), default {card['fidelity']:g}")
+        end = card["reconstruction"]
+        lines.append(f"  --fidelity 0 (its own pictures) to 1 (those of {end}), default {card['fidelity']:g}")
     if training:
         told = [key for key in ("preset", "data", "people", "photos", "steps") if key in training]
         lines.append("  trained: " + ", ".join(f"{key} {_plain(training[key])}" for key in told))
@@ -543,7 +566,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--overwrite", action="store_true", help="restore again what is there already")
     _add_model(command)
-    _add_fidelity(command, "from 0, perception-oriented, to 1, reconstruction; default: the model's own")
+    _add_fidelity(
+        command,
+        "of a perception-oriented model: from 0, its own pictures, to 1, those of its reconstruction model; "
+        "between them both are mixed; default: as the model's card says",
+    )
     command.add_argument(
         "--report", action="store_true", help="explain each result in NAME.html (with --aligned: NAME.json)"
     )
@@ -579,7 +606,6 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--out", required=True, type=Path, metavar="FILE.person", help="the file to write")
     command.add_argument("--name", help="the person's; default: the folder's, else the file's")
     _add_model(command, "name or exported folder")
-    _add_fidelity(command, "for this place of the model's dial, and for 1; default: the model's own")
     _add_threads(command)
     command.set_defaults(command=person_add)
     command = actions.add_parser("show", help="what a .person file holds")
@@ -593,6 +619,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--steps", type=_positive, metavar="N", help="default: the preset's")
     _add_set(command, "the preset")
     command.add_argument("--change-steps", action="store_true", help="go on with a run under another --steps")
+    _add_targets(command)
     command.set_defaults(command=train, parser=command)
 
     command = commands.add_parser("evaluate", help="measure one or more models on an evaluation list")
@@ -613,6 +640,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--lr-size", type=_positive, metavar="PIXELS", help="side of the LR inputs; default: the model's own"
+    )
+    _add_fidelity(
+        command, "of the models with a dial, called `MODEL, fidelity F` then; default: 0, the model itself"
     )
     command.add_argument(
         "--degradation",
@@ -643,6 +673,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--references", type=_count, default=3, metavar="N", help="default: 3")
     command.add_argument("--inputs", type=_positive, default=5, metavar="N", help="a person; default: 5")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
+    _add_targets(command)
     command.add_argument("--out", required=True, type=Path, metavar="LIST.jsonl")
     command.set_defaults(command=make_list)
 
@@ -678,8 +709,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--name", help="the model's name; default: the folder's")
     command.add_argument(
         "--reconstruction",
-        metavar="NAME|DIR",
-        help="of a perception-oriented model: the exported one that its training started from; gives a dial",
+        metavar="NAME",
+        help="of a perception-oriented model: the exported reconstruction model at the other end of its "
+        "dial, beside DIR or in the package",
     )
     _add_fidelity(command, "where that dial stands if nothing is said; default: 0")
     command.set_defaults(command=export)
@@ -774,6 +806,15 @@ def _add_training_data(command: argparse.ArgumentParser, required: bool) -> None
         type=Path,
         metavar="LIST",
         help="a person a line; one for each --data, in the same order; default: everybody",
+    )
+
+
+def _add_targets(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--targets",
+        type=Path,
+        metavar="LIST",
+        help="photos that may be restored, ROOT/PERSON/FILE a line; the others are references; default: all",
     )
 
 

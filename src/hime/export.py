@@ -1,7 +1,7 @@
 """Export: a checkpoint becomes the two ONNX graphs, the weights and the card that `hime.restorer` reads.
 
-The graphs hold no weights, only where each lies in ``weights.bin``: networks of one architecture have the
-same graphs to the byte, and their weights can be mixed value by value.
+The graphs hold no weights, only where each lies in ``weights.bin``, so that those which both use are there
+once.
 
 Nothing is put in place before ONNX Runtime has given what PyTorch gives, over several sizes and numbers of
 references. The folder appears whole or not at all.
@@ -29,16 +29,7 @@ from hime.errors import HimeError
 from hime.evaluation.checkpoint import describe
 from hime.files import ordinary_mode
 from hime.model import HIME
-from hime.restorer import (
-    FILES,
-    GRAPHS,
-    WEIGHTS,
-    OnnxBackend,
-    check_fidelity,
-    find_model,
-    find_reconstruction,
-    read_card,
-)
+from hime.restorer import FILES, GRAPHS, WEIGHTS, OnnxBackend, check_fidelity
 from hime.training.checkpoint import load_model
 
 OPSET = 18
@@ -83,7 +74,7 @@ def export(
     checkpoint: str | Path,
     folder: str | Path,
     name: str | None = None,
-    reconstruction: str | Path | None = None,
+    reconstruction: str | None = None,
     fidelity: float | None = None,
 ) -> Path:
     """Export a run folder or a ``.safetensors`` checkpoint to ``folder``.
@@ -92,14 +83,14 @@ def export(
         checkpoint: see `hime.training.checkpoint.load_model`.
         folder: written whole; an exported model that is there is replaced, anything else is refused.
         name: the model's name in the card; the folder's by default.
-        reconstruction: of a perception-oriented model, the exported reconstruction model that its training
-            started from: a released model's name, or a folder beside ``folder``. Gives it the dial.
+        reconstruction: gives a perception-oriented model its dial: the name of an exported reconstruction
+            model of the same scale, which is beside ``folder`` or comes with the package.
         fidelity: where the dial stands if the user says nothing, in [0, 1]; 0 by default.
 
     Raises:
-        HimeError: the checkpoint cannot be read, the folder is not free, the reconstruction model is of
-            another architecture or would not be found, or ONNX Runtime differs from PyTorch by more than
-            `TOLERANCE`; nothing is written then.
+        HimeError: the checkpoint cannot be read, the folder is not free, the reconstruction model is not
+            there or does not fit, or ONNX Runtime differs from PyTorch by more than `TOLERANCE`; nothing is
+            written then.
     """
     model, metadata = load_model(checkpoint)
     return export_model(model, folder, metadata, name, reconstruction, fidelity)
@@ -110,29 +101,24 @@ def export_model(
     folder: str | Path,
     metadata: Mapping[str, str] | None = None,
     name: str | None = None,
-    reconstruction: str | Path | None = None,
+    reconstruction: str | None = None,
     fidelity: float | None = None,
 ) -> Path:
     """Export ``model`` to ``folder``; as `export`, for a network at hand."""
     folder = Path(folder)
     _check_free(folder)
-    if fidelity is not None and reconstruction is None:
-        raise HimeError("a fidelity needs the model at its other end; give --reconstruction")
+    dial = _dial(folder, reconstruction, fidelity)
     model = copy.deepcopy(model).cpu().float().eval()  # the caller's stays where and as it is
     contents = _graphs(model) | {WEIGHTS: b"".join(map(_values, model.state_dict().values()))}
     checksums = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
-    card = describe(model, metadata or {}, name or folder.resolve().name)
-    if reconstruction is not None:
-        card |= _dial(folder.resolve(), find_model(reconstruction), checksums, fidelity or 0.0)
-    card["sha256"] = checksums
+    card = describe(model, metadata or {}, name or folder.resolve().name) | dial | {"sha256": checksums}
     with _new_folder(folder.resolve()) as temporary:
         for file, content in contents.items():
             (temporary / file).write_bytes(content)
         text = json.dumps(card, indent=2, ensure_ascii=False)
         (temporary / "card.json").write_text(text + "\n", encoding="utf-8")
-        if reconstruction is not None:
-            OnnxBackend(temporary, fidelity=1.0)  # the dial's other end is there and whole
-        exported = OnnxBackend(temporary, fidelity=None if reconstruction is None else 0.0)
+        exported = OnnxBackend(temporary)
+        _ = exported.reconstruction  # raises where the dial's other end is missing or does not fit
         difference = largest_difference(model, exported)
         if not difference <= TOLERANCE:  # also refuses NaN
             raise HimeError(
@@ -170,48 +156,20 @@ def largest_difference(model: HIME, backend: OnnxBackend) -> float:
     return worst
 
 
-def interpolate(perception: HIME, reconstruction: HIME, fidelity: float) -> HIME:
-    """The network between two: (1 − fidelity) · perception + fidelity · reconstruction, weight by weight.
-
-    What `hime.restorer` does with exported models, for networks in PyTorch. Makes sense only if the training
-    of one started from the other.
-
-    Raises:
-        HimeError: they differ in architecture, or ``fidelity`` is not in [0, 1].
-    """
-    if perception.config != reconstruction.config:
-        raise HimeError("the two networks differ in architecture; nothing lies between them")
-    check_fidelity(fidelity)
-    between = copy.deepcopy(perception)
-    pairs = zip(between.state_dict().values(), reconstruction.state_dict().values(), strict=True)
-    with torch.no_grad():
-        for weight, other in pairs:
-            weight.copy_((1 - fidelity) * weight + fidelity * other.to(weight))
-    return between
-
-
-def _dial(
-    folder: Path, reconstruction: Path, checksums: Mapping[str, str], fidelity: float
-) -> dict[str, Any]:
-    """What the card in ``folder`` says of the reconstruction model at the other end of its dial."""
-    check_fidelity(fidelity)
-    card = read_card(reconstruction)
-    name = reconstruction.resolve().name
-    if reconstruction.resolve() == folder:
-        raise HimeError(f"{folder}: would replace the model at its dial's other end; choose another --out")
-    if "reconstruction" in card:
-        raise HimeError(f"{reconstruction}: has a dial itself; give the model at its other end")
-    if any(card["sha256"].get(graph) != checksums[graph] for graph in GRAPHS):
+def _dial(folder: Path, reconstruction: str | None, fidelity: float | None) -> dict[str, Any]:
+    """What the card of the model in ``folder`` says of its dial."""
+    if reconstruction is None:
+        if fidelity is not None:
+            raise HimeError("a fidelity needs the model at its other end; give --reconstruction")
+        return {}
+    if reconstruction == folder.resolve().name or Path(reconstruction).name != reconstruction:
         raise HimeError(
-            f"{reconstruction}: its graphs differ, so it is of another architecture or was exported by other "
-            "versions; export it again, or give another --reconstruction"
+            f"{reconstruction}: cannot be the reconstruction model of {folder}; give the name of another one "
+            "that is beside it or comes with the package"
         )
-    if find_reconstruction(name, folder).resolve() != reconstruction.resolve():
-        raise HimeError(
-            f"{reconstruction}: is neither a released model nor beside {folder}, where it is looked for; "
-            f"choose --out {reconstruction.parent / folder.name}"
-        )
-    return {"reconstruction": {"name": name, "weights": card["sha256"][WEIGHTS]}, "fidelity": fidelity}
+    fidelity = 0.0 if fidelity is None else float(fidelity)
+    check_fidelity(fidelity)
+    return {"reconstruction": reconstruction, "fidelity": fidelity}
 
 
 def _values(weight: Tensor) -> bytes:
@@ -220,15 +178,11 @@ def _values(weight: Tensor) -> bytes:
 
 
 def _graphs(model: HIME) -> dict[str, bytes]:
-    """The two graphs of the network's architecture, whatever its weights."""
-    stand_in = copy.deepcopy(model)
-    with torch.no_grad():
-        for number, weight in enumerate(stand_in.state_dict().values(), start=1):
-            weight.fill_(number / 1000)  # the exporter joins weights that are equal: none may be
+    """The two graphs of the network."""
     scale = model.config.scale
     height, width = 12, 16  # any: the axes are dynamic
     encode = _graph(
-        EncodeGraph(stand_in),
+        EncodeGraph(model),
         (torch.rand(2, 3, scale * height, scale * width),),
         inputs=["references"],
         outputs=["features"],
@@ -238,7 +192,7 @@ def _graphs(model: HIME) -> dict[str, bytes]:
         },
     )
     restore = _graph(
-        RestoreGraph(stand_in),
+        RestoreGraph(model),
         (torch.rand(1, 3, height, width), torch.rand(2, model.feature_channels, height, width)),
         inputs=["lr", "features"],
         outputs=["hr", "scores"],

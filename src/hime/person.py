@@ -4,11 +4,11 @@
     mum = load_person("mum.person", restorer)          # as `hime.album.read_person` gives, without crops
 
 A .person file is in the safetensors format. Its tensors: ``embedding`` (128), and for N references
-``embeddings`` (N×128), ``qualities`` and ``yaws`` (N), all float32, and ``features/FIDELITY/SIDE`` (float16,
-N×F×SIDE×SIDE), what the model makes of the references for LR headshots of SIDE×SIDE pixels, for each place
-FIDELITY of its dial that was asked for (``none`` for a model without). Its metadata: ``format``, ``name``,
-``references`` (the photos' file names, JSON), ``model`` and ``digest`` (of the graph and weights that made
-the features).
+``embeddings`` (N×128), ``qualities`` and ``yaws`` (N), all float32, and ``features/DIGEST/SIDE`` (float16,
+N×F×SIDE×SIDE), what a model makes of the references for LR headshots of SIDE×SIDE pixels, DIGEST being that
+of the graph and weights that made it. Of a model with a dial both ends are there, so that the file serves
+wherever the dial stands. Its metadata: ``format``, ``name``, ``references`` (the photos' file names) and
+``models`` (the name of each DIGEST), both in JSON.
 
 It holds no picture, but it is biometric data: the embedding recognises the person, and with the model a
 likeness can be made of the features. Keep it as you would keep the photos. Nothing else is stored anywhere:
@@ -18,7 +18,8 @@ The features of one size do not do for another, so all sizes are kept for faces 
 references give the most, and about every sixth above. In between, the next larger ones are resampled
 (bicubically): over six people, that costs less than 0.01 dB. With steps as wide below 32 pixels it would cost
 up to 0.07 dB of the 0.2 dB that the references give there, and with the largest size alone more than they
-give. Half precision costs nothing (less than 0.001 dB). A reference takes 4.4 MB with 32 feature channels.
+give. Half precision costs nothing (less than 0.001 dB). A reference takes 4.4 MB a model with 32 feature
+channels.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ from safetensors.numpy import save_file
 from hime.album import Person, Reference, choose_references
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.restorer import Backend, Restorer
+from hime.restorer import GRAPHS, WEIGHTS, Backend, Restorer
 
 FloatArray = npt.NDArray[np.float32]
 
-FORMAT = "hime-person-1"
+FORMAT = "hime-person-2"
 SUFFIX = ".person"
 SIDES = (*range(16, 33), 36, 40, 44, 48, 56, 64, 80, 96, 112, 128)
 """LR sizes whose features are stored."""
@@ -66,13 +67,13 @@ class _StoredReference:
         """What the model made of the reference, for LR headshots of that size: F×H×W.
 
         Raises:
-            HimeError: ``backend`` is another model, its dial stands elsewhere, or the file has gone.
+            HimeError: ``backend`` is another model, or the file has gone.
         """
         with _open(self.path) as file:
-            _check_model(self.path, file, backend)
+            _check_model(self.path, file, backend, str(backend.card["name"]))
             longest = max(height, width)  # as of a photo, the middle is used
             side = min((side for side in SIDES if side >= longest), default=SIDES[-1])
-            stored = file.get_slice(_key(backend.fidelity, side))[self.index].astype(np.float32)
+            stored = file.get_slice(_key(backend, side))[self.index].astype(np.float32)
         if not np.isfinite(stored).all():
             raise _damaged(self.path, "values that are no numbers")
         if side != longest:
@@ -88,8 +89,8 @@ class _StoredReference:
 def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
     """Store a person's references as the restorer's model encodes them, and the embedding.
 
-    Of more than `MOST_REFERENCES`, those that cover the poses best. A model with a dial encodes them where it
-    stands and at 1, the milder end that a doubtful result is replaced from.
+    Of more than `MOST_REFERENCES`, those that cover the poses best. Of a model with a dial, both ends encode
+    them, wherever it stands.
 
     Args:
         path: the file to write.
@@ -98,7 +99,7 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
 
     Raises:
         HimeError: another ending, no usable photo, the person came from a .person file, the model is a
-            training checkpoint, or the file cannot be written.
+            training checkpoint or has a dial whose other end is missing, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != SUFFIX:
@@ -107,12 +108,13 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
     crops = [reference.crop for reference in chosen if reference.crop is not None]
     if not crops or len(crops) < len(chosen) or person.embedding is None:
         raise HimeError(f"{person.name}: no photo that can be used; a {SUFFIX} file is made of photos")
+    backends = [end for end in (restorer.backend, restorer.backend.reconstruction) if end is not None]
+    models = {_digest(backend): str(backend.card["name"]) for backend in backends}
     metadata = {
         "format": FORMAT,
         "name": person.name,
         "references": json.dumps([reference.name for reference in chosen], ensure_ascii=False),
-        "model": restorer.name,
-        "digest": _digest(restorer.card),
+        "models": json.dumps(models, ensure_ascii=False),
     }
     tensors: dict[str, npt.NDArray[Any]] = {
         "embedding": person.embedding,
@@ -120,16 +122,11 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
         "qualities": np.array([reference.quality for reference in chosen], np.float32),
         "yaws": np.array([reference.yaw for reference in chosen], np.float32),
     }
-    asked = restorer.fidelity
-    for fidelity in [None] if asked is None else sorted({asked, 1.0}):
-        if fidelity is not None:
-            restorer.fidelity = fidelity
-        restorer.set_references(crops)
+    restorer.set_references(crops)
+    for backend in backends:
         for side in SIDES:
-            tensors[_key(fidelity, side)] = restorer.features(side, side).astype(np.float16)
+            tensors[_key(backend, side)] = restorer.features(backend, side, side).astype(np.float16)
     restorer.set_references([])
-    if asked is not None:
-        restorer.fidelity = asked
     return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
@@ -144,7 +141,8 @@ def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
         The person, whose references hold no crop but what the model made of it.
 
     Raises:
-        HimeError: missing, damaged, of another version, or made for another model than the restorer's.
+        HimeError: missing, damaged, of another version, or made for other models than the restorer needs
+            where its dial stands.
     """
     path = Path(path)
     with _open(path) as file:
@@ -162,7 +160,8 @@ def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
             if tensors[name].shape != shape or not np.isfinite(tensors[name]).all():
                 raise _damaged(path, f"{name} is not {'×'.join(map(str, shape))} numbers")
         if restorer is not None:
-            _check_model(path, file, restorer.backend)
+            for backend in restorer.backends:
+                _check_model(path, file, backend, restorer.name)
     references = tuple(
         Reference(
             name=str(name),
@@ -185,10 +184,9 @@ def describe_person(path: Path | str) -> str:
     """
     person = load_person(path)
     with _open(Path(path)) as file:
-        model, places = file.metadata()["model"], _fidelities(file)
-    dial = "" if places == ["none"] else f" at fidelity {' and '.join(places)}"
+        models = " and ".join(_models(file).values())
     lines = [
-        f"{person.name}: made for {model}{dial}, {Path(path).stat().st_size / 1e6:.1f} MB, no picture",
+        f"{person.name}: made for {models}, {Path(path).stat().st_size / 1e6:.1f} MB, no picture",
         *(
             f"  {reference.name}: quality {reference.quality:.2f}, yaw {reference.yaw:+.2f}"
             for reference in person.references
@@ -206,46 +204,40 @@ def _spread(person: Person) -> list[Reference]:
     return [reference for reference in person.references if reference in chosen]
 
 
-def _key(fidelity: float | None, side: int) -> str:
-    return f"features/{'none' if fidelity is None else f'{fidelity:g}'}/{side}"
+def _key(backend: Backend, side: int) -> str:
+    return f"features/{_digest(backend)}/{side}"
 
 
-def _fidelities(file: Any) -> list[str]:
-    """Places of the dial whose features are there, in ascending order."""
-    return sorted({key.split("/")[1] for key in file.keys() if key.startswith("features/")})  # noqa: SIM118
-
-
-def _digest(card: dict[str, Any]) -> str:
-    """Of all that the features depend on, but the dial.
+def _digest(backend: Backend) -> str:
+    """Of all that a model's features depend on.
 
     Raises:
-        HimeError: the card is a training checkpoint's, without checksums.
+        HimeError: it is a training checkpoint, without checksums.
     """
-    checksums = card.get("sha256")
+    checksums = backend.card.get("sha256")
     if checksums is None:
         raise HimeError(
-            f"{card['name']}: people are encoded for exported models; write one with `hime export`"
+            f"{backend.card['name']}: people are encoded for exported models; write one with `hime export`"
         )
-    parts = [
-        checksums["encode.onnx"],
-        checksums["weights.bin"],
-        card.get("reconstruction", {}).get("weights"),
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([checksums[GRAPHS[0]], checksums[WEIGHTS]]).encode()).hexdigest()
 
 
-def _check_model(path: Path, file: Any, backend: Backend) -> None:
-    metadata, name = file.metadata(), str(backend.card["name"])
-    again = f"make it again from the photos with `hime person add --model {name}"
-    if metadata["digest"] != _digest(backend.card):
-        made_for = metadata["model"]
-        another = "another version of it" if made_for == name else name
-        raise HimeError(f"{path}: made for {made_for}, and this is {another}; {again}`")
-    if _key(backend.fidelity, SIDES[0]) not in file.keys():  # noqa: SIM118
-        places = " and ".join(_fidelities(file))
+def _models(file: Any) -> dict[str, str]:
+    """The name of each model by its digest."""
+    models = json.loads(file.metadata()["models"])
+    if not isinstance(models, dict):
+        raise TypeError("models has no names")
+    return models
+
+
+def _check_model(path: Path, file: Any, backend: Backend, model: str) -> None:
+    """Refuse a file without features of ``backend``, which is ``model`` or the other end of its dial."""
+    models, name = _models(file), str(backend.card["name"])
+    if _digest(backend) not in models:
+        another = f"another version of {name}" if name in models.values() else name
         raise HimeError(
-            f"{path}: made for fidelity {places} of {name}, not {backend.fidelity:g}; "
-            f"{again} --fidelity {backend.fidelity:g}`"
+            f"{path}: made for {' and '.join(models.values())}, and this is {another}; "
+            f"make it again from the photos with `hime person add --model {model}`"
         )
 
 

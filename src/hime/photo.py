@@ -220,14 +220,14 @@ def _restore_face(
         assert person is not None
         warning = f"less like {person.name} than the input was: look at it with care"
         if restorer.fidelity is not None and restorer.fidelity < 1:
-            restorer = Restorer(restorer.backend.at(1))
+            restorer = Restorer(restorer.backend, 1.0)
             result = _attempt(face, found, person, restorer, chosen)
             warning = f"less like {person.name} than the input was, so the milder result was taken"
             if _less_like(result):
                 warning += ", which is less like too: look at it with care"
         result = replace(result, warning=warning)
     if explain and chosen:
-        bare = Restorer(restorer.backend)
+        bare = Restorer(restorer.backend, restorer.fidelity)
         result = replace(result, without=_matched(bare.restore(face.lr).image, face.lr, restorer.scale))
     return result
 

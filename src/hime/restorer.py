@@ -11,8 +11,9 @@ An exported model is a folder of ``encode.onnx`` (photos → features, once a pe
 after another) and ``card.json`` (what it is, with the checksums of the three). `hime.export` writes such
 folders.
 
-A perception-oriented model has a dial: its card names the reconstruction model that its training started
-from, and ``fidelity`` f takes the weights (1 − f) · perception-oriented + f · reconstruction.
+A perception-oriented model has a dial: its card names a reconstruction model of the same scale, and with
+``fidelity`` f the picture is (1 − f) · its own + f · the reconstruction model's. At 0 and at 1 only one of
+the two runs, between them both.
 
     restorer = hime.load("small-x4-p", fidelity=0.5)
     restorer.fidelity = 0.8
@@ -22,6 +23,7 @@ Shapes: ``N`` references, ``F`` feature channels, ``H W`` LR size, ``s`` scale.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -49,8 +51,9 @@ FILES = (*GRAPHS, WEIGHTS)
 MINIMUM_SIDE = 8
 """Smallest LR side in pixels: below it the model has nothing to align with."""
 PRETRAINED = Path(__file__).parent / "pretrained"
-CACHED_SIZES = 4
-"""LR sizes whose reference features are kept, the least recently used dropped first."""
+CACHED_FEATURES = 4
+"""Sets of reference features, each of one model and LR size, that are kept; the least recently used goes
+first."""
 
 
 class Backend(Protocol):
@@ -58,7 +61,18 @@ class Backend(Protocol):
 
     @property
     def card(self) -> dict[str, Any]:
-        """The model's card: at least ``name``, ``scale`` and ``feature_channels``."""
+        """The model's card: at least ``name``, ``scale`` and ``feature_channels``; with a dial, ``fidelity``:
+        where it stands if nothing is said.
+        """
+        ...
+
+    @property
+    def reconstruction(self) -> Backend | None:
+        """The model at the other end of the dial, opened when first asked for; None without a dial.
+
+        Raises:
+            HimeError: it cannot be opened.
+        """
         ...
 
     def encode(self, references: FloatArray) -> FloatArray:
@@ -67,15 +81,6 @@ class Backend(Protocol):
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
-        ...
-
-    @property
-    def fidelity(self) -> float | None:
-        """Where the dial stands, in [0, 1]; None without one."""
-        ...
-
-    def at(self, fidelity: float) -> Backend:
-        """The same model with its dial there."""
         ...
 
 
@@ -99,7 +104,8 @@ class Restoration:
     Attributes:
         image: uint8 sH×sW×3, sRGB.
         scores: for each reference, in the order they were set, its weight in every place: float32
-            H×W in [0, 1]. Over all references they sum to at most 1; the rest went to none of them.
+            H×W in [0, 1]. Over all references they sum to at most 1; the rest went to none of them. Between
+            the ends of a dial they are mixed as the pictures are.
         shares: the mean of each score map.
     """
 
@@ -124,10 +130,10 @@ def load(
         fidelity: see `Restorer.fidelity`; the model's own choice by default.
 
     Raises:
-        HimeError: no such model, its files are missing, damaged or of another format, or ``fidelity`` is not
-            in [0, 1] or asked of a model without a dial.
+        HimeError: no such model, its files are missing, damaged or of another format, or as for setting
+            `Restorer.fidelity`.
     """
-    return Restorer(OnnxBackend(find_model(name_or_path), threads, fidelity))
+    return Restorer(OnnxBackend(find_model(name_or_path), threads), fidelity)
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -146,12 +152,6 @@ def find_model(name_or_path: str | Path) -> Path:
     names = ", ".join(available_models()) or "none"
     problem = "not an exported model" if path.exists() else "no such model"
     raise HimeError(f"{path}: {problem}; give a folder that `hime export` wrote, or one of: {names}")
-
-
-def find_reconstruction(name: str, folder: Path) -> Path:
-    """Where the reconstruction model for the one in ``folder`` is: beside it, or among the released."""
-    beside = folder.resolve().parent / name
-    return beside if (beside / WEIGHTS).is_file() else PRETRAINED / name
 
 
 def check_fidelity(fidelity: float) -> None:
@@ -194,11 +194,10 @@ def read_card(folder: Path) -> dict[str, Any]:
     if "macs" not in wrong:
         counts = ("lr", "references", "total", "encode_per_reference", "restore")
         wrong += [f"macs.{field}" for field in counts if field not in card["macs"]]
-    if "reconstruction" in card:
-        other = card["reconstruction"]
-        fields = [other.get("name"), other.get("weights")] if isinstance(other, dict) else [None]
-        wrong += [] if all(isinstance(field, str) for field in fields) else ["reconstruction"]
-        wrong += [] if isinstance(card.get("fidelity"), float) else ["fidelity"]
+    if "reconstruction" in card or "fidelity" in card:
+        named, placed = isinstance(card.get("reconstruction"), str), isinstance(card.get("fidelity"), float)
+        wrong += [] if named else ["the name of its reconstruction model"]
+        wrong += [] if placed else ["fidelity"]
     if wrong:
         raise HimeError(f"{path}: lacks {', '.join(wrong)}; export the model again")
     return card
@@ -219,82 +218,79 @@ class OnnxBackend:
     Args:
         folder: what `hime export` wrote.
         threads: threads for one picture; default the cores that this process may use.
-        fidelity: where to put the dial, in [0, 1]; default the card's choice.
 
     Raises:
-        HimeError: a file is missing, damaged or of another format, or ``fidelity`` is not in [0, 1] or asked
-            of a model without a dial.
+        HimeError: a file is missing, damaged or of another format.
     """
 
-    def __init__(self, folder: str | Path, threads: int | None = None, fidelity: float | None = None) -> None:
+    def __init__(self, folder: str | Path, threads: int | None = None) -> None:
         if threads is not None and threads < 1:
             raise HimeError(f"threads must be at least 1, not {threads}")
         self.folder = Path(folder)
         self.card = read_card(self.folder)
         self.threads = threads or usable_threads()
-        self.fidelity = self._place_on_dial(fidelity)
-        weights = self._mix()
+        weights = self._read(WEIGHTS)
         # Between two operators the threads of `restore`, which a live video runs all the time, wait awake
-        # (a fourth faster); those of `encode`, once a person, sleep: both awake would fight for the cores.
-        self._encode = self._open(self.folder / GRAPHS[0], weights, spinning=False)
-        self._restore = self._open(self.folder / GRAPHS[1], weights, spinning=True)
+        # (a fourth faster); those of `encode`, once a person, sleep: both awake would fight for the cores. So
+        # would those of the dial's two ends, which therefore go to sleep when a picture is done.
+        self._encode = self._open(GRAPHS[0], weights, spinning=False)
+        self._restore = self._open(GRAPHS[1], weights, spinning=True)
 
-    def at(self, fidelity: float) -> OnnxBackend:
-        """The same model with its dial there.
+    @functools.cached_property
+    def reconstruction(self) -> OnnxBackend | None:
+        """The model at the other end of the dial, opened when first asked for; None without a dial.
+
+        It is looked for beside this one, then among those that come with the package.
 
         Raises:
-            HimeError: as for opening it.
+            HimeError: it is not there, cannot be opened, or does not fit.
         """
-        return OnnxBackend(self.folder, self.threads, fidelity)
+        if "reconstruction" not in self.card:
+            return None
+        own, name = self.card["name"], self.card["reconstruction"]
+        places = [folder / name for folder in (self.folder.resolve().parent, PRETRAINED)]
+        folder = next((place for place in places if (place / "card.json").is_file()), None)
+        if folder is None:
+            raise HimeError(
+                f"{own}: a fidelity above 0 needs its reconstruction model, {name}, which is not there; "
+                f"put that into {places[0]}"
+            )
+        other = OnnxBackend(folder, self.threads)
+        if "reconstruction" in other.card:
+            raise HimeError(f"{own}: {folder} cannot be its reconstruction model, since it has a dial itself")
+        if other.card["scale"] != self.card["scale"]:
+            raise HimeError(
+                f"{own}: {folder} cannot be its reconstruction model, since it enlarges "
+                f"×{other.card['scale']}, not ×{self.card['scale']}"
+            )
+        return other
 
-    def _open(self, path: Path, weights: bytes, *, spinning: bool) -> onnxruntime.InferenceSession:
-        graph = self._read(path, self.card["sha256"].get(path.name))
+    def _open(self, file: str, weights: bytes, *, spinning: bool) -> onnxruntime.InferenceSession:
+        graph = self._read(file)
         options = onnxruntime.SessionOptions()
         options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
         options.intra_op_num_threads = self.threads
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 4  # what goes wrong comes as an exception, and is told once
         try:
             return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             reason = str(error).splitlines()[0]
-            raise HimeError(f"{path}: ONNX Runtime cannot load it ({reason}); update onnxruntime") from error
+            raise HimeError(
+                f"{self.folder / file}: ONNX Runtime cannot load it ({reason}); update onnxruntime"
+            ) from error
 
-    def _place_on_dial(self, fidelity: float | None) -> float | None:
-        if "reconstruction" in self.card:
-            fidelity = self.card["fidelity"] if fidelity is None else fidelity
-            check_fidelity(fidelity)
-            return float(fidelity)
-        if fidelity is not None:
-            name = self.card["name"]
-            cards = [read_card(PRETRAINED / model) for model in available_models()]
-            dials = [card["name"] for card in cards if card.get("reconstruction", {}).get("name") == name]
-            remedy = f"use {dials[0]}" if dials else "export a perception-oriented one with --reconstruction"
-            raise HimeError(f"{name} has no dial, so it takes no fidelity; {remedy}")
-        return None
-
-    def _mix(self) -> bytes:
-        """The weights of this place on the dial."""
-        weights = self._read(self.folder / WEIGHTS, self.card["sha256"].get(WEIGHTS))
-        if not self.fidelity:  # no dial, or its perception-oriented end
-            return weights
-        other = self.card["reconstruction"]
-        path = find_reconstruction(other["name"], self.folder) / WEIGHTS
-        perception = np.frombuffer(weights, "<f4")
-        reconstruction = np.frombuffer(self._read(path, other["weights"]), "<f4")
-        return ((1 - self.fidelity) * perception + self.fidelity * reconstruction).tobytes()
-
-    def _read(self, path: Path, checksum: object) -> bytes:
-        """A file of this model, or of the one at the other end of its dial, as the card says it must be."""
-        remedy = "export the model again or reinstall hime-sr"
+    def _read(self, file: str) -> bytes:
+        """A file of the model, if it is as the card says it must be."""
+        path, remedy = self.folder / file, "export the model again or reinstall hime-sr"
         try:
             content = path.read_bytes()
         except OSError as error:
             raise HimeError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-        if hashlib.sha256(content).hexdigest() != checksum:
-            card = self.folder / "card.json"
-            raise HimeError(f"{path}: differs from the checksum in {card}; {remedy}")
+        if hashlib.sha256(content).hexdigest() != self.card["sha256"].get(file):
+            raise HimeError(f"{path}: differs from the checksum in card.json; {remedy}")
         return content
 
     def encode(self, references: FloatArray) -> FloatArray:
@@ -323,14 +319,25 @@ class OnnxBackend:
 class Restorer:
     """Restores headshots of one person at a time; the person's photos are encoded once.
 
+    Where a dial stands between its ends, both models restore and their pictures are mixed.
+
     Args:
         backend: a model, see `Backend`; `load` makes one of an exported model.
+        fidelity: where to put its dial, see `fidelity`; by default where its card says.
+
+    Raises:
+        HimeError: as for setting `fidelity`.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, fidelity: float | None = None) -> None:
         self.backend = backend
+        self._fidelity: float | None = None
+        self._mixture: list[tuple[Backend, float]] = [(backend, 1.0)]
         self._references: list[Image | Encoded] = []
-        self._features: OrderedDict[tuple[int, int], FloatArray] = OrderedDict()
+        self._features: OrderedDict[tuple[Backend, int, int], FloatArray] = OrderedDict()
+        fidelity = backend.card.get("fidelity") if fidelity is None else fidelity
+        if fidelity is not None:
+            self.fidelity = fidelity
 
     @property
     def name(self) -> str:
@@ -350,17 +357,33 @@ class Restorer:
     @property
     def fidelity(self) -> float | None:
         """Where the dial stands: 0 perception-oriented (looks real) … 1 reconstruction (least error); None if
-        the model has no dial. May be set; the references stay, and are encoded anew.
+        the model has no dial. May be set; the references stay.
 
         Raises:
-            HimeError: set to what is not in [0, 1], or without a dial.
+            HimeError: set to what is not in [0, 1], without a dial, or above 0 where the reconstruction model
+                is missing; the dial stays where it was.
         """
-        return self.backend.fidelity
+        return self._fidelity
 
     @fidelity.setter
     def fidelity(self, fidelity: float) -> None:
-        self.backend = self.backend.at(fidelity)
-        self._features.clear()
+        if "fidelity" not in self.card:
+            raise HimeError(_without_dial(self.name))
+        fidelity = float(fidelity)
+        check_fidelity(fidelity)
+        reconstruction = self.backend.reconstruction if fidelity > 0 else None
+        if reconstruction is None:
+            self._mixture = [(self.backend, 1.0)]
+        elif fidelity == 1:
+            self._mixture = [(reconstruction, 1.0)]
+        else:
+            self._mixture = [(self.backend, 1 - fidelity), (reconstruction, fidelity)]
+        self._fidelity = fidelity
+
+    @property
+    def backends(self) -> list[Backend]:
+        """The models that the dial, where it stands, needs: one or two."""
+        return [backend for backend, _ in self._mixture]
 
     def set_references(self, images: Sequence[Image | Encoded]) -> None:
         """Take these photos as the person's; an empty list restores without any.
@@ -398,35 +421,50 @@ class Restorer:
             raise HimeError(
                 f"the headshot is {width}×{height} pixels; give one of at least {MINIMUM_SIDE}×{MINIMUM_SIDE}"
             )
-        hr, scores = self.backend.restore(to_planes(lr), self.features(height, width))
-        maps = [np.array(score[0]) for score in scores]
+        planes = to_planes(lr)
+        hr: FloatArray = np.zeros((), np.float32)
+        scores: FloatArray = np.zeros((), np.float32)
+        for backend, share in self._mixture:
+            picture, weights = backend.restore(planes, self.features(backend, height, width))
+            hr, scores = hr + share * picture, scores + share * weights
+        maps = [score[0] for score in scores]
         return Restoration(from_planes(hr), maps, [float(score.mean()) for score in maps])
 
-    def features(self, height: int, width: int) -> FloatArray:
-        """Features of the references for LR headshots of that size, N×F×H×W; encoded at the first call."""
-        size = (height, width)
-        if size not in self._features:
-            self._features[size] = self._encode(height, width)
-            if len(self._features) > CACHED_SIZES:
+    def features(self, backend: Backend, height: int, width: int) -> FloatArray:
+        """What ``backend``, one of the ends of the dial, makes of the references for LR headshots of that
+        size: N×F×H×W, encoded at the first call.
+        """
+        key = (backend, height, width)
+        if key not in self._features:
+            self._features[key] = self._encode(backend, height, width)
+            if len(self._features) > CACHED_FEATURES:
                 self._features.popitem(last=False)
-        self._features.move_to_end(size)
-        return self._features[size]
+        self._features.move_to_end(key)
+        return self._features[key]
 
-    def _encode(self, height: int, width: int) -> FloatArray:
+    def _encode(self, backend: Backend, height: int, width: int) -> FloatArray:
         if not self._references:
-            return np.zeros((0, int(self.backend.card["feature_channels"]), height, width), np.float32)
+            return np.zeros((0, int(backend.card["feature_channels"]), height, width), np.float32)
         sides = (self.scale * height, self.scale * width)
         images = [image for image in self._references if isinstance(image, np.ndarray)]
         planes = [to_planes(resize(centre_crop(image, height, width), *sides)) for image in images]
-        encoded = iter(self.backend.encode(np.concatenate(planes)) if planes else ())
+        encoded = iter(backend.encode(np.concatenate(planes)) if planes else ())
         return np.stack(
             [
                 next(encoded)
                 if isinstance(reference, np.ndarray)
-                else reference.features(self.backend, height, width)
+                else reference.features(backend, height, width)
                 for reference in self._references
             ]
         )
+
+
+def _without_dial(name: str) -> str:
+    """What to say to who asks a fidelity of this model, with the one to take instead."""
+    cards = [read_card(PRETRAINED / model) for model in available_models()]
+    dials = [card["name"] for card in cards if card.get("reconstruction") == name]
+    remedy = f"use {dials[0]}" if dials else "export a perception-oriented one with --reconstruction"
+    return f"{name} has no dial, so it takes no fidelity; {remedy}"
 
 
 def centre_crop(image: Image, height: int, width: int) -> Image:

@@ -25,6 +25,9 @@ from hime.restorer import DEFAULT_MODEL, FILES, PRETRAINED, available_models, re
 
 BUILT = Path(__file__).parent / "app"
 """What `make app` builds; part of the wheel."""
+PAGE_MODEL = DEFAULT_MODEL
+"""The model that the page opens first: the same as `hime restore` takes. The others are fetched when they are
+chosen, and a reconstruction model when a dial first needs it."""
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -62,7 +65,7 @@ def site() -> dict[str, Path | bytes]:
     files: dict[str, Path | bytes] = {
         str(path.relative_to(BUILT)): path for path in sorted(BUILT.rglob("*")) if path.is_file()
     }
-    names = sorted(available_models(), key=lambda name: (name != DEFAULT_MODEL, name))
+    names = sorted(available_models(), key=lambda name: (name != PAGE_MODEL, name))
     cards = [read_card(PRETRAINED / name) for name in names]
     entries = [
         {"name": card["name"], "scale": card["scale"], "fidelity": card.get("fidelity")} for card in cards

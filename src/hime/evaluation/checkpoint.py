@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from hime.errors import HimeError
 from hime.evaluation.cost import count
 from hime.model import HIME
 from hime.restorer import CARD_FORMAT, FloatArray
@@ -65,7 +64,8 @@ class TorchBackend:
         device: where to run; a GPU if there is one by default.
     """
 
-    fidelity: float | None = None
+    reconstruction: None = None
+    """A checkpoint knows no model at the other end of a dial."""
 
     def __init__(self, model: HIME, card: dict[str, Any], device: str | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -92,16 +92,6 @@ class TorchBackend:
         with torch.inference_mode():
             output = self.model.restore(self._tensor(lr), self._tensor(features)[None], None)
             return self._array(output.hr.clamp(0, 1)), self._array(output.scores[0])
-
-    def at(self, fidelity: float) -> TorchBackend:
-        """Refused: a checkpoint does not know the model at the other end of a dial.
-
-        Raises:
-            HimeError: always.
-        """
-        raise HimeError(
-            f"{self.card['name']} is a checkpoint, which takes no fidelity; export it with --reconstruction"
-        )
 
     def _tensor(self, array: FloatArray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -83,17 +83,12 @@ class Degradation(Protocol):
 
 
 @dataclass
-class AtMost:
-    """A method that gets the first ``count`` of the references at most; named NAME@COUNT unless labelled."""
+class Variant:
+    """A method under another name, that gets the first ``references`` of the references at most."""
 
     method: Method
-    count: int
-    label: str = ""
-
-    @property
-    def name(self) -> str:
-        """The label, or the method's name with the number."""
-        return self.label or f"{self.method.name}@{self.count}"
+    name: str
+    references: int | None = None
 
     @property
     def scale(self) -> int:
@@ -102,7 +97,7 @@ class AtMost:
 
     def set_references(self, images: Sequence[Image]) -> None:
         """Take the first of them."""
-        self.method.set_references(images[: self.count])
+        self.method.set_references(images[: self.references])
 
     def restore(self, lr: Image) -> Restored:
         """As the method does."""

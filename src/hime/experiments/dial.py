@@ -1,7 +1,14 @@
-"""The dial between two models: weights that lie between theirs against pictures that lie between theirs."""
+"""The dial between two models: pictures that lie between theirs against weights that lie between theirs.
+
+`Restorer.fidelity` mixes pictures; weights are mixed only here, to compare.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +18,14 @@ from matplotlib.figure import Figure
 
 from hime.batch import write_json
 from hime.errors import HimeError
-from hime.evaluation.evaluate import Restored, evaluate
+from hime.evaluation.evaluate import Variant, evaluate
 from hime.evaluation.measures import Measure, available_measures
 from hime.experiments.report import save_figure, write_text
-from hime.images import Image
 from hime.people import read_list
-from hime.restorer import Restoration, Restorer, load
+from hime.restorer import GRAPHS, WEIGHTS, OnnxBackend, Restorer, find_model
 
 FIDELITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+WAYS = ("pictures", "weights")
 COLUMNS = {
     "psnr": ("PSNR ↑", 3),
     "ssim": ("SSIM ↑", 4),
@@ -29,8 +36,9 @@ COLUMNS = {
 TEXT = """# The dial of {model}
 
 `hime reproduce dial --model {model}` on `{list}`: {images} images of {people} people, {lr_size}→{target}, \
-{references} references. *Weights*: the network whose weights lie between the two models', which is what \
-`--fidelity` sets; it costs one restoration. *Pictures*: both models' pictures, mixed; it costs two.
+{references} references. *Pictures*: both models' pictures, mixed, which is what `--fidelity` does; it costs \
+two restorations. *Weights*: the network whose weights lie between the two models', where they have one \
+architecture; it costs one.
 
 | fidelity | {heads} |
 |---{rule}|
@@ -40,33 +48,43 @@ TEXT = """# The dial of {model}
 """
 
 
-class Between:
-    """A method of `hime.evaluation.evaluate`: one place on the dial, by weights or by pictures."""
+def between(perception: OnnxBackend, reconstruction: OnnxBackend, fidelity: float) -> OnnxBackend:
+    """The network of the weights (1 − fidelity) · perception + fidelity · reconstruction.
 
-    def __init__(self, restorers: Sequence[Restorer], shares: Sequence[float], name: str) -> None:
-        self.restorers, self.shares, self.name = restorers, shares, name
-        self.scale = restorers[0].scale
+    Makes sense only if the training of one started from the other.
 
-    def set_references(self, images: Sequence[Image]) -> None:
-        """Take these photos, for every restorer."""
-        for restorer in self.restorers:
-            restorer.set_references(images)
+    Args:
+        perception: an exported model.
+        reconstruction: another one with the same graphs.
+        fidelity: in [0, 1].
+    """
+    ends = [np.fromfile(model.folder / WEIGHTS, "<f4") for model in (perception, reconstruction)]
+    weights = ((1 - fidelity) * ends[0] + fidelity * ends[1]).astype("<f4").tobytes()
+    checksums = {**perception.card["sha256"], WEIGHTS: hashlib.sha256(weights).hexdigest()}
+    card = {key: value for key, value in perception.card.items() if key not in ("reconstruction", "fidelity")}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for graph in GRAPHS:
+            shutil.copyfile(perception.folder / graph, folder / graph)
+        (folder / WEIGHTS).write_bytes(weights)
+        (folder / "card.json").write_text(json.dumps({**card, "sha256": checksums}), encoding="utf-8")
+        return OnnxBackend(folder, perception.threads)
 
-    def restore(self, lr: Image) -> Restored:
-        """The restorers' pictures, mixed by their shares."""
-        restored = [restorer.restore(lr) for restorer in self.restorers]
-        pairs = zip(restored, self.shares, strict=True)
-        mixed = np.rint(sum(share * each.image.astype(np.float64) for each, share in pairs))
-        return Restoration(mixed.astype(np.uint8), restored[0].scores, restored[0].shares)
 
+def methods_of(perception: OnnxBackend) -> list[Variant]:
+    """Every place of `FIDELITIES` by pictures; and the inner ones by weights, if the graphs are the same.
 
-def methods_of(model: str | Path) -> list[Between]:
-    """Every place of `FIDELITIES`, by weights; and the inner ones by pictures."""
-    ends = [load(model, fidelity=end) for end in (0.0, 1.0)]
-    inner = FIDELITIES[1:-1]
-    by_weights = [Between([load(model, fidelity=place)], [1.0], f"weights {place:g}") for place in FIDELITIES]
-    by_pictures = [Between(ends, [1 - place, place], f"pictures {place:g}") for place in inner]
-    return by_weights + by_pictures
+    Raises:
+        HimeError: the model has no dial, or its other end is missing.
+    """
+    methods = [Variant(Restorer(perception, place), f"pictures {place:g}") for place in FIDELITIES]
+    reconstruction = perception.reconstruction
+    assert reconstruction is not None  # or a fidelity would have been refused
+    checksums = [model.card["sha256"] for model in (perception, reconstruction)]
+    if all(checksums[0][graph] == checksums[1][graph] for graph in GRAPHS):
+        inner = ((place, between(perception, reconstruction, place)) for place in FIDELITIES[1:-1])
+        methods += [Variant(Restorer(network), f"weights {place:g}") for place, network in inner]
+    return methods
 
 
 def dial(
@@ -94,13 +112,13 @@ def dial(
     Raises:
         HimeError: the model has no dial, LPIPS cannot be measured, or what `evaluate` raises.
     """
-    methods = methods_of(model)
+    perception = OnnxBackend(find_model(model))
+    methods = methods_of(perception)
     if measures is None:
         measures, missing = available_measures()
         if missing:
             raise HimeError(missing[0])
-    card = methods[0].restorers[0].card
-    lr_size, name = int(card["lr_size"]), card["name"]
+    lr_size, name = int(perception.card["lr_size"]), perception.card["name"]
     result = evaluate(
         methods,
         data_root,
@@ -112,7 +130,7 @@ def dial(
     )
     out = Path(out)
     told = {key: result[key] for key in ("list", "images", "people", "lr_size", "references")}
-    heads = [f"{head}, {way}" for head, _ in COLUMNS.values() for way in ("weights", "pictures")]
+    heads = [f"{head}, {way}" for head, _ in COLUMNS.values() for way in WAYS]
     text = TEXT.format(
         model=name,
         target=lr_size * result["scale"],
@@ -131,12 +149,14 @@ def draw(figures: dict[str, dict[str, Any]], model: str) -> Figure:
     """LPIPS against PSNR over the dial, a curve each way."""
     figure = Figure(figsize=(6, 4.5), layout="constrained", dpi=128)
     axis = figure.subplots()
-    for way, style in (("weights", "o-"), ("pictures", "s--")):
+    for way, style in zip(WAYS, ("o-", "s--"), strict=True):
+        if f"{way} {FIDELITIES[1]:g}" not in figures:
+            continue
         # At the ends both ways are the same two models.
-        names = [f"{way if place in FIDELITIES[1:-1] else 'weights'} {place:g}" for place in FIDELITIES]
+        names = [f"{way if place in FIDELITIES[1:-1] else 'pictures'} {place:g}" for place in FIDELITIES]
         places = [(figures[name]["psnr"], figures[name]["lpips"]) for name in names]
         axis.plot(*zip(*places, strict=True), style, label=way)
-        if way == "weights":
+        if way == "pictures":
             for fidelity, place in zip(FIDELITIES, places, strict=True):
                 axis.annotate(f"{fidelity:g}", place, textcoords="offset points", xytext=(4, 6))
     axis.set_xlabel("PSNR in dB ↑")
@@ -149,7 +169,7 @@ def draw(figures: dict[str, dict[str, Any]], model: str) -> Figure:
 def _row(figures: dict[str, dict[str, Any]], place: float) -> str:
     cells = []
     for metric, (_, digits) in COLUMNS.items():
-        for way in ("weights", "pictures"):
+        for way in WAYS:
             value = figures.get(f"{way} {place:g}", {}).get(metric)
             cells.append("" if value is None else f"{value:.{digits}f}")
     return f"| {place:g} | {' | '.join(cells)} |"

@@ -14,7 +14,7 @@ import numpy as np
 from hime.batch import write_json
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import TorchBackend, checkpoint_name, describe
-from hime.evaluation.evaluate import BASELINE, AtMost, evaluate
+from hime.evaluation.evaluate import BASELINE, Variant, evaluate
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.experiments.report import markdown, plot, save_figure, write_text
@@ -82,7 +82,7 @@ def reproduce(
     config = max(configs.values(), key=lambda each: each.references)
     loss = override(preset(chosen.preset), changes).loss
     measured = evaluate(
-        [*start, *(AtMost(opened(run, row), configs[row].references, row) for row, run in runs.items())],
+        [*start, *(Variant(opened(run, row), row, configs[row].references) for row, run in runs.items())],
         list_root,
         entries,
         lr_size=config.hr_size // config.scale,

@@ -126,7 +126,7 @@ def measure(restorer: Restorer, frames: Iterator[Image]) -> tuple[dict[str, Any]
         input being called STRETCH/FRAME, and ``lr_size``, height and width; and how many frames there were.
     """
     # One network; each restorer keeps the features of its row's reference.
-    methods = {row.name: Restorer(restorer.backend) for row in ROWS}
+    methods = {row.name: Restorer(restorer.backend, restorer.fidelity) for row in ROWS}
     per_image: list[dict[str, Any]] = []
     count, lr_size = 0, (0, 0)
     for number, frame in enumerate(tqdm(frames, "table5", unit="frame", disable=None)):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hime.errors import HimeError
 from hime.losses.adversarial import generator_loss
 from hime.losses.correlation import correlation_loss
+from hime.losses.identity import IdentityLoss
 from hime.losses.perceptual import PerceptualLoss
 from hime.losses.pixel import charbonnier
 
@@ -20,14 +21,15 @@ from hime.losses.pixel import charbonnier
 class LossWeights:
     """The λ of equation 10, k and d of the correlation loss, and the layers of the perceptual one.
 
-    ``pixel``, ``correlation``, ``perceptual`` and ``adversarial`` are λ_rec, λ_cor, λ_per and λ_adv. A weight
-    of 0 costs nothing.
+    ``pixel``, ``correlation``, ``perceptual`` and ``adversarial`` are λ_rec, λ_cor, λ_per and λ_adv;
+    ``identity``, a loss that the paper has not, comes with a λ of its own. A weight of 0 costs nothing.
     """
 
     pixel: float = 1.0
     correlation: float = 0.0
     perceptual: float = 0.0
     adversarial: float = 0.0
+    identity: float = 0.0
     correlation_window: int = 5
     correlation_dilation: int = 1
     perceptual_layers: tuple[str, ...] = ("conv5_4",)
@@ -48,7 +50,13 @@ class Objective(nn.Module):
 
     def __init__(self, weights: LossWeights, discriminator: nn.Module | None = None) -> None:
         super().__init__()
-        of_terms = (weights.pixel, weights.correlation, weights.perceptual, weights.adversarial)
+        of_terms = (
+            weights.pixel,
+            weights.correlation,
+            weights.perceptual,
+            weights.adversarial,
+            weights.identity,
+        )
         if min(of_terms) < 0 or max(of_terms) == 0:
             raise HimeError("loss weights: none may be negative, and one must be positive (loss.pixel=1)")
         if weights.adversarial and discriminator is None:
@@ -56,6 +64,7 @@ class Objective(nn.Module):
         self.weights = weights
         self.discriminator = discriminator if weights.adversarial else None
         self.perceptual = PerceptualLoss(weights.perceptual_layers) if weights.perceptual else None
+        self.identity = IdentityLoss() if weights.identity else None
 
     def forward(self, restored: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Images B×3×H×W in [0, 1] → the total, and each term without its weight, detached."""
@@ -69,6 +78,8 @@ class Objective(nn.Module):
             )
         if self.perceptual is not None:
             terms["perceptual"] = self.perceptual(restored, truth)
+        if self.identity is not None:
+            terms["identity"] = self.identity(restored, truth)
         if self.discriminator is not None:
             with without_gradients(self.discriminator):
                 with torch.no_grad():

@@ -1,9 +1,9 @@
 """Training photos in memory, and the batches drawn from them.
 
 Every random decision of step t comes from a generator seeded with (seed, t): a resumed training needs the
-step number only. Decisions are made on the CPU for the whole batch, pixels are gathered on the photos'
-device; a process of several takes its part of the same decisions, so that the batch of a step does not
-depend on the number of processes.
+step number only. Decisions are made on the CPU for the whole batch (`draw`), pixels are gathered on the
+photos' device (`gather`); a process of several takes its part of the same decisions, so that the batch of a
+step does not depend on the number of processes.
 
 Shapes: ``M`` photos, ``K`` photos of the person who has most, ``B`` batch, ``N`` references, ``S`` HR size,
 ``s`` scale.
@@ -15,15 +15,16 @@ import dataclasses
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from hime.errors import HimeError
@@ -58,8 +59,9 @@ class Photos:
 
     ``images``: M×3×S×S uint8. ``person``: M, the number of each photo's person. ``first``, ``count``: M, the
     row where that person's photos begin and how many they are. ``similarity``: M×K float32, to each photo of
-    the same person in order; −inf for the photo itself and beyond ``count``. All but ``images`` stay on the
-    CPU. ``names``: M of "SOURCE/PERSON/FILE"; ``skipped``: a line for each file that could not be used.
+    the same person in order; −inf for the photo itself and beyond ``count``. ``targets``: the rows that may
+    be a target; all may be references. All but ``images`` stay on the CPU. ``names``: M of
+    "SOURCE/PERSON/FILE"; ``skipped``: a line for each file that could not be used.
     """
 
     images: Tensor
@@ -67,6 +69,7 @@ class Photos:
     first: Tensor
     count: Tensor
     similarity: Tensor
+    targets: Tensor
     names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
 
@@ -106,7 +109,22 @@ class Photos:
     def _rows(self, chosen: Tensor) -> Photos:
         rows = chosen.nonzero().flatten()
         names = tuple(self.names[int(row)] for row in rows)
-        return assemble(self.images[rows.to(self.images.device)], self.person[rows], names, self.skipped)
+        part = assemble(self.images[rows.to(self.images.device)], self.person[rows], names, self.skipped)
+        return dataclasses.replace(part, targets=torch.isin(rows, self.targets).nonzero().flatten())
+
+    def restrict(self, targets: Collection[str]) -> Photos:
+        """The same photos with those of ``names`` that are in ``targets`` as the only targets.
+
+        Raises:
+            HimeError: there is none of them.
+        """
+        chosen = torch.tensor([name in targets for name in self.names])
+        if not chosen.any():
+            raise HimeError(
+                f"none of the photos is among the {len(targets)} targets, such as "
+                f"{min(targets, default='(none)')}; write them like {self.names[0]}, one a line"
+            )
+        return dataclasses.replace(self, targets=chosen.nonzero().flatten())
 
 
 def load_photos(
@@ -174,7 +192,8 @@ def assemble(images: Tensor, person: Tensor, names: tuple[str, ...], skipped: tu
     for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
         table = photo_similarity(images[start : start + count]).cpu()
         similarity[start : start + count, :count] = table.fill_diagonal_(-torch.inf)
-    return Photos(images, person, starts[person], counts[person], similarity, names, skipped)
+    everyone = torch.arange(len(names))
+    return Photos(images, person, starts[person], counts[person], similarity, everyone, names, skipped)
 
 
 def photo_similarity(images: Tensor) -> Tensor:
@@ -193,59 +212,6 @@ def step_generator(seed: int, step: int, purpose: str = "batch") -> torch.Genera
     return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
-def make_batch(
-    photos: Photos,
-    step: int,
-    seed: int,
-    batch_size: int,
-    scale: int,
-    sampling: ReferenceSampling,
-    *,
-    total_steps: int = 1,
-    part: tuple[int, int] = (0, 1),
-    lr_sizes: tuple[int, ...] | None = None,
-    window: int | None = None,
-    degradation: DegradationName = "bicubic",
-) -> Batch:
-    """The training pairs of a step.
-
-    Targets are drawn uniformly over photos; the number of references, the photos and their replacements as
-    ``ReferenceSampling`` says. People with too few photos have fewer references.
-
-    Args:
-        photos: the training photos.
-        step: number of the step, from 0.
-        seed: the training's seed.
-        batch_size: pairs in all processes together.
-        scale: s.
-        sampling: how references are drawn; N is the number drawn for this step, at least 1 slot.
-        total_steps: length of the training, for the temperature where ``anneal_steps`` is None.
-        part: (process, processes); this one gets every ``processes``-th pair.
-        lr_sizes: LR sides, one of which is drawn; None: S/s.
-        window: side in HR pixels that pairs are cut to, see `windows`; S in `Batch` is then this.
-        degradation: see `hime.training.degradation`; of the realistic one, a strength is drawn for each pair.
-    """
-    generator = step_generator(seed, step)
-    target = torch.randint(len(photos), (batch_size,), generator=generator)
-    progress = min(step / max(sampling.anneal_steps or total_steps, 1), 1.0)
-    choice = draw_references(photos, target, sampling, progress, generator)
-    lr_size = None
-    if lr_sizes is not None:
-        lr_size = lr_sizes[int(torch.randint(len(lr_sizes), (), generator=generator))]
-    recipes: list[Recipe] | None = None
-    if degradation == "realistic":
-        strengths = torch.rand(batch_size, generator=generator).tolist()
-        recipes = [draw_recipe(generator, strength) for strength in strengths]
-    corners = None
-    if window is not None:
-        places = (photos.images.shape[-1] - window) // scale + 1
-        corners = torch.randint(places, (batch_size, 2), generator=generator)
-    mine = slice(part[0], None, part[1])
-    choice = Choice(*(decision[mine] for decision in choice))
-    batch = gather(photos, target[mine], choice, scale, lr_size, recipes[mine] if recipes else None)
-    return batch if window is None or corners is None else windows(batch, corners[mine], window)
-
-
 class Choice(NamedTuple):
     """What was drawn for B targets: all on the CPU.
 
@@ -260,6 +226,90 @@ class Choice(NamedTuple):
     mirror_target: Tensor
     mirror_references: Tensor
     misalignment: Tensor
+
+
+class Draw(NamedTuple):
+    """All that was decided about the pairs of a step, on the CPU; `gather` adds the pixels of the photos.
+
+    ``target`` B: rows of ``Photos``; ``choice``: of their references; ``lr_size``: the LR's side, None for
+    S/s; ``corners`` B×2: of the `windows`, in LR pixels; ``degraded`` B×3×h×w uint8: the LR headshots where
+    they are not simply the targets reduced.
+    """
+
+    target: Tensor
+    choice: Choice
+    lr_size: int | None = None
+    corners: Tensor | None = None
+    degraded: Tensor | None = None
+
+
+def draw(
+    photos: Photos,
+    step: int,
+    seed: int,
+    batch_size: int,
+    scale: int,
+    sampling: ReferenceSampling,
+    *,
+    total_steps: int = 1,
+    part: tuple[int, int] = (0, 1),
+    lr_sizes: tuple[int, ...] | None = None,
+    window: int | None = None,
+    degradation: DegradationName = "bicubic",
+) -> Draw:
+    """Draw the training pairs of a step.
+
+    Targets are drawn uniformly over ``photos.targets``; the number of references, the photos and their
+    replacements as ``ReferenceSampling`` says. People with too few photos have fewer references.
+
+    Args:
+        photos: the training photos, with the pixels on the CPU for a realistic degradation.
+        step: number of the step, from 0.
+        seed: the training's seed.
+        batch_size: pairs in all processes together.
+        scale: s.
+        sampling: how references are drawn; N is the number drawn for this step, at least 1 slot.
+        total_steps: length of the training, for the temperature where ``anneal_steps`` is None.
+        part: (process, processes); this one gets every ``processes``-th pair.
+        lr_sizes: LR sides, one of which is drawn; None: S/s.
+        window: side in HR pixels that pairs are cut to, see `windows`; S in `Batch` is then this.
+        degradation: see `hime.training.degradation`; of the realistic one, a strength is drawn for each pair.
+    """
+    generator = step_generator(seed, step)
+    target = photos.targets[torch.randint(len(photos.targets), (batch_size,), generator=generator)]
+    progress = min(step / max(sampling.anneal_steps or total_steps, 1), 1.0)
+    choice = draw_references(photos, target, sampling, progress, generator)
+    lr_size = None
+    if lr_sizes is not None:
+        lr_size = lr_sizes[int(torch.randint(len(lr_sizes), (), generator=generator))]
+    recipes: list[Recipe] | None = None
+    if degradation == "realistic":
+        strengths = torch.rand(batch_size, generator=generator).tolist()
+        recipes = [draw_recipe(generator, strength) for strength in strengths]
+    corners = None
+    if window is not None:
+        places = (photos.images.shape[-1] - window) // scale + 1
+        corners = torch.randint(places, (batch_size, 2), generator=generator)
+    mine = slice(part[0], None, part[1])
+    drawn = Draw(
+        target[mine],
+        Choice(*(decision[mine] for decision in choice)),
+        lr_size,
+        None if corners is None else corners[mine],
+    )
+    if recipes is None:
+        return drawn
+    return drawn._replace(degraded=degraded(photos, drawn, scale, recipes[mine]))
+
+
+class Draws(Dataset[Draw]):
+    """The `Draw` of every step of a training, by its number: ``arguments`` are `draw`'s behind ``step``."""
+
+    def __init__(self, photos: Photos, *arguments: Any, **more: Any) -> None:
+        self.photos, self.arguments, self.more = photos, arguments, more
+
+    def __getitem__(self, step: int) -> Draw:
+        return draw(self.photos, step, *self.arguments, **self.more)
 
 
 def draw_references(
@@ -315,46 +365,52 @@ def draw_references(
     return Choice(references, present, blank, coin, mirror_references, misalignment)
 
 
-def gather(
-    photos: Photos,
-    target: Tensor,
-    choice: Choice,
-    scale: int,
-    lr_size: int | None = None,
-    recipes: Sequence[Recipe] | None = None,
-) -> Batch:
-    """The pixels of targets B and their references, on the photos' device.
-
-    Args:
-        photos: all of them.
-        target: B rows.
-        choice: what was drawn for the targets.
-        scale: s.
-        lr_size: side of the LR; everything is reduced to it, or s times it. None: S/s.
-        recipes: a realistic degradation for each target; None: bicubic.
-    """
+def gather(photos: Photos, drawn: Draw, scale: int, window: int | None = None) -> Batch:
+    """The pixels of the pairs, on the photos' device; ``scale`` and ``window`` as `draw` was given them."""
     device = photos.images.device
+    choice = drawn.choice
     references, present, blank, mirror_target, mirror_references, misalignment = (
         decision.to(device, non_blocking=True) for decision in choice
     )
-    hr = photos.images[target.to(device, non_blocking=True)]
-    hr = torch.where(mirror_target[:, None, None, None], hr.flip(-1), hr)
+    hr = targets(photos, drawn.target.to(device, non_blocking=True), mirror_target, drawn.lr_size, scale)
     pixels = photos.images[references]
     pixels = torch.where(mirror_references[:, None, None, None, None], pixels.flip(-1), pixels)
     blank = blank[:, :, None, None, None]
     pixels = torch.where(blank >= 0, blank.clamp_min(0).to(torch.uint8), pixels)
     if choice.misalignment.any():
         pixels = misaligned(pixels.flatten(0, 1), misalignment.flatten(0, 1)).unflatten(0, references.shape)
-    if lr_size is not None and lr_size * scale != hr.shape[-1]:
-        hr = reduced(hr, lr_size * scale)
-        pixels = reduced(pixels.flatten(0, 1), lr_size * scale).unflatten(0, references.shape)
-    if recipes is None:
+    if pixels.shape[-1] != hr.shape[-1]:
+        pixels = reduced(pixels.flatten(0, 1), hr.shape[-1]).unflatten(0, references.shape)
+    if drawn.degraded is None:
         lr = bicubic_lr(hr, scale)
     else:
-        side = hr.shape[-1] // scale
-        each = [realistic_lr(photo, side, recipe) for photo, recipe in zip(hr, recipes, strict=True)]
-        lr = torch.stack(each).float().div_(255)
-    return Batch(lr, hr.float().div_(255), pixels.float().div_(255), present)
+        lr = drawn.degraded.to(device, non_blocking=True).float().div_(255)
+    batch = Batch(lr, hr.float().div_(255), pixels.float().div_(255), present)
+    if window is None or drawn.corners is None:
+        return batch
+    return windows(batch, drawn.corners, window)
+
+
+def targets(photos: Photos, rows: Tensor, mirrored: Tensor, lr_size: int | None, scale: int) -> Tensor:
+    """The HR targets B×3×sH×sW uint8 of ``rows``, for an LR side of ``lr_size`` (None: S/s)."""
+    hr = photos.images[rows]
+    hr = torch.where(mirrored[:, None, None, None], hr.flip(-1), hr)
+    if lr_size is not None and lr_size * scale != hr.shape[-1]:
+        hr = reduced(hr, lr_size * scale)
+    return hr
+
+
+def degraded(photos: Photos, drawn: Draw, scale: int, recipes: Sequence[Recipe]) -> Tensor:
+    """The LR headshots of a realistic degradation, B×3×h×w uint8.
+
+    Made one by one on the CPU, where JPEG is, and so the same whatever the training runs on.
+    """
+    mirrored = drawn.choice.mirror_target
+    hr = targets(
+        photos, drawn.target.to(photos.images.device), mirrored.to(photos.images.device), drawn.lr_size, scale
+    ).cpu()
+    side = hr.shape[-1] // scale
+    return torch.stack([realistic_lr(photo, side, recipe) for photo, recipe in zip(hr, recipes, strict=True)])
 
 
 def windows(batch: Batch, corners: Tensor, side: int) -> Batch:
@@ -405,12 +461,13 @@ def evaluation_pairs(
     Each has ``references`` photos of its person, drawn uniformly (fewer where there are fewer).
     """
     generator = step_generator(seed, 0, "evaluation")
-    target = torch.randperm(len(photos), generator=generator)[:pairs].sort().values
+    target = photos.targets[torch.randperm(len(photos.targets), generator=generator)[:pairs].sort().values]
     sampling = ReferenceSampling(
         count_weights=(0.0,) * references + (1.0,), temperature=None, blank=0.0, wrong=0.0, flip="none"
     )
     choice = draw_references(photos, target, sampling, 1.0, generator)
     recipes = [draw_recipe(generator) for _ in target] if degradation == "realistic" else None
-    return gather(photos, target, choice, scale, lr_size, recipes), tuple(
-        photos.names[int(row)] for row in target
-    )
+    drawn = Draw(target, choice, lr_size)
+    if recipes is not None:
+        drawn = drawn._replace(degraded=degraded(photos, drawn, scale, recipes))
+    return gather(photos, drawn, scale), tuple(photos.names[int(row)] for row in target)

@@ -14,10 +14,11 @@ import datetime
 import fcntl
 import json
 import math
+import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -52,7 +54,7 @@ from hime.training.checkpoint import (
     save_released,
     save_state,
 )
-from hime.training.data import Batch, evaluation_pairs, load_photos, make_batch
+from hime.training.data import Batch, Draw, Draws, evaluation_pairs, gather, load_photos
 from hime.training.presets import ReferenceSampling, TrainingConfig, build_model
 from hime.training.steps import discriminator_step, generator_step
 
@@ -61,6 +63,9 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 30.0
 """Between two lines of progress where standard error is no terminal."""
+
+MAXIMUM_WORKERS = 8
+"""Processes that draw batches beside a GPU."""
 
 EVALUATION_BATCH = 16
 SAMPLES = 4
@@ -132,6 +137,7 @@ def train(
     preset: str = "",
     stop_at: int | None = None,
     change_steps: bool = False,
+    targets: Collection[str] | None = None,
 ) -> Summary:
     """Train, or go on training, in ``run_dir``.
 
@@ -147,6 +153,9 @@ def train(
         change_steps: allow ``steps`` to differ from the run's so far. The rate then follows the new schedule
             from the present step on, so the result is not that of an uninterrupted run of either length.
             Without it a change of any key of the configuration is an error.
+        targets: the photos, "ROOT/PERSON/FILE" with ROOT's last part, that may be targets; the others are
+            references only. None: all may. Some photos have fewer pixels of their own than they are stored
+            with: they would teach softness.
 
     Raises:
         HimeError: the folder holds another configuration's run, or the data or the configuration cannot be
@@ -164,7 +173,7 @@ def train(
             if accelerator.is_main_process:
                 stack.enter_context(_sole_owner(run))
             interrupted = stack.enter_context(_signals())
-            return _Training(accelerator, config, sources, run, preset, change_steps).run(
+            return _Training(accelerator, config, sources, run, preset, change_steps, targets).run(
                 min(stop_at or config.steps, config.steps), interrupted
             )
     finally:
@@ -182,6 +191,7 @@ class _Training:
         folder: Path,
         preset: str,
         change_steps: bool,
+        targets: Collection[str] | None,
     ) -> None:
         self.accelerator, self.config, self.folder, self.preset = accelerator, config, folder, preset
         if config.batch_size % accelerator.num_processes:
@@ -191,6 +201,8 @@ class _Training:
         photos = load_photos(sources, config.hr_size, progress=accelerator.is_main_process)
         for line in photos.skipped:
             self.say(f"left out: {line}")
+        if targets is not None:
+            photos = photos.restrict(targets)
         training, held_out = photos.split(config.held_out_fraction, config.seed)
         self.data = {
             "photos": len(training),
@@ -198,12 +210,15 @@ class _Training:
             "sources": sorted({name.partition("/")[0] for name in photos.names}),
             "fingerprint": photos.fingerprint(),
         }
+        if targets is not None:
+            self.data["targets"] = len(training.targets)
         if accelerator.is_main_process:
             self.claim_folder(change_steps)
         accelerator.wait_for_everyone()
 
         device = accelerator.device
-        self.photos = training.to(device)
+        torch.backends.cudnn.benchmark = True  # few shapes, many times: a GPU's fastest algorithm for each
+        self.photos_on_cpu, self.photos = training, training.to(device)
         self.pairs = self.bicubic = None
         if held_out is not None:
             pairs, _ = evaluation_pairs(
@@ -297,25 +312,12 @@ class _Training:
                 f"{self.folder}: {parameters / 1e6:.3f} M parameters, {self.data['photos']} photos of "
                 f"{self.data['people']} people, {config.steps} steps on {accelerator.device.type}"
             )
-        part = (accelerator.process_index, accelerator.num_processes)
         progress = _Progress(first, stop, config.batch_size, accelerator.is_main_process)
         saved = time.monotonic()
         with self.writer(first) as writer:
             tally = _Tally()
-            while self.step < stop:
-                batch = make_batch(
-                    self.photos,
-                    self.step,
-                    config.seed,
-                    config.batch_size,
-                    config.scale,
-                    self.sampling,
-                    total_steps=config.steps,
-                    part=part,
-                    lr_sizes=config.lr_sizes,
-                    window=config.window,
-                    degradation=config.degradation,
-                )
+            for drawn in self.draws(stop):
+                batch = gather(self.photos, drawn, config.scale, config.window)
                 tally.add(self.update(batch))
                 self.step += 1
                 signal_number = self.agree(interrupted())
@@ -366,6 +368,30 @@ class _Training:
             norm = self.descend("discriminator", loss, rate)
             told |= {"discriminator": loss.detach(), "discriminator_gradient_norm": norm}
         return told
+
+    def draws(self, stop: int) -> DataLoader[Draw]:
+        """What is drawn for the steps from the present one to ``stop``; beside a GPU, ahead of it."""
+        config, accelerator = self.config, self.accelerator
+        draws = Draws(
+            self.photos_on_cpu,
+            config.seed,
+            config.batch_size,
+            config.scale,
+            self.sampling,
+            total_steps=config.steps,
+            part=(accelerator.process_index, accelerator.num_processes),
+            lr_sizes=config.lr_sizes,
+            window=config.window,
+            degradation=config.degradation,
+        )
+        beside_gpu = accelerator.device.type == "cuda"
+        return DataLoader(
+            draws,
+            batch_size=None,  # a draw is a whole batch
+            sampler=range(self.step, stop),
+            num_workers=min(MAXIMUM_WORKERS, (os.cpu_count() or 1) - 1) if beside_gpu else 0,
+            pin_memory=beside_gpu,
+        )
 
     def descend(self, label: str, loss: Tensor, rate: float) -> Tensor:
         """A step of one network's Adam down the gradient of ``loss``; the gradient's norm before clipping."""

@@ -140,6 +140,8 @@ class TrainingConfig:
                 f"window={self.window}: give a multiple of scale={self.scale} up to hr_size={self.hr_size}, "
                 "without lr_sizes"
             )
+        if self.window is not None and self.loss.identity:
+            raise HimeError("loss.identity needs whole faces: set window=none, or loss.identity=0")
         if not 0 <= self.held_out_fraction < 1:
             raise HimeError(f"held_out_fraction={self.held_out_fraction}: give 0 … 1")
         weights = self.sampling.count_weights
