@@ -26,6 +26,8 @@ from hime.restorer import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, Restorer, availabl
 if TYPE_CHECKING:
     from hime.evaluation.evaluate import Method
 
+APP_PORT = 8765
+
 TRAINING_PACKAGES = (
     "accelerate",
     "matplotlib",
@@ -315,6 +317,17 @@ def bench(options: argparse.Namespace) -> int:
 
     result = run_bench(options.model, threads=options.threads, repeats=options.repeats)
     print(json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench(result))
+    return 0
+
+
+def app(options: argparse.Namespace) -> int:
+    """``hime app``."""
+    from hime.serve import export_site, serve
+
+    if options.export is None:
+        serve(options.port)
+    else:
+        print(export_site(options.export))
     return 0
 
 
@@ -735,6 +748,18 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--repeats", type=_positive, default=50, metavar="N", help="default: 50")
     _add_threads(command)
     command.set_defaults(command=bench)
+
+    command = commands.add_parser(
+        "app",
+        help="restore in the browser",
+        description="Serves the app for this machine: open the address that it prints. Nothing is uploaded, "
+        "the pictures stay in the browser.",
+    )
+    command.add_argument(
+        "--export", type=Path, metavar="DIR", help="write it as a static site instead, for any web server"
+    )
+    command.add_argument("--port", type=_positive, default=APP_PORT, metavar="N", help=f"default: {APP_PORT}")
+    command.set_defaults(command=app)
 
     command = commands.add_parser("reproduce", help="an experiment of the paper; the same command resumes")
     command.add_argument(

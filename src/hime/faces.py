@@ -65,6 +65,12 @@ STRAIGHT = 0.05
 """Radians: a face that lies so in its cut-out needs no other look."""
 REFINEMENTS = 2
 """What the first look leaves of the angle (a fifth), the second takes away."""
+LANDMARK_STEP = 1 / 64
+"""Pixels of the picture looked at, of which landmarks are multiples: coarser than what run times round
+differently, so that nearly always the same picture gives the same headshot everywhere (in the browser and
+here results differed by up to 4 levels of 255 without it, and differ by up to 2). And finer than the detector
+is: on 88 photographs it moves landmarks by 0.0002 of the headshot's side (median), one level more or less in
+every 49th pixel of the photograph by 0.0006."""
 MINIMUM_SCORE = 0.6
 OVERLAP = 0.3
 """Two boxes whose intersection is more than this share of their union are one face."""
@@ -172,6 +178,15 @@ def require() -> None:
     _embedder()
 
 
+def detector_path() -> Path:
+    """The ONNX file of YuNet.
+
+    Raises:
+        HimeError: the extra ``faces`` is not installed.
+    """
+    return _models() / DETECTOR
+
+
 def embedder_path() -> Path:
     """The ONNX file of SFace.
 
@@ -192,7 +207,8 @@ def _detect_at(image: Image, factor: float) -> list[Face]:
     faces = []
     for row in () if rows is None else rows:
         left, top, box_width, box_height = (float(value) for value in row[:4] * np.tile(ratio, 2))
-        landmarks = (row[4:14].reshape(5, 2) + 0.5) * ratio - 0.5
+        points = np.rint(row[4:14].reshape(5, 2) / LANDMARK_STEP) * np.float32(LANDMARK_STEP)
+        landmarks = (points + 0.5) * ratio - 0.5
         faces.append(Face((left, top, box_width, box_height), landmarks, float(row[14])))
     return faces
 
@@ -311,7 +327,7 @@ def _opencv() -> ModuleType:
 
 @cache
 def _detector() -> Any:
-    cv2, path = _opencv(), str(_models() / DETECTOR)
+    cv2, path = _opencv(), str(detector_path())
     logging = cv2.utils.logging
     level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # it warns of a default of its own
     try:
