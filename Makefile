@@ -46,7 +46,7 @@ bench-app: $(DEV)/.installed app
 
 $(APP): $(DEV)/.installed app/node_modules/.installed $(shell find app -path app/node_modules -prune -o -type f -print)
 	cd app && npm run build
-	$(DEV)/bin/python app/assets.py $(@D)
+	$(DEV)/bin/python app/assets.py src/hime/app
 
 app/node_modules/.installed: app/package.json app/package-lock.json
 	cd app && npm ci --ignore-scripts --no-audit --no-fund
