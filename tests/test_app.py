@@ -290,9 +290,10 @@ def test_photograph_equals_python(
           await call("setReferences", []);
           const { references, rejected } = await call("readPhotos", photos.map(file));
           await call("setReferences", references);
-          const result = await call("restore", Math.random(), file(picture), null);
-          const restored = result.faces.flatMap((face) => face.restored ? [face.restored] : []);
-          return [await Promise.all(restored.map(png)), await png(result.image), rejected];
+          const faces = await call("restore", Math.random(), file(picture), null);
+          const restored = faces.flatMap((face) => face.restored ? [face.restored] : []);
+          const whole = await call("putBack");
+          return [await Promise.all(restored.map(png)), await png(whole.image), rejected];
         }""",
         [PAGE_MODEL, packed(picture), [packed(photo) for photo in photos]],
     )
@@ -434,7 +435,7 @@ def test_page_restores_offline_and_marks_the_file(page: Any, demo_people: Path, 
     page.context.set_offline(True)  # all that one face needs is there
     restored(page, picture, photos)
     assert page.evaluate("crossOriginIsolated")
-    assert page.locator("#whole canvas").count() == 2
+    assert page.locator("#photo canvas").count() == 2
     assert page.locator("#faces figure").count() == len(photos)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as JPEG").click()
