@@ -5,6 +5,7 @@ DEMO := .venv-demo
 DEV := .venv
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APP := src/hime/app/faces/yunet.onnx
+NODE_IS_NEW := node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
 PACKAGE := pyproject.toml constraints.txt README.md LICENSE $(shell find src -type f -not -name '*.pyc')
 
 # $(1): the folder of the environment
@@ -27,9 +28,9 @@ help:
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/hime demo --out demo
 
-# The app's tests skip themselves where it cannot be built or Chromium is missing, and say so.
-test: $(DEV)/.installed $(if $(shell command -v npm),app)
-	$(DEV)/bin/python -m pytest
+# The app's tests are skipped where it cannot be built or Chromium is missing: -rs says what is skipped and why.
+test: $(DEV)/.installed $(shell command -v npm >/dev/null && $(NODE_IS_NEW) && echo app)
+	$(DEV)/bin/python -m pytest -rs
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check

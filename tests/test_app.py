@@ -8,6 +8,7 @@ import gzip
 import http.server
 import io
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.ExifTags
 import PIL.Image
+import PIL.ImageCms
 import pytest
 
-from hime import cli
+from hime import album, cli, faces, headshot, photo, restorer
+from hime.album import read_person
 from hime.images import read_image
 from hime.restorer import PRETRAINED, read_card
 from hime.serve import BUILT, HEADERS, PAGE_MODEL, POLICY, open_server, site
@@ -26,6 +30,7 @@ from hime.serve import BUILT, HEADERS, PAGE_MODEL, POLICY, open_server, site
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+SOURCES = Path(__file__).parent.parent / "app" / "src"
 WITHIN = 2
 """Levels of 255 by which the browser's result may differ from Python's."""
 
@@ -285,9 +290,10 @@ def test_photograph_equals_python(
           await call("setReferences", []);
           const { references, rejected } = await call("readPhotos", photos.map(file));
           await call("setReferences", references);
-          const result = await call("restore", Math.random(), file(picture), null);
-          const restored = result.faces.flatMap((face) => face.restored ? [face.restored] : []);
-          return [await Promise.all(restored.map(png)), await png(result.image), rejected];
+          const faces = await call("restore", Math.random(), file(picture), null);
+          const restored = faces.flatMap((face) => face.restored ? [face.restored] : []);
+          const whole = await call("putBack");
+          return [await Promise.all(restored.map(png)), await png(whole.image), rejected];
         }""",
         [PAGE_MODEL, packed(picture), [packed(photo) for photo in photos]],
     )
@@ -295,6 +301,56 @@ def test_photograph_equals_python(
     (face,) = (unpacked(png) for png in faces)
     assert largest_difference(face, read_image(tmp_path / "face.png")) <= WITHIN
     assert largest_difference(unpacked(whole), read_image(tmp_path / "whole.png")) <= WITHIN
+
+
+def test_pictures_are_upright_and_in_srgb(engine: Any, demo_people: Path, tmp_path: Path) -> None:
+    """As Python reads them, for every orientation of EXIF and with a profile that swaps red and blue."""
+    upright = PIL.Image.open(person(tmp_path, "ada", demo_people)[0])
+    turns = {
+        2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+        3: PIL.Image.Transpose.ROTATE_180,
+        4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+        5: PIL.Image.Transpose.TRANSPOSE,
+        6: PIL.Image.Transpose.ROTATE_90,
+        7: PIL.Image.Transpose.TRANSVERSE,
+        8: PIL.Image.Transpose.ROTATE_270,
+    }
+    files = []
+    for orientation in range(1, 9):
+        exif = PIL.Image.Exif()
+        exif[PIL.ExifTags.Base.Orientation] = orientation
+        stored = upright.transpose(turns[orientation]) if orientation in turns else upright
+        files.append(tmp_path / f"orientation{orientation}.jpg")
+        stored.save(files[-1], quality=95, subsampling=0, exif=exif)
+    profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+    files.append(tmp_path / "profile.png")
+    PIL.Image.merge("RGB", upright.split()[::-1]).save(files[-1], icc_profile=swapped)
+    for file in files:
+        crop = engine(
+            """async (photo) => {
+              await call("setReferences", []);
+              const { references } = await call("readPhotos", [file(photo)]);
+              return png(references[0].crop);
+            }""",
+            packed(file),
+        )
+        (reference,) = read_person([file]).references
+        assert reference.crop is not None
+        assert largest_difference(unpacked(crop), reference.crop) <= WITHIN, file.name
+
+
+def test_numbers_are_those_of_python() -> None:
+    """Every constant of the page's modules that their namesakes in Python have too."""
+    pattern = re.compile(r"^(?:export )?const ([A-Z_]+)(?:: \w+)? = ([-\d./\s\[\],]+);", re.MULTILINE)
+    compared = set()
+    for module in (album, faces, headshot, photo, restorer):
+        source = (SOURCES / f"{module.__name__.rpartition('.')[2]}.ts").read_text()
+        for name, value in pattern.findall(source):
+            if hasattr(module, name):
+                assert np.array_equal(eval(value), getattr(module, name)), name
+                compared.add(name)
+    assert compared >= {"SAME_PERSON", "DETECTION_SIDES", "TEMPLATE", "MASK_FULL", "LR_SIDES", "CARD_FORMAT"}
 
 
 def test_exported_site_is_whole_and_small(tmp_path: Path) -> None:
@@ -313,22 +369,29 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         """Nothing."""
 
 
-def test_static_host_without_headers_restores_on_one_thread(
+def test_static_host_serves_threads_and_offline_from_the_second_visit_on(
     browser: Any, demo_people: Path, tmp_path: Path
 ) -> None:
-    """From a subfolder of a web server that sends no headers of ours."""
+    """From a subfolder of a web server that sends no headers of ours, and is gone after the first visit."""
     run("app", "--export", tmp_path / "public" / "faces")
     handler = functools.partial(QuietHandler, directory=tmp_path / "public")
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = browser.new_page()
-        page.set_default_timeout(120_000)
         page.goto(f"http://localhost:{server.server_address[1]}/faces/")
         page.get_by_text("Ready.").wait_for()
         assert not page.evaluate("crossOriginIsolated")
+        assert "one thread" in page.locator("#runs-on").inner_text()
         restored(page, *one_face(tmp_path, demo_people, None))
-        page.close()
         server.shutdown()
+    page.reload()
+    page.get_by_text("Ready.").wait_for()
+    assert page.evaluate("crossOriginIsolated")
+    restored(page, *one_face(tmp_path, demo_people, None))
+    page.get_by_label("Model").select_option("small-x8")  # never loaded
+    page.get_by_role("alert").get_by_text("check the connection").wait_for()
+    page.close()
 
 
 def test_rules_of_the_page_are_those_of_the_server() -> None:
@@ -372,7 +435,7 @@ def test_page_restores_offline_and_marks_the_file(page: Any, demo_people: Path, 
     page.context.set_offline(True)  # all that one face needs is there
     restored(page, picture, photos)
     assert page.evaluate("crossOriginIsolated")
-    assert page.locator("#whole canvas").count() == 2
+    assert page.locator("#photo canvas").count() == 2
     assert page.locator("#faces figure").count() == len(photos)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as JPEG").click()
@@ -406,6 +469,9 @@ def test_first_visit_loads_only_what_it_uses(
     card = read_card(PRETRAINED / PAGE_MODEL)
     needed = {PAGE_MODEL} | ({card["reconstruction"]} if card.get("fidelity") else set())
     assert {Path(file).parent.name for file in asked if file.endswith("weights.bin")} == needed
+    assert not [
+        file for file in asked if "sface" in file or "jspi" in file
+    ]  # one person, no WebGPU
     files = site()
     loaded = [files[file] for file in asked if file in files]
     raw = [file.read_bytes() if isinstance(file, Path) else file for file in loaded]

@@ -11,9 +11,8 @@ export async function startCamera(video: HTMLVideoElement): Promise<MediaStream>
     });
   } catch (error) {
     const denied = error instanceof DOMException && error.name === "NotAllowedError";
-    throw new Problem(
-      denied ? "the camera may not be used; allow it for this page" : "no camera can be used; connect one, or choose a file",
-    );
+    const reason = denied ? "the camera may not be used; allow it for this page" : "no camera can be used; connect one";
+    throw new Problem(`${reason}, or choose a file`);
   }
   video.srcObject = stream;
   await video.play();

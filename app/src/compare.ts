@@ -75,12 +75,12 @@ export function compare(before: ImageData, after: ImageData, what: string, marks
   return make("div", {}, viewport, controls);
 }
 
-/** The marks' labels, each at its square's upper left corner, as far as the picture reaches. */
+/** The marks' labels, each above its square's upper left corner, as far as the picture reaches. */
 function numbers(marks: readonly Mark[]): HTMLElement[] {
   return marks.map(({ corners, label }) => {
     const number = make("span", { className: "number", ariaHidden: "true" }, label);
     number.style.left = `${clamp(corners[0][0] * 100, 0, 95)}%`;
-    number.style.top = `${clamp(corners[0][1] * 100, 0, 95)}%`;
+    number.style.top = `max(0px, ${clamp(corners[0][1] * 100, 0, 100)}% - 1.3rem)`;
     return number;
   });
 }

@@ -37,8 +37,12 @@ function tell(text: string): void {
 function showProblem(error: unknown): void {
   if (!(error instanceof Problem)) console.error(error);
   const message = error instanceof Error ? error.message : String(error);
-  problem.replaceChildren(message.charAt(0).toUpperCase() + message.slice(1));
+  problem.replaceChildren(capitalised(message));
   if (error instanceof EngineProblem && error.boxes) void offerFaces(error.boxes);
+}
+
+function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Let the user say whom to restore. */
@@ -218,34 +222,28 @@ async function restoreNow(): Promise<void> {
   if (picture === null) return;
   const { key, file } = picture;
   const start = performance.now();
-  let photo: ShownPhoto;
-  try {
-    photo = await engine.restore(key, file, onlyFace);
-  } catch (error) {
+  const faces = await engine.restore(key, file, onlyFace).catch((error: unknown) => {
     result.hidden = true; // never an older result beside a new problem
     throw error;
-  }
+  });
   const seconds = (performance.now() - start) / 1000;
-  showResult(photo, file.name);
-  const count = photo.faces.filter((face) => face.restored).length;
-  tell(`${count} of ${photo.faces.length} ${photo.faces.length === 1 ? "face" : "faces"} restored in ${seconds.toFixed(1)} s.`);
+  element("faces").replaceChildren(...faces.map(showFace));
+  element("whole").hidden = true;
+  result.hidden = false;
+  showWhole(await engine.putBack(), faces, file.name); // takes its time where the picture is large
+  const count = faces.filter((face) => face.restored).length;
+  tell(`${count} of ${faces.length} ${faces.length === 1 ? "face" : "faces"} restored in ${seconds.toFixed(1)} s.`);
 }
 
-function showResult(photo: ShownPhoto, name: string): void {
+function showWhole(photo: ShownPhoto, faces: readonly ShownFace[], name: string): void {
   const { width, height } = photo.image;
   const scale = photo.enlargement;
-  const marks = photo.faces.map((face, number) => ({
+  const marks = faces.map((face, number) => ({
     corners: face.corners.map(([x, y]) => [((x + 0.5) * scale) / width, ((y + 0.5) * scale) / height] as const),
     label: String(number + 1),
   }));
-  element("warnings").replaceChildren(
-    ...photo.faces.flatMap((face, number) =>
-      face.warning ? [make("p", { className: "warning" }, `Face ${number + 1}: ${face.warning}`)] : [],
-    ),
-  );
-  element("whole").replaceChildren(compare(photo.plain, photo.image, name, marks));
-  element("faces").replaceChildren(...photo.faces.map(showFace));
-  result.hidden = false;
+  element("photo").replaceChildren(compare(photo.plain, photo.image, name, marks));
+  element("whole").hidden = false;
 }
 
 function showFace(face: ShownFace, number: number): HTMLElement {
@@ -260,9 +258,10 @@ function showFace(face: ShownFace, number: number): HTMLElement {
   }
   const plain = enlarged(face.lr, face.restored.width, face.restored.height);
   const parts: Node[] = [heading, compare(plain, face.restored, `Face ${number + 1}`)];
+  if (face.warning) parts.splice(1, 0, make("p", { className: "warning" }, capitalised(face.warning)));
   if (face.references.length > 0) {
     const rest = Math.max(0, 1 - face.shares.reduce((sum, share) => sum + share, 0));
-    const most = Math.max(...face.scores.flatMap((scores) => [...scores]));
+    const most = face.scores.flatMap((scores) => [...scores]).reduce((one, other) => Math.max(one, other));
     const shown = face.references.map((_, index) => showReference(face, index, most));
     const box = make("div", { className: "row" }, ...shown);
     const toggle = make("input", { type: "checkbox" });

@@ -2,7 +2,7 @@
 
 import { chooseReferences, embedded, facesOf, match, meanEmbedding, yawOf, type Reference } from "./album";
 import { similarity, type Box, type Face, type Faces } from "./faces";
-import { add, apply, cut, Frame, type Landmarks, type Point } from "./headshot";
+import { add, apply, cut, Frame, type Landmarks } from "./headshot";
 import { clamp, LANCZOS, newImage, resize, roundHalfEven, type Image, type Values } from "./image";
 import { Problem } from "./problem";
 import type { Model, Restorer } from "./restorer";
@@ -20,8 +20,8 @@ const LIKENESS_MARGIN = 0.02;
 
 export interface RestoredFace {
   readonly box: Box;
-  /** Upper left, upper right, lower right and lower left of its headshot, in pixels of the input. */
-  readonly corners: readonly Point[];
+  /** Of its headshot, in pixels of the input. */
+  readonly frame: Frame;
   readonly isPerson: boolean;
   /** Why it was left as it is, in plain words; null if it was restored. */
   readonly left: string | null;
@@ -41,8 +41,6 @@ export interface RestoredPhoto {
   readonly image: Image;
   /** The whole picture enlarged by Lanczos alone. */
   readonly plain: Image;
-  /** From left to right. */
-  readonly faces: readonly RestoredFace[];
   readonly enlargement: number;
 }
 
@@ -69,13 +67,14 @@ export interface Means {
  * Restore the person's face in a photograph, or everybody's if there is no photo of anybody.
  *
  * @param onlyFace restore only the face of that number, from 0, left to right, whoever it seems to be.
+ * @returns all faces, from left to right.
  */
-export async function restorePhoto(
+export async function restoreFaces(
   image: Image,
   references: readonly Reference[],
   means: Means,
-  onlyFace: number | null = null,
-): Promise<RestoredPhoto> {
+  onlyFace: number | null,
+): Promise<RestoredFace[]> {
   means.progress("Looking for faces");
   const found = await facesOf(image, means.faces);
   found.sort((one, other) => centre(one.landmarks) - centre(other.landmarks));
@@ -98,28 +97,31 @@ export async function restorePhoto(
     const side = clamp(roundHalfEven(frame.side), 1, 2 * LR_SIDES[1]);
     const lr = cut(image, frame, side);
     const none = { restored: null, references: [], shares: [], scores: [], fidelity: null, warning: null };
-    return { box: face.box, corners: frame.corners(), isPerson, left, sizeProblem, lr, ...none };
+    return { box: face.box, frame, isPerson, left, sizeProblem, lr, ...none };
   });
   const chosen = faces.flatMap((face, number) => (face.left === null ? [number] : []));
   if (chosen.length === 0) throw nothingToDo(faces);
-
-  let factor = means.restorer.scale;
-  while (factor > 1 && image.width * image.height * factor ** 2 > MAX_RESULT_PIXELS) factor /= 2;
   for (const number of chosen) {
     means.progress(chosen.length > 1 ? `Restoring face ${number + 1}` : "Restoring the face");
     faces[number] = await restoreFace(faces[number], found[number], faces[number].isPerson ? references : [], means);
   }
-  means.progress("Putting it into the picture");
-  const plain = enlarge(image, factor);
+  return faces;
+}
+
+/** The picture, `scale` times as large (or less, if it is large), with the faces that were restored in it. */
+export function putBack(image: Image, faces: readonly RestoredFace[], scale: number): RestoredPhoto {
+  let enlargement = scale;
+  while (enlargement > 1 && image.width * image.height * enlargement ** 2 > MAX_RESULT_PIXELS) enlargement /= 2;
+  const plain = enlarge(image, enlargement);
   const result: Image = { ...plain, data: plain.data.slice() };
-  const frames = found.map((face) => Frame.of(face.landmarks).scaled(factor));
-  const strangers = frames.filter((_, number) => !chosen.includes(number));
-  for (const number of chosen) {
-    const others = chosen.filter((other) => other !== number).map((other) => frames[other]);
-    const { restored, lr } = faces[number];
-    add(result, difference(restored!, enlarge(lr, means.restorer.scale)), frames[number], others, strangers);
-  }
-  return { image: result, plain, faces, enlargement: factor };
+  const frames = faces.map(({ frame }) => frame.scaled(enlargement));
+  const strangers = frames.filter((_, number) => faces[number].restored === null);
+  faces.forEach(({ restored, lr }, number) => {
+    if (restored === null) return;
+    const others = frames.filter((_, other) => other !== number && faces[other].restored !== null);
+    add(result, difference(restored, enlarge(lr, scale)), frames[number], others, strangers);
+  });
+  return { image: result, plain, enlargement };
 }
 
 /** The number of the person's face; −1 for none. */

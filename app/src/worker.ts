@@ -2,9 +2,9 @@
 
 import { embedded, facesOf, look, personsFaces, type Look, type Reference } from "./album";
 import { Faces } from "./faces";
-import { cut, extent, Frame } from "./headshot";
+import { cut, extent, Frame, type Point } from "./headshot";
 import type { Image } from "./image";
-import { enlarge, matched, MOST_REFERENCES, NotKnown, restorePhoto, type RestoredFace, type RestoredPhoto } from "./photo";
+import { enlarge, matched, MOST_REFERENCES, NotKnown, putBack, restoreFaces, type RestoredFace } from "./photo";
 import { fromBitmap, readImage, toRgba, writeImage } from "./picture";
 import { Problem } from "./problem";
 import { Model, type Restoration, type Restorer } from "./restorer";
@@ -26,7 +26,9 @@ export interface Opened {
 }
 
 /** A `RestoredFace` with pictures that a canvas takes. */
-export interface ShownFace extends Omit<RestoredFace, "lr" | "restored" | "references"> {
+export interface ShownFace extends Omit<RestoredFace, "frame" | "lr" | "restored" | "references"> {
+  /** Upper left, upper right, lower right and lower left of its headshot, in pixels of the input. */
+  readonly corners: readonly Point[];
   readonly lr: ImageData;
   readonly restored: ImageData | null;
   readonly references: readonly { readonly name: string; readonly crop: ImageData }[];
@@ -35,7 +37,7 @@ export interface ShownFace extends Omit<RestoredFace, "lr" | "restored" | "refer
 export interface ShownPhoto {
   readonly image: ImageData;
   readonly plain: ImageData;
-  readonly faces: readonly ShownFace[];
+  /** How many times the input's sides the sides are. */
   readonly enlargement: number;
 }
 
@@ -65,7 +67,8 @@ let model: Model | null = null;
 let restorer: Restorer | null = null;
 let references: readonly Reference[] = [];
 let decoded: { key: number; image: Image } | null = null;
-let restored: RestoredPhoto | null = null;
+let restored: readonly RestoredFace[] = [];
+let result: Image | null = null;
 let liveFrame: Frame | null = null;
 
 function progress(step: string): void {
@@ -189,33 +192,36 @@ export const engine = {
   },
 
   /**
-   * Restore the person in a picture.
+   * Restore the person's face in a picture; all faces come back, from left to right.
    *
    * @param key of the picture: of the one that came last, what was found is remembered.
    * @param onlyFace the number of the face, from 0, left to right; null for the person's.
    */
-  async restore(key: number, file: File, onlyFace: number | null): Promise<ShownPhoto> {
+  async restore(key: number, file: File, onlyFace: number | null): Promise<ShownFace[]> {
     progress("Reading the picture");
     if (decoded?.key !== key) decoded = { key, image: await readImage(file) };
     const means = { faces: await detector(), model: model!, restorer: opened(), progress };
-    restored = await restorePhoto(decoded.image, references, means, onlyFace);
-    return {
-      image: toRgba(restored.image),
-      plain: toRgba(restored.plain),
-      enlargement: restored.enlargement,
-      faces: restored.faces.map((face) => ({
-        ...face,
-        lr: toRgba(face.lr),
-        restored: face.restored && toRgba(face.restored),
-        references: face.references.map(({ name, crop }) => ({ name, crop: toRgba(crop) })),
-      })),
-    };
+    restored = await restoreFaces(decoded.image, references, means, onlyFace);
+    return restored.map(({ frame, ...face }) => ({
+      ...face,
+      corners: frame.corners(),
+      lr: toRgba(face.lr),
+      restored: face.restored && toRgba(face.restored),
+      references: face.references.map(({ name, crop }) => ({ name, crop: toRgba(crop) })),
+    }));
   },
 
-  /** The picture restored last as a file. */
+  /** The picture with the faces that were restored last. */
+  async putBack(): Promise<ShownPhoto> {
+    progress("Putting it into the picture");
+    const photo = putBack(decoded!.image, restored, opened().scale);
+    result = photo.image;
+    return { image: toRgba(photo.image), plain: toRgba(photo.plain), enlargement: photo.enlargement };
+  },
+
+  /** The picture that came last from `putBack`, as a file. */
   async save(type: "image/png" | "image/jpeg"): Promise<Blob> {
-    if (restored === null) throw new Error("nothing was restored");
-    return writeImage(restored.image, type);
+    return writeImage(result!, type);
   },
 
   /**

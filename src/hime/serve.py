@@ -81,7 +81,8 @@ def export_site(folder: Path) -> Path:
     """Write the site as a folder; what else is in it stays.
 
     Beside the site goes ``_headers``, which hosts of static sites (Netlify, Cloudflare and others) take for
-    the headers to send. Without them everything works on one thread.
+    the headers to send. Without them the first visit has one thread; from the second one on the page's
+    service worker adds what threads need.
 
     Raises:
         HimeError: as for `site`, or ``folder`` cannot be written.
@@ -89,19 +90,12 @@ def export_site(folder: Path) -> Path:
     lines = [f"  {name}: {value}" for name, value in HEADERS.items()]
     headers = "\n".join(("/*", *lines, "")).encode()
     for address, content in {**site(), "_headers": headers}.items():
-        path = folder / address
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror
-            raise HimeError(f"{path.parent}: cannot be made ({reason}); choose another folder") from error
-        held = content.read_bytes() if isinstance(content, Path) else content
-        write_atomically(path, partial(_write, held))
+        write_atomically(folder / address, partial(_write, content))
     return folder
 
 
-def _write(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
+def _write(content: Path | bytes, path: Path) -> None:
+    path.write_bytes(content.read_bytes() if isinstance(content, Path) else content)
 
 
 def open_server(port: int) -> ThreadingHTTPServer:
@@ -117,8 +111,8 @@ def open_server(port: int) -> ThreadingHTTPServer:
 
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    except OSError as error:
-        raise HimeError(f"port {port} cannot be used ({error.strerror}); choose another --port") from error
+    except (OSError, OverflowError) as error:  # taken, not allowed, or no port at all
+        raise HimeError(f"port {port} cannot be used ({error}); choose another --port") from error
 
 
 def serve(port: int) -> None:
@@ -159,7 +153,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-cache")
         self.end_headers()
         if with_body:
-            self.wfile.write(content)
+            try:
+                self.wfile.write(content)
+            except ConnectionError:  # the page was closed, or loaded again, meanwhile
+                self.close_connection = True
 
 
 def _type_of(address: str) -> str:
