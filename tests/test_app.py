@@ -469,9 +469,7 @@ def test_first_visit_loads_only_what_it_uses(
     card = read_card(PRETRAINED / PAGE_MODEL)
     needed = {PAGE_MODEL} | ({card["reconstruction"]} if card.get("fidelity") else set())
     assert {Path(file).parent.name for file in asked if file.endswith("weights.bin")} == needed
-    assert not [
-        file for file in asked if "sface" in file or "jspi" in file
-    ]  # one person, no WebGPU
+    assert not [file for file in asked if "sface" in file or "jspi" in file]  # one person, no WebGPU
     files = site()
     loaded = [files[file] for file in asked if file in files]
     raw = [file.read_bytes() if isinstance(file, Path) else file for file in loaded]
