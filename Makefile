@@ -4,7 +4,7 @@ PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-APP := src/hime/app/faces/yunet.onnx
+APP := src/hime/app
 NODE_IS_NEW := node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
 PACKAGE := pyproject.toml constraints.txt README.md LICENSE $(shell find src -type f -not -name '*.pyc')
 
@@ -40,14 +40,14 @@ lint: $(DEV)/.installed
 bench: $(DEV)/.installed
 	$(DEV)/bin/hime bench
 
-app: $(APP)
+app: $(APP)/faces/yunet.onnx
 
 bench-app: $(DEV)/.installed app
 	$(DEV)/bin/python app/bench.py
 
-$(APP): $(DEV)/.installed app/node_modules/.installed $(shell find app -path app/node_modules -prune -o -type f -print)
+$(APP)/faces/yunet.onnx: $(DEV)/.installed app/node_modules/.installed $(shell find app -path app/node_modules -prune -o -type f -print)
 	cd app && npm run build
-	$(DEV)/bin/python app/assets.py src/hime/app
+	$(DEV)/bin/python app/assets.py $(APP)
 
 app/node_modules/.installed: app/package.json app/package-lock.json
 	cd app && npm ci --ignore-scripts --no-audit --no-fund
@@ -66,4 +66,4 @@ $(DEV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(DEMO) $(DEV) app/node_modules src/hime/app demo dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(DEMO) $(DEV) app/node_modules $(APP) demo dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
