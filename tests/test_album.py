@@ -235,9 +235,9 @@ def test_real_folders(shared: Path) -> None:
         "60cm.jpg": "almost the same photo as 45cm.jpg",
     }
     assert read_person(photos / "london" / "001").rejected == ()
-    assert reasons(read_person(photos / "people" / "7325")) == {
-        "195666.jpg": "another person than in the other photos",
-    }
+    people = photos / "people"
+    mixed = read_person([*sorted((people / "7226").iterdir()), people / "7273" / "191853.jpg"])
+    assert reasons(mixed) == {"191853.jpg": "another person than in the other photos"}
 
 
 def test_no_photo_at_all_is_an_error(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hime.errors import HimeError
-from hime.faces import Face, detect, embed, similarity
+from hime.faces import TILE, TILE_OVERLAP, Face, _tiles, detect, embed, similarity
 from hime.images import Image, downscale, read_image, read_target, resize, upscale
 
 
@@ -47,6 +48,40 @@ def test_faces_in_a_large_photo_are_about_as_exact_as_in_a_crop(eva: Image, demo
         assert np.abs(found - detect(crop)[0].landmarks).max() < 13  # of 256
         own = embed(crop, detect(crop)[0].landmarks)
         assert similarity(embed(photo, face.landmarks), own) > 0.8
+
+
+def test_small_faces_in_a_large_photo(demo_people: Path) -> None:
+    """Of 20 pixels, all over 5 megapixels, also where the parts in which it is looked at meet."""
+    crops = [read_image(demo_people / name / f"{i}.webp") for name in ("ada", "ben", "eva") for i in (0, 2)]
+    y, x = np.mgrid[:1900, :2700]
+    photo = np.stack([90 + x / 40, 120 + y / 60, 200 - x / 50], axis=-1).astype(np.uint8)
+    borders = [border for _, (_, border) in _tiles(2700, 2)[:-1]]
+    places = [(20, 30), (2600, 1800), *((round(border) - 15, 900) for border in borders)]
+    places += [(100 + 190 * i, 100 + 230 * (i % 3)) for i in range(11)]
+    for number, (left, top) in enumerate(places):
+        photo[top : top + 30, left : left + 30] = resize(crops[number % 6], 30, 30)
+    faces = detect(photo)
+    middles = np.array([face.landmarks.mean(axis=0) for face in faces])
+    distances = np.abs(middles[:, np.newaxis] - (np.array(places) + np.array([15, 18]))).max(axis=2)
+    assert distances.shape == (len(places), len(places))  # each found once, and nothing else
+    assert distances.min(axis=0).max() < 4
+    assert max(face.box[3] for face in faces) < 26
+    assert len(detect(photo, smallest=60)) < len(places) / 2
+
+
+@pytest.mark.parametrize("extent", [1, 300, 960, 961, 1800, 5000, 12_001])
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.0])
+def test_every_place_belongs_to_one_tile_that_holds_what_is_around(extent: int, factor: float) -> None:
+    tiles = _tiles(extent, factor)
+    assert len({end - start for (start, end), _ in tiles}) == 1
+    assert tiles[0][0][0] == 0
+    assert tiles[-1][0][1] == extent
+    assert tiles[0][1][0] == -np.inf
+    assert tiles[-1][1][1] == np.inf
+    for ((_, end), (_, border)), ((start, _), (same, _)) in pairwise(tiles):
+        assert border == same
+        assert min(end - border, border - start) * factor > TILE_OVERLAP / 2 - 3
+    assert max(end - start for (start, end), _ in tiles) * factor <= TILE + 1
 
 
 def test_no_face_is_an_empty_list() -> None:

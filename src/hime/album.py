@@ -60,6 +60,8 @@ and 1.4 % of other people's pass."""
 MINIMUM_SIDE, MAXIMUM_SIDE = 64, 512
 """Of a reference's headshot, in pixels: smaller ones have nothing to add to the smallest faces restored
 (16 pixels, four times), larger ones nothing to the largest (128, four times)."""
+SMALLEST_FACE = 45
+"""Height in pixels of the faces that are looked for in references: those of the smallest headshots."""
 
 MAXIMUM_YAW = 0.77
 """Beyond it, about 50 degrees, half of the face is hidden: 1 % of the 2,004 photos, all of them near
@@ -243,7 +245,7 @@ def read_person(paths: Path | str | Sequence[Path | str], name: str | None = Non
         except HimeError as error:
             reasons[file] = str(error).removeprefix(f"{file}: ")
             continue
-        faces = detect(image)[:MOST_FACES]
+        faces = detect(image, smallest=SMALLEST_FACE)[:MOST_FACES]
         if faces:
             photos.append([_look(file, image, face) for face in faces])
         else:

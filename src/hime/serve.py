@@ -21,13 +21,15 @@ from urllib.parse import unquote, urlsplit
 
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.restorer import DEFAULT_MODEL, FILES, PRETRAINED, available_models, read_card
+from hime.restorer import DEFAULT_PHOTO_MODEL, FILES, PRETRAINED, read_card
 
 BUILT = Path(__file__).parent / "app"
 """What `make app` builds; part of the wheel."""
-PAGE_MODEL = DEFAULT_MODEL
+PAGE_MODEL = DEFAULT_PHOTO_MODEL
 """The model that the page opens first: the same as `hime restore` takes. The others are fetched when they are
 chosen, and a reconstruction model when a dial first needs it."""
+PAGE_MODELS = (PAGE_MODEL, "small-x4-real", "small-x4-p", "small-x4", "small-x8-p", "small-x8")
+"""What the page offers. The models for 64→256 stay out, to keep the site small."""
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -65,13 +67,12 @@ def site() -> dict[str, Path | bytes]:
     files: dict[str, Path | bytes] = {
         str(path.relative_to(BUILT)): path for path in sorted(BUILT.rglob("*")) if path.is_file()
     }
-    names = sorted(available_models(), key=lambda name: (name != PAGE_MODEL, name))
-    cards = [read_card(PRETRAINED / name) for name in names]
+    cards = [read_card(PRETRAINED / name) for name in PAGE_MODELS]
     entries = [
         {"name": card["name"], "scale": card["scale"], "fidelity": card.get("fidelity")} for card in cards
     ]
     files["models/models.json"] = json.dumps(entries).encode()
-    for name in names:
+    for name in PAGE_MODELS:
         for file in ("card.json", *FILES):
             files[f"models/{name}/{file}"] = PRETRAINED / name / file
     return files
