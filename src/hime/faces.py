@@ -66,7 +66,7 @@ STRAIGHT = 0.05
 REFINEMENTS = 2
 """What the first look leaves of the angle (a fifth), the second takes away."""
 STEADY = 512
-"""Landmarks say where to look once more only to a part of the headshot's side as small as that, or half: coarser
+"""Landmarks say where to look once more only to such a part of the headshot's side, or half of it: coarser
 than what run times round differently, so that this one and the browser's look at the same pixels, and finer
 than the detector is."""
 MINIMUM_SCORE = 0.6
