@@ -28,9 +28,8 @@ import numpy.typing as npt
 import torch
 
 from hime.batch import write_json
-from hime.cli import open_method
+from hime.cli import common_lr_size, open_degradation, open_method
 from hime.errors import HimeError
-from hime.evaluation.degradation import Realistic
 from hime.evaluation.evaluate import BASELINE, Method, Restored, check_methods, evaluate
 from hime.evaluation.evaluate import COLUMNS as EVALUATED
 from hime.evaluation.measures import Figures, Measure, Sample, available_measures
@@ -370,25 +369,22 @@ def _compare(options: argparse.Namespace) -> int:
     entries = read_list(options.list)
     opened = [open_method(model, threads=1) for model in options.models]
     models = [method for method, _ in opened]
-    lr_sizes = [int(restorer.card["lr_size"]) for _, restorer in opened]
-    if options.lr_size is None and len(set(lr_sizes)) > 1:
-        raise HimeError(f"the models are made for LR sizes {', '.join(map(str, lr_sizes))}; give --lr-size")
+    lr_size = options.lr_size or common_lr_size([restorer for _, restorer in opened])
     peers, without = available_peers() if models[0].scale == SCALE else ([], [])
     methods = [Timed(method) for method in (*models, *peers)]
     check_methods(methods)
     measures, unmeasured = all_measures()
     for line in without + unmeasured:
         print(f"peers: {line}", file=sys.stderr)
-    bicubic = options.degradation == BASELINE
     sheet = Sheet(len(entries), options.sheet_images)
     result = evaluate(
         methods,
         options.data,
         entries,
-        lr_size=options.lr_size or lr_sizes[0],
+        lr_size=lr_size,
         list_name=options.list.name,
         references=options.references,
-        degradation=None if bicubic else Realistic(options.degradation, options.seed),
+        degradation=open_degradation(options.degradation, options.seed),
         measures=measures,
         sheet=sheet,
     )

@@ -42,19 +42,8 @@ def photos() -> Photos:
     return load_photos([(DEMO_PEOPLE, None)], SIZE, progress=False)
 
 
-def make_batch(
-    photos: Photos,
-    step: int,
-    seed: int,
-    batch_size: int,
-    scale: int,
-    sampling: ReferenceSampling,
-    *,
-    window: int | None = None,
-    **more: Any,
-) -> Batch:
-    drawn = draw(photos, step, seed, batch_size, scale, sampling, window=window, **more)
-    return gather(photos, drawn, scale, window)
+def make_batch(photos: Photos, *arguments: Any, **more: Any) -> Batch:
+    return gather(photos, draw(photos, *arguments, **more))
 
 
 def uneven(*counts: int) -> Photos:
@@ -222,7 +211,7 @@ def test_flips(photos: Photos, flip: str) -> None:
     sampling = ReferenceSampling(count_weights=(0, 1), flip=flip, blank=0, wrong=0)  # type: ignore[arg-type]
     target = torch.arange(len(photos))
     choice = draw_references(photos, target, sampling, 0.0, step_generator(0, 5))
-    batch = gather(photos, Draw(target, choice), 4)
+    batch = gather(photos, Draw(target, choice, 4))
     if flip == "none":
         assert not choice.mirror_target.any()
     else:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -174,7 +173,7 @@ def test_every_parameter_gets_a_gradient(changes: list[str]) -> None:
     reached = dict.fromkeys(dict(model.named_parameters()), False)
     for step in range(4):  # branches that begin at zero let gradients through after the first step
         drawn = draw(photos, step, 0, 4, config.scale, config.sampling)
-        loss, _, _ = generator_step(model, gather(photos, drawn, config.scale), objective)
+        loss, _, _ = generator_step(model, gather(photos, drawn), objective)
         loss.backward()
         for name, parameter in model.named_parameters():
             reached[name] |= parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
@@ -303,8 +302,8 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_a_save(
 ) -> None:
     steps = iter(range(6))
 
-    def spoilt(photos: Photos, drawn: Draw, *rest: Any) -> Batch:
-        batch = gather(photos, drawn, *rest)
+    def spoilt(photos: Photos, drawn: Draw) -> Batch:
+        batch = gather(photos, drawn)
         return batch._replace(lr=batch.lr * math.nan) if next(steps) >= 5 else batch
 
     monkeypatch.setattr("hime.training.loop.gather", spoilt)
@@ -354,3 +353,13 @@ def test_psnr() -> None:
     restored = truth + torch.tensor([1, 10])[:, None, None, None] / 255
     expected = (20 * math.log10(255) + 20 * math.log10(25.5)) / 2
     assert psnr(restored, truth) == pytest.approx(expected, abs=1e-4)
+
+
+def test_targets_of_held_out_people_alone_are_refused(tmp_path: Path) -> None:
+    photos = load_photos(SOURCES, TINY.hr_size, progress=False)
+    training, held_out = photos.split(TINY.held_out_fraction, TINY.seed)
+    assert held_out is not None
+    for part in (training, held_out):
+        with pytest.raises(HimeError, match="give more targets"):
+            train(TINY, SOURCES, tmp_path, targets=set(part.names))
+    assert not (tmp_path / "last.safetensors").exists()

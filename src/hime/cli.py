@@ -24,6 +24,7 @@ from hime.images import SUFFIXES, write_image
 from hime.restorer import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, Restorer, available_models, load
 
 if TYPE_CHECKING:
+    from hime.evaluation.degradation import Realistic
     from hime.evaluation.evaluate import Method
 
 APP_PORT = 8765
@@ -193,17 +194,11 @@ def evaluate(options: argparse.Namespace) -> int:
     entries = read_list(options.list)
     opened = [open_method(model, options.threads, options.fidelity or 0.0) for model in options.models]
     methods = [method for method, _ in opened]
-    lr_sizes = [int(restorer.card["lr_size"]) for _, restorer in opened]
     if options.fidelity is not None and all(restorer.fidelity is None for _, restorer in opened):
         raise HimeError("none of the models has a dial; leave out --fidelity")
-    if options.lr_size is None and len(set(lr_sizes)) > 1:
-        raise HimeError(f"the models are made for LR sizes {', '.join(map(str, lr_sizes))}; give --lr-size")
+    lr_size = options.lr_size or common_lr_size([restorer for _, restorer in opened])
     check_methods(methods)  # before anything is downloaded for the measures
-    degradation = None
-    if options.degradation != "bicubic":
-        from hime.evaluation.degradation import Realistic
-
-        degradation = Realistic(options.degradation, options.seed)
+    degradation = open_degradation(options.degradation, options.seed)
     measures, missing = available_measures(options.luminance)
     for line in missing:
         print(f"hime: {line}", file=sys.stderr)
@@ -212,7 +207,7 @@ def evaluate(options: argparse.Namespace) -> int:
         methods,
         options.data,
         entries,
-        lr_size=options.lr_size or lr_sizes[0],
+        lr_size=lr_size,
         list_name=options.list.name,
         references=options.references,
         degradation=degradation,
@@ -244,10 +239,8 @@ def make_list(options: argparse.Namespace) -> int:
     if not entries:
         raise HimeError(f"{options.targets}: none of these photos is one of the people's; check ROOT's name")
     write_list(options.out, entries)
-    people = sorted({entry.person for entry in entries})
-    print(
-        f"{options.out}: {len(entries)} inputs of {len(people)} people, {options.references} references each"
-    )
+    count = len({entry.person for entry in entries})
+    print(f"{options.out}: {len(entries)} inputs of {count} people, {options.references} references each")
     return 0
 
 
@@ -479,6 +472,27 @@ def open_method(model: str, threads: int | None = None, fidelity: float = 0.0) -
     if not limit and not place:
         return restorer, restorer
     return Variant(restorer, f"{restorer.name}{limit}{place}", int(count) if limit else None), restorer
+
+
+def common_lr_size(restorers: Sequence[Restorer]) -> int:
+    """The LR size that the models are made for.
+
+    Raises:
+        HimeError: it is not the same for all.
+    """
+    sizes = [int(restorer.card["lr_size"]) for restorer in restorers]
+    if len(set(sizes)) > 1:
+        raise HimeError(f"the models are made for LR sizes {', '.join(map(str, sizes))}; give --lr-size")
+    return sizes[0]
+
+
+def open_degradation(name: str, seed: int) -> Realistic | None:
+    """What ``--degradation`` and ``--seed`` ask for; None: bicubic."""
+    if name == "bicubic":
+        return None
+    from hime.evaluation.degradation import Realistic
+
+    return Realistic(name, seed)
 
 
 def format_card(card: dict[str, Any]) -> str:

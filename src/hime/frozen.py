@@ -139,7 +139,7 @@ def face_embedder() -> nn.Sequential:
             conv = nn.Conv2d(groups * inputs, outputs, side, stride, padding, groups=groups, bias=False)
             layers.append(_with(conv, weight=tensors[0]))
         elif node.op_type == "BatchNormalization":
-            kind = nn.BatchNorm1d if len(layers) and isinstance(layers[-1], nn.Linear) else nn.BatchNorm2d
+            kind = nn.BatchNorm1d if isinstance(layers[-1], nn.Linear) else nn.BatchNorm2d
             names = ("weight", "bias", "running_mean", "running_var")
             norm = kind(len(tensors[0]), attributes["epsilon"])
             layers.append(_with(norm, **dict(zip(names, tensors, strict=True))))

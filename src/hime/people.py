@@ -108,10 +108,13 @@ def read_targets(path: Path | str) -> list[str]:
         HimeError: not a readable text file, no photo in it, or a line of another form.
     """
     path = Path(path)
-    targets = [line.strip() for line in _read_text(path).split("\n") if line.strip()]
-    for number, target in enumerate(targets, start=1):
-        if target.count("/") != 2:
+    targets = []
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        target = line.strip()
+        if target and target.count("/") != 2:
             raise HimeError(f"{path}:{number}: {target!r} is not ROOT/PERSON/FILE")
+        if target:
+            targets.append(target)
     if not targets:
         raise HimeError(f"{path}: no photo in it; write ROOT/PERSON/FILE a line")
     return targets

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hime.faces import ALIGNED_SIDE
 from hime.frozen import face_embedder
 
-ALIGNED_SIDE = 112
 LEFT, TOP, SIDE = 0.136, 0.127, 0.724
 """The square of a headshot that the recogniser looks at, as shares of S. Headshots are cut out by their
 eyes and mouth, and so is what the recogniser was trained with: one square fits all. Measured, see

@@ -231,14 +231,17 @@ class Choice(NamedTuple):
 class Draw(NamedTuple):
     """All that was decided about the pairs of a step, on the CPU; `gather` adds the pixels of the photos.
 
-    ``target`` B: rows of ``Photos``; ``choice``: of their references; ``lr_size``: the LR's side, None for
-    S/s; ``corners`` B×2: of the `windows`, in LR pixels; ``degraded`` B×3×h×w uint8: the LR headshots where
-    they are not simply the targets reduced.
+    ``target`` B: rows of ``Photos``; ``choice``: of their references; ``scale``: s; ``lr_size``: the LR's
+    side, None for S/s; ``window``: side in HR pixels that pairs are cut to, None for whole photos;
+    ``corners`` B×2: of the `windows`, in LR pixels; ``degraded`` B×3×h×w uint8: the LR headshots where they
+    are not simply the targets reduced.
     """
 
     target: Tensor
     choice: Choice
+    scale: int
     lr_size: int | None = None
+    window: int | None = None
     corners: Tensor | None = None
     degraded: Tensor | None = None
 
@@ -294,12 +297,14 @@ def draw(
     drawn = Draw(
         target[mine],
         Choice(*(decision[mine] for decision in choice)),
+        scale,
         lr_size,
+        window,
         None if corners is None else corners[mine],
     )
     if recipes is None:
         return drawn
-    return drawn._replace(degraded=degraded(photos, drawn, scale, recipes[mine]))
+    return drawn._replace(degraded=degraded(photos, drawn, recipes[mine]))
 
 
 class Draws(Dataset[Draw]):
@@ -365,14 +370,14 @@ def draw_references(
     return Choice(references, present, blank, coin, mirror_references, misalignment)
 
 
-def gather(photos: Photos, drawn: Draw, scale: int, window: int | None = None) -> Batch:
-    """The pixels of the pairs, on the photos' device; ``scale`` and ``window`` as `draw` was given them."""
+def gather(photos: Photos, drawn: Draw) -> Batch:
+    """The pixels of the pairs, on the photos' device."""
     device = photos.images.device
     choice = drawn.choice
-    references, present, blank, mirror_target, mirror_references, misalignment = (
+    references, present, blank, _, mirror_references, misalignment = (
         decision.to(device, non_blocking=True) for decision in choice
     )
-    hr = targets(photos, drawn.target.to(device, non_blocking=True), mirror_target, drawn.lr_size, scale)
+    hr = targets(photos, drawn)
     pixels = photos.images[references]
     pixels = torch.where(mirror_references[:, None, None, None, None], pixels.flip(-1), pixels)
     blank = blank[:, :, None, None, None]
@@ -382,34 +387,33 @@ def gather(photos: Photos, drawn: Draw, scale: int, window: int | None = None) -
     if pixels.shape[-1] != hr.shape[-1]:
         pixels = reduced(pixels.flatten(0, 1), hr.shape[-1]).unflatten(0, references.shape)
     if drawn.degraded is None:
-        lr = bicubic_lr(hr, scale)
+        lr = bicubic_lr(hr, drawn.scale)
     else:
         lr = drawn.degraded.to(device, non_blocking=True).float().div_(255)
     batch = Batch(lr, hr.float().div_(255), pixels.float().div_(255), present)
-    if window is None or drawn.corners is None:
+    if drawn.window is None or drawn.corners is None:
         return batch
-    return windows(batch, drawn.corners, window)
+    return windows(batch, drawn.corners, drawn.window)
 
 
-def targets(photos: Photos, rows: Tensor, mirrored: Tensor, lr_size: int | None, scale: int) -> Tensor:
-    """The HR targets B×3×sH×sW uint8 of ``rows``, for an LR side of ``lr_size`` (None: S/s)."""
-    hr = photos.images[rows]
+def targets(photos: Photos, drawn: Draw) -> Tensor:
+    """The HR targets B×3×sH×sW uint8, on the photos' device."""
+    device = photos.images.device
+    mirrored = drawn.choice.mirror_target.to(device, non_blocking=True)
+    hr = photos.images[drawn.target.to(device, non_blocking=True)]
     hr = torch.where(mirrored[:, None, None, None], hr.flip(-1), hr)
-    if lr_size is not None and lr_size * scale != hr.shape[-1]:
-        hr = reduced(hr, lr_size * scale)
+    if drawn.lr_size is not None and drawn.lr_size * drawn.scale != hr.shape[-1]:
+        hr = reduced(hr, drawn.lr_size * drawn.scale)
     return hr
 
 
-def degraded(photos: Photos, drawn: Draw, scale: int, recipes: Sequence[Recipe]) -> Tensor:
+def degraded(photos: Photos, drawn: Draw, recipes: Sequence[Recipe]) -> Tensor:
     """The LR headshots of a realistic degradation, B×3×h×w uint8.
 
     Made one by one on the CPU, where JPEG is, and so the same whatever the training runs on.
     """
-    mirrored = drawn.choice.mirror_target
-    hr = targets(
-        photos, drawn.target.to(photos.images.device), mirrored.to(photos.images.device), drawn.lr_size, scale
-    ).cpu()
-    side = hr.shape[-1] // scale
+    hr = targets(photos, drawn).cpu()
+    side = hr.shape[-1] // drawn.scale
     return torch.stack([realistic_lr(photo, side, recipe) for photo, recipe in zip(hr, recipes, strict=True)])
 
 
@@ -467,7 +471,7 @@ def evaluation_pairs(
     )
     choice = draw_references(photos, target, sampling, 1.0, generator)
     recipes = [draw_recipe(generator) for _ in target] if degradation == "realistic" else None
-    drawn = Draw(target, choice, lr_size)
+    drawn = Draw(target, choice, scale, lr_size)
     if recipes is not None:
-        drawn = drawn._replace(degraded=degraded(photos, drawn, scale, recipes))
-    return gather(photos, drawn, scale), tuple(photos.names[int(row)] for row in target)
+        drawn = drawn._replace(degraded=degraded(photos, drawn, recipes))
+    return gather(photos, drawn), tuple(photos.names[int(row)] for row in target)

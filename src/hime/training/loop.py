@@ -204,6 +204,11 @@ class _Training:
         if targets is not None:
             photos = photos.restrict(targets)
         training, held_out = photos.split(config.held_out_fraction, config.seed)
+        if not all(len(part.targets) for part in (training, held_out) if part is not None):
+            raise HimeError(
+                "the targets are all of people who are held out, or none is; give more targets, or "
+                "held_out_fraction=0"
+            )
         self.data = {
             "photos": len(training),
             "people": training.people,
@@ -217,7 +222,6 @@ class _Training:
         accelerator.wait_for_everyone()
 
         device = accelerator.device
-        torch.backends.cudnn.benchmark = True  # few shapes, many times: a GPU's fastest algorithm for each
         self.photos_on_cpu, self.photos = training, training.to(device)
         self.pairs = self.bicubic = None
         if held_out is not None:
@@ -317,7 +321,7 @@ class _Training:
         with self.writer(first) as writer:
             tally = _Tally()
             for drawn in self.draws(stop):
-                batch = gather(self.photos, drawn, config.scale, config.window)
+                batch = gather(self.photos, drawn)
                 tally.add(self.update(batch))
                 self.step += 1
                 signal_number = self.agree(interrupted())
