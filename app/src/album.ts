@@ -9,6 +9,7 @@ const SAME_PERSON = 0.38;
 const STRANGER = 0.3;
 const MINIMUM_SIDE = 64;
 const MAXIMUM_SIDE = 512;
+const SMALLEST_FACE = 45;
 const MAXIMUM_YAW = 0.77;
 const NOSE_LENGTH = 0.45;
 const MINIMUM_SHARPNESS = 0.03;
@@ -51,9 +52,10 @@ export function yawOf(points: Landmarks): number {
   return Math.sin(Math.atan2(way, NOSE_LENGTH * (along[1] - along[0])));
 }
 
-/** The faces of a photo that can be looked at, the largest first. */
-export async function facesOf(image: Image, faces: Faces): Promise<Face[]> {
-  return (await faces.detect(image)).slice(0, MOST_FACES).filter((face) => extent(face.landmarks) >= 1);
+/** The faces of a photo of the person that can be looked at, the largest first. */
+export async function facesOf(photo: Image, faces: Faces): Promise<Face[]> {
+  const found = await faces.detect(photo, SMALLEST_FACE);
+  return found.slice(0, MOST_FACES).filter((face) => extent(face.landmarks) >= 1);
 }
 
 export function look(name: string, image: Image, face: Face): Look {

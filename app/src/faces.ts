@@ -12,10 +12,25 @@ import { resizeForFaces, warp } from "./opencv";
 import { openOnProcessor, Tensor, type InferenceSession } from "./runtime";
 import { fetchBytes } from "./site";
 
-/** Longest sides to which a picture is brought (but the last, to which it is only reduced) to look for faces. */
-const DETECTION_SIDES = [160, 640, 1920];
+// How pictures are looked at, and what was measured of it, is told in hime.faces.
+/** Longest sides to which every picture is brought to look for faces of any size. */
+const DETECTION_SIDES = [160, 640];
 /** Pictures are enlarged no more than this to look for faces. */
 const MAXIMUM_FACTOR = 8;
+/** Height in pixels from which the detector misses no face. */
+const SURE_HEIGHT = 30;
+/** Height in pixels of the faces that are looked for, of the box. */
+const SMALLEST_HEIGHT = 15;
+/** Pixels to which pictures are enlarged at the most to look for small faces. */
+const WORK = 27_000_000;
+/** Height in pixels of the faces taken from the levels finer than `DETECTION_SIDES`. */
+const LARGEST_HEIGHT = 240;
+/** From one of these levels to the next. */
+const LEVEL_STEP = 4;
+/** Sides in pixels of the parts in which these levels are looked at. */
+const TILE = 1920;
+/** How far these parts share the picture: a face is taken from the part that its centre lies deepest in. */
+const TILE_OVERLAP = 256;
 /** A face found is looked at once more, upright in the middle of a square of so many pixels … */
 const REFINED_SIDE = 416;
 /** … which is so many times the sides of its headshot. */
@@ -57,7 +72,6 @@ export interface Face {
 
 export class Faces {
   private embedder: Promise<InferenceSession> | null = null;
-  private readonly detected = new WeakMap<Image, Face[]>();
 
   private constructor(
     private readonly folder: string,
@@ -69,28 +83,42 @@ export class Faces {
     return new Faces(folder, await openOnProcessor(await fetchBytes(`${folder}/yunet.onnx`)));
   }
 
-  /** The faces in a picture, the largest first; looked for once. */
-  async detect(image: Image): Promise<Face[]> {
-    let faces = this.detected.get(image);
-    if (faces === undefined) {
-      faces = await this.detectNow(image);
-      this.detected.set(image, faces);
-    }
-    return faces;
-  }
-
-  private async detectNow(image: Image): Promise<Face[]> {
+  /**
+   * The faces in a picture, the largest first.
+   *
+   * @param smallest height in pixels of the faces that must be found.
+   */
+  async detect(image: Image, smallest = SMALLEST_HEIGHT): Promise<Face[]> {
     const longest = Math.max(image.width, image.height);
     const found: Face[] = [];
     for (const side of DETECTION_SIDES)
-      if (side <= Math.max(DETECTION_SIDES[1], longest))
-        found.push(...(await this.detectAt(image, Math.min(side / longest, MAXIMUM_FACTOR))));
-    const faces: Face[] = [];
-    for (const face of found.sort((one, other) => other.score - one.score))
-      if (faces.every((other) => overlap(face.box, other.box) <= OVERLAP)) faces.push(face);
+      found.push(...(await this.detectAt(image, Math.min(side / longest, MAXIMUM_FACTOR))));
+    let factor = Math.min(SURE_HEIGHT / smallest, Math.max(1, Math.sqrt(WORK / (image.width * image.height))));
+    for (; factor * longest > DETECTION_SIDES.at(-1)!; factor /= LEVEL_STEP) {
+      const faces = await this.detectInTiles(image, factor);
+      found.push(...faces.filter(({ box }) => box.height * factor <= LARGEST_HEIGHT));
+    }
     const refined: Face[] = [];
-    for (const face of faces) refined.push(await this.refine(image, face));
-    return refined.sort((one, other) => area(other.box) - area(one.box));
+    for (const face of distinct(found)) refined.push(await this.refine(image, face));
+    // Once more after the refinement, which draws two halves of a face to the same whole.
+    return distinct(refined).sort((one, other) => area(other.box) - area(one.box));
+  }
+
+  /** What `detectAt` gives of a picture of any size, but of faces larger than `TILE_OVERLAP`. */
+  private async detectInTiles(image: Image, factor: number): Promise<Face[]> {
+    const faces: Face[] = [];
+    const [columns, rows] = [tiles(image.width, factor), tiles(image.height, factor)];
+    for (const row of rows)
+      for (const column of columns) {
+        const part = crop(image, column.start, row.start, column.side, row.side);
+        for (const { box, landmarks, score } of await this.detectAt(part, factor)) {
+          const [left, top] = [box.left + column.start, box.top + row.start];
+          if (!isWithin(left + box.width / 2, column) || !isWithin(top + box.height / 2, row)) continue;
+          const moved = landmarks.map(([x, y]) => single([x + column.start, y + row.start]));
+          faces.push({ box: { ...box, left, top }, landmarks: moved, score });
+        }
+      }
+    return faces;
   }
 
   /** The faces found in the picture resized by `factor`, in coordinates of the picture itself. */
@@ -136,10 +164,7 @@ export class Faces {
         found.push({ box: { left, top, width, height }, landmarks, score });
       }
     }
-    const kept: Face[] = [];
-    for (const face of found.sort((one, other) => other.score - one.score))
-      if (kept.every((other) => overlap(whole(face.box), whole(other.box)) <= OVERLAP)) kept.push(face);
-    return kept;
+    return distinct(found, whole);
   }
 
   /** The face as it is found in an upright cut-out, or as it was if it is not found there. */
@@ -246,6 +271,42 @@ function cutOut(image: Image, frame: Frame): Image {
   const [b, e] = [(below[0] - end[0]) / REFINED_SIDE, (below[1] - end[1]) / REFINED_SIDE];
   const matrix: Affine = [a, b, start[0] + (a + b) / 2, d, e, start[1] + (d + e) / 2];
   return warp(resizeForFaces(part, width, height), matrix, REFINED_SIDE, REFINED_SIDE);
+}
+
+/** Of each face in the picture the surest; boxes are compared as `as` makes them. */
+function distinct(faces: readonly Face[], as = (box: Box): Box => box): Face[] {
+  const result: Face[] = [];
+  for (const face of faces.toSorted((one, other) => other.score - one.score))
+    if (result.every((other) => overlap(as(face.box), as(other.box)) <= OVERLAP)) result.push(face);
+  return result;
+}
+
+/** A part of one side of a picture, and which of its faces are its own: with their middle between these. */
+interface Tile {
+  readonly start: number;
+  readonly side: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+function tiles(extent: number, factor: number): Tile[] {
+  const shared = TILE_OVERLAP / factor;
+  const count = Math.max(1, Math.ceil((extent - shared) / (TILE / factor - shared)));
+  const side = Math.ceil((extent + (count - 1) * shared) / count);
+  const starts = Array.from({ length: count }, (_, number) =>
+    roundHalfEven((number * (extent - side)) / Math.max(1, count - 1)),
+  );
+  const borders = starts.slice(1).map((start, number) => (start + starts[number] + side) / 2);
+  return starts.map((start, number) => ({
+    start,
+    side,
+    from: borders[number - 1] ?? -Infinity,
+    to: borders[number] ?? Infinity,
+  }));
+}
+
+function isWithin(place: number, { from, to }: Tile): boolean {
+  return from <= place && place < to;
 }
 
 function sides(image: Image, factor: number): [width: number, height: number] {

@@ -1,8 +1,8 @@
 /** A whole photograph: its faces found, known, restored and put back. The counterpart of `hime.photo`. */
 
-import { chooseReferences, embedded, facesOf, match, meanEmbedding, yawOf, type Reference } from "./album";
+import { chooseReferences, embedded, match, meanEmbedding, yawOf, type Reference } from "./album";
 import { similarity, type Box, type Face, type Faces } from "./faces";
-import { add, apply, cut, Frame, type Landmarks } from "./headshot";
+import { add, apply, cut, extent, Frame, type Landmarks } from "./headshot";
 import { clamp, LANCZOS, newImage, resize, roundHalfEven, type Image, type Values } from "./image";
 import { Problem } from "./problem";
 import type { Model, Restorer } from "./restorer";
@@ -63,22 +63,27 @@ export interface Means {
   progress(step: string): void;
 }
 
+/** The faces in a photograph, from left to right. */
+export async function findFaces(image: Image, faces: Faces): Promise<Face[]> {
+  const found = (await faces.detect(image)).filter((face) => extent(face.landmarks) >= 1);
+  if (found.length === 0) throw new Problem("no face found; give a larger picture, or one that shows a face");
+  return found.sort((one, other) => centre(one.landmarks) - centre(other.landmarks));
+}
+
 /**
  * Restore the person's face in a photograph, or everybody's if there is no photo of anybody.
  *
- * @param onlyFace restore only the face of that number, from 0, left to right, whoever it seems to be.
- * @returns all faces, from left to right.
+ * @param found the faces in it.
+ * @param onlyFace restore only the face of that number, from 0, whoever it seems to be.
+ * @returns what became of each face.
  */
 export async function restoreFaces(
   image: Image,
+  found: readonly Face[],
   references: readonly Reference[],
   means: Means,
   onlyFace: number | null,
 ): Promise<RestoredFace[]> {
-  means.progress("Looking for faces");
-  const found = await facesOf(image, means.faces);
-  found.sort((one, other) => centre(one.landmarks) - centre(other.landmarks));
-  if (found.length === 0) throw new Problem("no face found; give a larger picture, or one that shows a face");
   // One face against photos of one person needs nobody told apart.
   if (references.length > MOST_REFERENCES || (references.length > 0 && found.length > 1)) {
     means.progress("Telling people apart");

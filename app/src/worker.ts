@@ -1,10 +1,10 @@
 /** The worker: everything that takes time. Messages are calls of `engine`, one after another; see client.ts. */
 
 import { embedded, facesOf, look, personsFaces, type Look, type Reference } from "./album";
-import { Faces } from "./faces";
+import { Faces, type Face } from "./faces";
 import { cut, extent, Frame, type Point } from "./headshot";
 import type { Image } from "./image";
-import { enlarge, matched, MOST_REFERENCES, NotKnown, putBack, restoreFaces, type RestoredFace } from "./photo";
+import { enlarge, findFaces, matched, MOST_REFERENCES, NotKnown, putBack, restoreFaces, type RestoredFace } from "./photo";
 import { fromBitmap, readImage, toRgba, writeImage } from "./picture";
 import { Problem } from "./problem";
 import { Model, type Restoration, type Restorer } from "./restorer";
@@ -66,7 +66,7 @@ let graphics: Promise<Open | null> | null = null;
 let model: Model | null = null;
 let restorer: Restorer | null = null;
 let references: readonly Reference[] = [];
-let decoded: { key: number; image: Image } | null = null;
+let picture: { key: number; image: Image; faces: readonly Face[] } | null = null;
 let restored: readonly RestoredFace[] = [];
 let result: Image | null = null;
 let liveFrame: Frame | null = null;
@@ -198,10 +198,15 @@ export const engine = {
    * @param onlyFace the number of the face, from 0, left to right; null for the person's.
    */
   async restore(key: number, file: File, onlyFace: number | null): Promise<ShownFace[]> {
-    progress("Reading the picture");
-    if (decoded?.key !== key) decoded = { key, image: await readImage(file) };
-    const means = { faces: await detector(), model: model!, restorer: opened(), progress };
-    restored = await restoreFaces(decoded.image, references, means, onlyFace);
+    const network = await detector();
+    if (picture?.key !== key) {
+      progress("Reading the picture");
+      const image = await readImage(file);
+      progress("Looking for faces");
+      picture = { key, image, faces: await findFaces(image, network) };
+    }
+    const means = { faces: network, model: model!, restorer: opened(), progress };
+    restored = await restoreFaces(picture.image, picture.faces, references, means, onlyFace);
     return restored.map(({ frame, ...face }) => ({
       ...face,
       corners: frame.corners(),
@@ -214,7 +219,7 @@ export const engine = {
   /** The picture with the faces that were restored last. */
   async putBack(): Promise<ShownPhoto> {
     progress("Putting it into the picture");
-    const photo = putBack(decoded!.image, restored, opened().scale);
+    const photo = putBack(picture!.image, restored, opened().scale);
     result = photo.image;
     return { image: toRgba(photo.image), plain: toRgba(photo.plain), enlargement: photo.enlargement };
   },
