@@ -38,8 +38,8 @@ const REFINED_MARGIN = 1.3;
 /** Radians: a face that lies so in its cut-out needs no other look. */
 const STRAIGHT = 0.05;
 const REFINEMENTS = 2;
-/** Pixels of the picture looked at, of which landmarks are multiples: see `hime.faces`. */
-const LANDMARK_STEP = 1 / 64;
+/** Landmarks say where to look once more to such a part of the headshot's side: see `hime.faces`. */
+const STEADY = 4096;
 const MINIMUM_SCORE = 0.6;
 /** Two boxes whose intersection is more than this share of their union are one face. */
 const OVERLAP = 0.3;
@@ -159,7 +159,7 @@ export class Faces {
         const top = (row + boxes[place * 4 + 1]) * stride - height / 2;
         const landmarks = Array.from({ length: 5 }, (_, index): Point => {
           const from = place * 10 + index * 2;
-          return [stepped((points[from] + column) * stride), stepped((points[from + 1] + row) * stride)];
+          return [(points[from] + column) * stride, (points[from + 1] + row) * stride];
         });
         found.push({ box: { left, top, width, height }, landmarks, score });
       }
@@ -171,7 +171,7 @@ export class Faces {
   private async refine(image: Image, face: Face): Promise<Face> {
     for (let look = 0; look < REFINEMENTS; look++) {
       if (extent(face.landmarks) < 1) break;
-      const original = Frame.of(face.landmarks);
+      const original = Frame.of(steady(face.landmarks));
       const frame = original.sized(REFINED_MARGIN * original.side);
       const middle = (REFINED_SIDE - 1) / 2;
       const reach = REFINED_SIDE / REFINED_MARGIN / 8;
@@ -314,8 +314,10 @@ function sides(image: Image, factor: number): [width: number, height: number] {
   return [side(image.width), side(image.height)];
 }
 
-function stepped(value: number): number {
-  return roundHalfEven(Math.fround(value) / LANDMARK_STEP) * LANDMARK_STEP;
+/** Multiples of a power of two, see `STEADY`. */
+function steady(landmarks: Landmarks): Landmarks {
+  const step = 2 ** Math.floor(Math.log2(Frame.of(landmarks).side / STEADY));
+  return landmarks.map(([x, y]): Point => [roundHalfEven(x / step) * step, roundHalfEven(y / step) * step]);
 }
 
 /** A place in the picture enlarged by `ratio`, reckoned in single precision as Python does. */
