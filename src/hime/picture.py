@@ -463,8 +463,8 @@ def _encode_deep(
         raise ValueError("OpenCV gave no reason")
     # OpenCV knows 16 bits, Pillow the metadata: its chunks go behind the header, which ends at byte 33.
     metadata = _save(PIL.Image.new("L", (1, 1)), "PNG", options)
-    content = pixels.tobytes()
-    return content[:33] + _ancillary_chunks(metadata) + content[33:]
+    content = pixels.reshape(-1).data  # hundreds of megabytes: not to be copied more than once
+    return b"".join([content[:33], _ancillary_chunks(metadata), content[33:]])
 
 
 def _ancillary_chunks(png: bytes) -> bytes:

@@ -1,0 +1,110 @@
+"""Seconds and memory that `hime restore` takes for photographs of 12 and 48 megapixels with four faces.
+
+    python comparisons/large_photos.py [--cores 1 2] [--repeats 3] [--model NAME]
+
+The photographs are made: four rendered people, 70 to 128 pixels with hair and neck, before a background as
+rough as a landscape; JPEG, quality 92. Each measurement is a process of its own from start to end, held to so
+many cores, with five photos of each person as references: the least wall time and processor time of the
+repeats, and the largest memory (VmHWM) of any. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from hime.images import Image, read_image, resize
+from hime.people import DEMO_PEOPLE
+from hime.restorer import DEFAULT_MODEL
+
+SIZES = {12: (4000, 3000), 48: (8000, 6000)}
+"""Width and height by megapixels."""
+PEOPLE = {"ada": 70, "ben": 128, "carl": 90, "eva": 110}
+"""Who is in it, and the side of the headshot."""
+
+
+def photograph(width: int, height: int) -> Image:
+    """The people in a row before the background, uint8 H×W×3."""
+    random = np.random.default_rng(0)
+    total = np.zeros((height, width, 3), np.float32)
+    sides = [width >> octave for octave in range(10)]
+    for side in sides:  # as strong in each octave: the spectrum of photographs
+        noise: npt.NDArray[np.uint8] = random.integers(0, 256, (side * height // width, side, 3), np.uint8)
+        total += np.asarray(PIL.Image.fromarray(noise).resize((width, height), PIL.Image.Resampling.BICUBIC))
+    image: Image = np.rint(total / len(sides)).astype(np.uint8)
+    for number, (name, side) in enumerate(PEOPLE.items()):
+        left, top = width * (number + 1) // 5, height // 2 + height // 40 * number
+        headshot = read_image(DEMO_PEOPLE / name / "0.webp")
+        image[top : top + side, left : left + side] = resize(headshot, side, side)
+    return image
+
+
+def restore(photo: Path, out: Path, model: str, cores: int) -> tuple[float, float, float]:
+    """Wall seconds, processor seconds and MiB of one `hime restore`.
+
+    Raises:
+        SystemExit: it did not restore the four.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        references = []
+        for name in PEOPLE:  # not the photo that the input was made from
+            references.append(folder := Path(temporary) / name)
+            folder.mkdir()
+            for number in range(1, 6):
+                (folder / f"{number}.webp").symlink_to(DEMO_PEOPLE / name / f"{number}.webp")
+        command = [sys.executable, "-m", "hime", "restore", str(photo), "--refs", *map(str, references)]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [*command, "--model", model, "--out", str(out), "--overwrite", "--threads", str(cores)],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores]),
+        )
+        assert process.stdout is not None
+        told = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode or not all(f"{name} 1" in told for name in PEOPLE):
+        raise SystemExit(f"not as it should be: {told}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cores", type=int, nargs="+", default=[1, 2], metavar="N")
+    parser.add_argument("--megapixels", type=int, nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--repeats", type=int, default=3, metavar="N")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    print("| megapixels | cores | seconds | of processors | MiB | result |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as temporary:
+        for megapixels in options.megapixels:
+            picture = PIL.Image.fromarray(photograph(*SIZES[megapixels]))
+            photo = Path(temporary) / f"{megapixels}.jpg"
+            picture.save(photo, quality=92)
+            del picture
+            out = Path(temporary) / "restored.jpg"
+            for cores in options.cores:
+                runs = [restore(photo, out, options.model, cores) for _ in range(options.repeats)]
+                seconds, worked, memory = zip(*runs, strict=True)
+                with PIL.Image.open(out) as result:
+                    size = "×".join(map(str, result.size))
+                told = f"{min(seconds):.1f} | {min(worked):.1f} | {max(memory):.0f} | {size}"
+                print(f"| {megapixels} | {cores} | {told} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
