@@ -109,31 +109,32 @@ function linearly(image: Image, width: number, height: number): Image {
   const across = between(image.width, width);
   const down = between(image.height, height);
   const result = newImage(width, height);
+  const near = across.before.map((place) => clamp(place, 0, image.width - 1) * 3);
+  const far = across.before.map((place) => clamp(place + 1, 0, image.width - 1) * 3);
   const widened = (row: number): Int32Array => {
     const values = new Int32Array(width * 3);
-    const begin = clamp(row, 0, image.height - 1) * image.width;
-    for (let column = 0; column < width; column++) {
-      const from = (begin + clamp(across.before[column], 0, image.width - 1)) * 3;
-      const next = (begin + clamp(across.before[column] + 1, 0, image.width - 1)) * 3;
-      for (let channel = 0; channel < 3; channel++)
-        values[column * 3 + channel] =
-          image.data[from + channel] * across.share[column] + image.data[next + channel] * across.next[column];
+    const begin = clamp(row, 0, image.height - 1) * image.width * 3;
+    for (let column = 0, place = 0; column < width; column++) {
+      const [one, other] = [begin + near[column], begin + far[column]];
+      const [share, next] = [across.share[column], across.next[column]];
+      values[place++] = (image.data[one] * share + image.data[other] * next) >> 4;
+      values[place++] = (image.data[one + 1] * share + image.data[other + 1] * next) >> 4;
+      values[place++] = (image.data[one + 2] * share + image.data[other + 2] * next) >> 4;
     }
     return values;
   };
   let upperRow = NaN;
   let upper: Int32Array = new Int32Array();
   let lower = upper;
-  for (let row = 0; row < height; row++) {
+  for (let row = 0, place = 0; row < height; row++) {
     if (down.before[row] !== upperRow) {
+      upper = down.before[row] === upperRow + 1 ? lower : widened(down.before[row]);
       upperRow = down.before[row];
-      upper = widened(upperRow);
       lower = widened(upperRow + 1);
     }
     const [share, next] = [down.share[row], down.next[row]];
-    for (let place = 0; place < width * 3; place++)
-      result.data[row * width * 3 + place] =
-        ((((upper[place] >> 4) * share) >> 16) + (((lower[place] >> 4) * next) >> 16) + 2) >> 2;
+    for (let column = 0; column < upper.length; column++)
+      result.data[place++] = (((upper[column] * share) >> 16) + ((lower[column] * next) >> 16) + 2) >> 2;
   }
   return result;
 }
