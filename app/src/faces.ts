@@ -39,7 +39,7 @@ const REFINED_MARGIN = 1.3;
 const STRAIGHT = 0.05;
 const REFINEMENTS = 2;
 /** Landmarks say where to look once more to such a part of the headshot's side: see `hime.faces`. */
-const STEADY = 512;
+const STEADY = 4096;
 const MINIMUM_SCORE = 0.6;
 /** Two boxes whose intersection is more than this share of their union are one face. */
 const OVERLAP = 0.3;

@@ -11,49 +11,76 @@ export function resizeForFaces(image: Image, width: number, height: number): Ima
     : linearly(image, width, height);
 }
 
+/** Which part of an output sample is which input sample. */
 interface Share {
+  readonly to: number;
   readonly from: number;
+  /** In single precision. */
   readonly weight: number;
 }
 
-/** Of each output sample the input samples that it covers, and by how much. */
-function covered(from: number, to: number): Share[][] {
-  const scale = from / to;
-  return Array.from({ length: to }, (_, index) => {
-    const begin = index * scale;
+/** In ascending order. */
+function shares(from: number, to: number): Share[] {
+  const scale = 1 / (to / from);
+  const result: Share[] = [];
+  const add = (target: number, source: number, weight: number): unknown =>
+    result.push({ to: target, from: source, weight: Math.fround(weight) });
+  for (let target = 0; target < to; target++) {
+    const begin = target * scale;
     const end = begin + scale;
     const extent = Math.min(scale, from - begin);
     const last = Math.min(Math.floor(end), from - 1);
     const first = Math.min(Math.ceil(begin), last);
-    const shares: Share[] = [];
-    if (first - begin > 1e-3) shares.push({ from: first - 1, weight: (first - begin) / extent });
-    for (let place = first; place < last; place++) shares.push({ from: place, weight: 1 / extent });
-    if (end - last > 1e-3)
-      shares.push({ from: last, weight: Math.min(Math.min(end - last, 1), extent) / extent });
-    return shares;
-  });
+    if (first - begin > 1e-3) add(target, first - 1, (first - begin) / extent);
+    for (let source = first; source < last; source++) add(target, source, 1 / extent);
+    if (end - last > 1e-3) add(target, last, Math.min(Math.min(end - last, 1), extent) / extent);
+  }
+  return result;
 }
 
+/** With OpenCV's order of operations in single precision, which decides how halves are rounded. */
 function byArea(image: Image, width: number, height: number): Image {
-  const across = covered(image.width, width);
-  const down = covered(image.height, height);
+  if (image.width % width === 0 && image.height % height === 0)
+    return byWholePixels(image, image.width / width, image.height / height);
+  const across = shares(image.width, width);
+  const down = shares(image.height, height);
   const result = newImage(width, height);
-  const levels = new Uint8ClampedArray(result.data.buffer); // rounds half to even …
-  const half = image.width === 2 * width && image.height === 2 * height ? 0.125 : 0; // … which OpenCV does not here
-  const sums = new Float64Array(image.width * 3);
-  for (let row = 0, place = 0; row < height; row++) {
-    sums.fill(0);
-    for (const { from, weight } of down[row]) {
-      const begin = from * image.width * 3;
-      for (let index = 0; index < sums.length; index++) sums[index] += image.data[begin + index] * weight;
+  const levels = new Uint8ClampedArray(result.data.buffer); // rounds half to even
+  const row = new Float32Array(width * 3);
+  const sum = new Float32Array(width * 3);
+  down.forEach(({ to, from, weight }, index) => {
+    row.fill(0);
+    const begin = from * image.width;
+    for (const share of across) {
+      const source = (begin + share.from) * 3;
+      const target = share.to * 3;
+      row[target] += Math.fround(image.data[source] * share.weight);
+      row[target + 1] += Math.fround(image.data[source + 1] * share.weight);
+      row[target + 2] += Math.fround(image.data[source + 2] * share.weight);
     }
-    for (const shares of across)
+    for (let place = 0; place < row.length; place++) sum[place] += Math.fround(row[place] * weight);
+    if (down[index + 1]?.to === to) return;
+    levels.set(sum, to * row.length);
+    sum.fill(0);
+  });
+  return result;
+}
+
+function byWholePixels(image: Image, across: number, down: number): Image {
+  const result = newImage(image.width / across, image.height / down);
+  const levels = new Uint8ClampedArray(result.data.buffer); // rounds half to even …
+  const half = across === 2 && down === 2 ? 0.125 : 0; // … which OpenCV does not here
+  const share = Math.fround(1 / (across * down));
+  for (let row = 0, place = 0; row < result.height; row++)
+    for (let column = 0; column < result.width; column++)
       for (let channel = 0; channel < 3; channel++) {
         let sum = 0;
-        for (const { from, weight } of shares) sum += sums[from * 3 + channel] * weight;
-        levels[place++] = sum + half;
+        for (let y = row * down; y < (row + 1) * down; y++) {
+          const begin = (y * image.width + column * across) * 3 + channel;
+          for (let x = 0; x < across; x++) sum += image.data[begin + x * 3];
+        }
+        levels[place++] = Math.fround(sum * share) + half;
       }
-  }
   return result;
 }
 
@@ -82,31 +109,32 @@ function linearly(image: Image, width: number, height: number): Image {
   const across = between(image.width, width);
   const down = between(image.height, height);
   const result = newImage(width, height);
+  const near = across.before.map((place) => clamp(place, 0, image.width - 1) * 3);
+  const far = across.before.map((place) => clamp(place + 1, 0, image.width - 1) * 3);
   const widened = (row: number): Int32Array => {
     const values = new Int32Array(width * 3);
-    const begin = clamp(row, 0, image.height - 1) * image.width;
-    for (let column = 0; column < width; column++) {
-      const from = (begin + clamp(across.before[column], 0, image.width - 1)) * 3;
-      const next = (begin + clamp(across.before[column] + 1, 0, image.width - 1)) * 3;
-      for (let channel = 0; channel < 3; channel++)
-        values[column * 3 + channel] =
-          image.data[from + channel] * across.share[column] + image.data[next + channel] * across.next[column];
+    const begin = clamp(row, 0, image.height - 1) * image.width * 3;
+    for (let column = 0, place = 0; column < width; column++) {
+      const [one, other] = [begin + near[column], begin + far[column]];
+      const [share, next] = [across.share[column], across.next[column]];
+      values[place++] = (image.data[one] * share + image.data[other] * next) >> 4;
+      values[place++] = (image.data[one + 1] * share + image.data[other + 1] * next) >> 4;
+      values[place++] = (image.data[one + 2] * share + image.data[other + 2] * next) >> 4;
     }
     return values;
   };
   let upperRow = NaN;
   let upper: Int32Array = new Int32Array();
   let lower = upper;
-  for (let row = 0; row < height; row++) {
+  for (let row = 0, place = 0; row < height; row++) {
     if (down.before[row] !== upperRow) {
+      upper = down.before[row] === upperRow + 1 ? lower : widened(down.before[row]);
       upperRow = down.before[row];
-      upper = widened(upperRow);
       lower = widened(upperRow + 1);
     }
     const [share, next] = [down.share[row], down.next[row]];
-    for (let place = 0; place < width * 3; place++)
-      result.data[row * width * 3 + place] =
-        ((((upper[place] >> 4) * share) >> 16) + (((lower[place] >> 4) * next) >> 16) + 2) >> 2;
+    for (let column = 0; column < upper.length; column++)
+      result.data[place++] = (((upper[column] * share) >> 16) + ((lower[column] * next) >> 16) + 2) >> 2;
   }
   return result;
 }
