@@ -4,6 +4,8 @@ PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+APP := src/hime/app
+NODE_IS_NEW := node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
 PACKAGE := pyproject.toml constraints.txt README.md LICENSE $(shell find src -type f -not -name '*.pyc')
 
 # $(1): the folder of the environment
@@ -12,20 +14,23 @@ define environment
 $(PYTHON) -m venv $(1)
 endef
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench app bench-app clean
 
 help:
 	@echo 'make demo   restore the demo people with the light package (no PyTorch); writes demo/'
 	@echo 'make test   the whole test suite'
 	@echo 'make lint   ruff and mypy'
 	@echo 'make bench  how fast the released model is on this machine'
+	@echo 'make app    build the pages of `hime app` (needs Node.js 20.19 or later, with npm)'
+	@echo 'make bench-app  how fast the app is in Chromium on this machine, and how much it loads'
 	@echo 'make clean  remove the environments, demo/ and caches'
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/hime demo --out demo
 
-test: $(DEV)/.installed
-	$(DEV)/bin/python -m pytest
+# The app's tests are skipped where it cannot be built or Chromium is missing: -rs says what is skipped and why.
+test: $(DEV)/.installed $(shell command -v npm >/dev/null && $(NODE_IS_NEW) && echo app)
+	$(DEV)/bin/python -m pytest -rs
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check
@@ -34,6 +39,19 @@ lint: $(DEV)/.installed
 
 bench: $(DEV)/.installed
 	$(DEV)/bin/hime bench
+
+app: $(APP)/faces/yunet.onnx
+
+bench-app: $(DEV)/.installed app
+	$(DEV)/bin/python app/bench.py
+
+$(APP)/faces/yunet.onnx: $(DEV)/.installed app/node_modules/.installed $(shell find app -path app/node_modules -prune -o -type f -print)
+	cd app && npm run build
+	$(DEV)/bin/python app/assets.py $(APP)
+
+app/node_modules/.installed: app/package.json app/package-lock.json
+	cd app && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 # As a user gets it: built and installed, so from the sources as they are now.
 $(DEMO)/.installed: $(PACKAGE)
@@ -48,4 +66,4 @@ $(DEV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(DEMO) $(DEV) demo dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(DEMO) $(DEV) app/node_modules $(APP) demo dist .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -425,12 +425,14 @@ def outcomes(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The command line of this tool."""
+    from hime.restorer import DEFAULT_PHOTO_MODEL
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=2000, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, metavar="N", help="this file alone")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the files that ended badly")
-    parser.add_argument("--model", default="small-x4")
+    parser.add_argument("--model", default=DEFAULT_PHOTO_MODEL)
     parser.add_argument(
         "--seconds", type=float, default=SECONDS, help="a file; more on a busy machine; default: %(default)g"
     )

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import peers
 from hime.evaluation.measures import Sample
 from hime.evaluation.metrics import psnr
 from hime.images import Image, downscale, read_image, read_target, upscale
 from hime.people import read_list, write_list
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """The comparison takes one thread, for good; other tests compare with processes that have all."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -461,12 +461,14 @@ print(restorer.restore(numpy.zeros((8, 8, 3), numpy.uint8)).image.shape)
 @pytest.mark.skipif(not hime.available_models(), reason="no model in src/hime/pretrained yet")
 @pytest.mark.parametrize("name", hime.available_models() or ["none"])
 def test_shipped_models_restore_the_demo_people(name: str, demo_people: Path) -> None:
+    from hime.evaluation.degradation import Realistic
     from hime.evaluation.evaluate import evaluate
     from hime.evaluation.measures import Distortion
     from hime.people import read_list
 
     restorer = hime.load(name)
     assert restorer.name == name
+    is_realistic = restorer.card["training"]["config"].get("degradation") == "realistic"
     if is_perceptual := restorer.fidelity is not None:
         restorer.fidelity = 0
     entries = read_list(demo_people / "list.jsonl")
@@ -477,6 +479,7 @@ def test_shipped_models_restore_the_demo_people(name: str, demo_people: Path) ->
         lr_size=restorer.card["lr_size"],
         list_name="demo",
         references=3,
+        degradation=Realistic("medium") if is_realistic else None,
         measures=[Distortion()],
     )
     assert not result["failed"]

@@ -21,10 +21,12 @@ from hime import __version__
 from hime.batch import MAX_LR_SIDE, Summary, restore_headshots, restore_photos, write_json
 from hime.errors import HimeError
 from hime.images import SUFFIXES, write_image
-from hime.restorer import DEFAULT_MODEL, Restorer, available_models, load
+from hime.restorer import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, Restorer, available_models, load
 
 if TYPE_CHECKING:
     from hime.evaluation.evaluate import Method
+
+APP_PORT = 8765
 
 TRAINING_PACKAGES = (
     "accelerate",
@@ -86,7 +88,8 @@ def restore(options: argparse.Namespace) -> int:
         options.parser.error(
             "give photos of the people with --refs, or restore without: --everyone or --face N"
         )
-    restorer = open_restorer(options.model, options.threads, options.fidelity)
+    model = options.model or (DEFAULT_MODEL if options.aligned else DEFAULT_PHOTO_MODEL)
+    restorer = open_restorer(model, options.threads, options.fidelity)
     if options.aligned:
         summary = restore_headshots(
             restorer,
@@ -314,6 +317,17 @@ def bench(options: argparse.Namespace) -> int:
 
     result = run_bench(options.model, threads=options.threads, repeats=options.repeats)
     print(json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench(result))
+    return 0
+
+
+def app(options: argparse.Namespace) -> int:
+    """``hime app``."""
+    from hime.serve import export_site, serve
+
+    if options.export is None:
+        serve(options.port)
+    else:
+        print(export_site(options.export))
     return 0
 
 
@@ -552,7 +566,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="how many times the sides become; default: the model's scale",
     )
     command.add_argument("--overwrite", action="store_true", help="restore again what is there already")
-    _add_model(command)
+    command.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        help="name, exported folder, run folder or .safetensors; "
+        f"default: {DEFAULT_PHOTO_MODEL}, with --aligned {DEFAULT_MODEL}",
+    )
     _add_fidelity(
         command,
         "of a perception-oriented model: from 0, its own pictures, to 1, those of its reconstruction model; "
@@ -592,7 +611,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", required=True, type=Path, metavar="FILE.person", help="the file to write")
     command.add_argument("--name", help="the person's; default: the folder's, else the file's")
-    _add_model(command, "name or exported folder")
+    command.add_argument(
+        "--model",
+        default=DEFAULT_PHOTO_MODEL,
+        metavar="NAME|DIR",
+        help=f"name or exported folder; default: {DEFAULT_PHOTO_MODEL}",
+    )
     _add_threads(command)
     command.set_defaults(command=person_add)
     command = actions.add_parser("show", help="what a .person file holds")
@@ -725,6 +749,18 @@ def build_parser() -> argparse.ArgumentParser:
     _add_threads(command)
     command.set_defaults(command=bench)
 
+    command = commands.add_parser(
+        "app",
+        help="restore in the browser",
+        description="Serves the app for this machine: open the address that it prints. Nothing is uploaded, "
+        "the pictures stay in the browser.",
+    )
+    command.add_argument(
+        "--export", type=Path, metavar="DIR", help="write it as a static site instead, for any web server"
+    )
+    command.add_argument("--port", type=_positive, default=APP_PORT, metavar="N", help=f"default: {APP_PORT}")
+    command.set_defaults(command=app)
+
     command = commands.add_parser("reproduce", help="an experiment of the paper; the same command resumes")
     command.add_argument(
         "name",
@@ -800,17 +836,6 @@ def _add_set(command: argparse.ArgumentParser, what: str) -> None:
         default=[],
         metavar="KEY=VALUE",
         help=f"change {what}: learning_rate=1e-4, model.channels=24, sampling.temperature=none, …",
-    )
-
-
-def _add_model(
-    command: argparse.ArgumentParser, told: str = "name, exported folder, run folder or .safetensors"
-) -> None:
-    command.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME|FILE",
-        help=f"{told}; default: {DEFAULT_MODEL}",
     )
 
 

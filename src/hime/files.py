@@ -38,7 +38,7 @@ def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
                 temporary.unlink()
     except OSError as error:
         reason = error.strerror or error
-        raise HimeError(f"{path}: cannot write there ({reason}); choose another --out") from error
+        raise HimeError(f"{path}: cannot write there ({reason}); choose another place") from error
     return path
 
 

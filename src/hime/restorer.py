@@ -44,6 +44,9 @@ FloatArray = npt.NDArray[np.float32]
 
 CARD_FORMAT = 2
 DEFAULT_MODEL = "small-x4"
+"""For headshots that were reduced as the paper's are."""
+DEFAULT_PHOTO_MODEL = "small-x4-real-p"
+"""For faces as they are found in photographs: small in different ways, noisy and compressed."""
 GRAPHS = ("encode.onnx", "restore.onnx")
 WEIGHTS = "weights.bin"
 FILES = (*GRAPHS, WEIGHTS)

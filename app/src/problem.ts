@@ -1,0 +1,4 @@
+/** What went wrong, told to the user in one line that says what to do; anything else is a fault of the program. */
+export class Problem extends Error {
+  override name = "Problem";
+}

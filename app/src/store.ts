@@ -1,0 +1,47 @@
+/** People kept on the device, in the browser's IndexedDB. */
+
+import type { Reference } from "./album";
+import { Problem } from "./problem";
+
+export interface Kept {
+  readonly name: string;
+  readonly references: readonly Reference[];
+}
+
+const STORE = "people";
+
+function open(): Promise<IDBDatabase> {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open("hime", 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "name" });
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(new Problem("this browser keeps nothing for this page; allow it to store data"));
+  });
+}
+
+async function use<T>(mode: IDBTransactionMode, act: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+  const database = await open();
+  try {
+    return await new Promise((resolve, reject) => {
+      const transaction = database.transaction(STORE, mode);
+      const request = act(transaction.objectStore(STORE));
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onabort = transaction.onerror = () =>
+        reject(new Problem("this browser has no room to keep the photos; delete somebody or free space"));
+    });
+  } finally {
+    database.close();
+  }
+}
+
+export async function keptPeople(): Promise<Kept[]> {
+  return use("readonly", (store) => store.getAll() as IDBRequest<Kept[]>);
+}
+
+export async function keep(person: Kept): Promise<void> {
+  await use("readwrite", (store) => store.put(person));
+}
+
+export async function forget(name: string): Promise<void> {
+  await use("readwrite", (store) => store.delete(name));
+}
