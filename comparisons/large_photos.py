@@ -25,7 +25,7 @@ import PIL.Image
 
 from hime.images import Image, read_image, resize
 from hime.people import DEMO_PEOPLE
-from hime.restorer import DEFAULT_MODEL
+from hime.restorer import DEFAULT_PHOTO_MODEL
 
 SIZES = {12: (4000, 3000), 48: (8000, 6000)}
 """Width and height by megapixels."""
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2], metavar="N")
     parser.add_argument("--megapixels", type=int, nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="default: %(default)s")
+    parser.add_argument("--model", default=DEFAULT_PHOTO_MODEL, help="default: %(default)s")
     options = parser.parse_args(arguments)
     print("| megapixels | cores | seconds | of processors | MiB | result |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
