@@ -1,6 +1,6 @@
 """How restored faces lie in their photographs: what else changes, whether they are shifted, and the seam.
 
-    python comparisons/pasting.py FOLDER [--model small-x4-p] [--side 48]
+    python comparisons/pasting.py FOLDER [--model NAME] [--side 48]
 
 Every picture in the folder and below it is made so small that the headshot of its largest face has SIDE
 pixels, and enlarged again. Of this face are told:
@@ -34,11 +34,11 @@ import PIL.Image
 from hime.errors import HimeError
 from hime.evaluation.metrics import psnr
 from hime.faces import detect
-from hime.headshot import MASK_FULL, Frame, cut
+from hime.headshot import MASK_EXPONENT, MASK_FULL, Frame, cut
 from hime.images import Image, from_planes, images_in, read_image, resize, to_planes
 from hime.photo import RestoredFace, restore_photo
 from hime.picture import Picture
-from hime.restorer import Backend, Restorer, load
+from hime.restorer import DEFAULT_PHOTO_MODEL, Backend, Restorer, load
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -123,6 +123,7 @@ def measure(photo: Image, side: int, model: Backend) -> Pasting | None:
     known, _, _ = restored(Fixed(cut(truth, frame, SCALE * face.lr.shape[0])))
     better, _, improved = restored(model)
     assert improved.restored is not None
+    weighed = distances(frame, plain.shape, MASK_EXPONENT)
     nearer, boxes = np.zeros(distance.shape, bool), np.zeros(distance.shape, bool)
     for other in faces[: number - 1] + faces[number:]:
         left, top, across, down = (SCALE * value for value in other.box)
@@ -131,7 +132,7 @@ def measure(photo: Image, side: int, model: Backend) -> Pasting | None:
             round(max(0, top)) : round(max(0, top + down)), round(max(0, left)) : round(max(0, left + across))
         ] = 1
         boxes |= box
-        nearer |= box & (distances(other.frame.scaled(SCALE), plain.shape) < distance)
+        nearer |= box & (distances(other.frame.scaled(SCALE), plain.shape, MASK_EXPONENT) < weighed)
     changed = (better != plain).any(axis=-1)
     inner = distance < MASK_FULL
     return Pasting(
@@ -148,12 +149,12 @@ def measure(photo: Image, side: int, model: Backend) -> Pasting | None:
     )
 
 
-def distances(frame: Frame, shape: Sequence[int]) -> FloatArray:
-    """Of each pixel from the frame's centre along its sides: 1 on its border."""
+def distances(frame: Frame, shape: Sequence[int], exponent: float = np.inf) -> FloatArray:
+    """Of each pixel from the frame's centre, in halves of its side, in the norm with that exponent."""
     rows, columns = np.indices(shape[:2], dtype=np.float64)
-    across, down = frame.turn().T @ [columns.ravel() - frame.centre[0], rows.ravel() - frame.centre[1]]
-    distance: FloatArray = np.maximum(np.abs(across), np.abs(down)).astype(np.float32) * 2 / frame.side
-    return distance.reshape(shape[:2])
+    offsets = np.stack([columns - frame.centre[0], rows - frame.centre[1]], axis=-1) @ frame.turn()
+    distance: FloatArray = np.linalg.norm(offsets, exponent, axis=-1).astype(np.float32) * 2 / frame.side
+    return distance
 
 
 def seam(image: Image, plain: Image, frame: Frame) -> float:
@@ -197,7 +198,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="small-x4-p", help="a model of scale 4; default: %(default)s")
+    parser.add_argument(
+        "--model", default=DEFAULT_PHOTO_MODEL, help="a model of scale 4; default: %(default)s"
+    )
     parser.add_argument("--side", type=int, default=48, help="of the headshot; default: %(default)s")
     options = parser.parse_args(arguments)
     model = load(options.model).backend

@@ -1,23 +1,23 @@
 """Faces found and matched in whole photographs, against what a person sees in them.
 
-    python comparisons/photos.py FOLDER > table.md
+    python comparisons/photos.py FOLDER [--people ROOT] > table.md
 
 The folder holds `lisa/`, `london/NNN/`, `people/ID/` and `several_faces/ID_FILE` (`docs/photos.md`). Each
-picture is matched to all the people at once, each known from their photos but that picture itself; people of
-`several_faces` without a folder of photos are nobody's.
+picture is matched to all the people at once, each known from their photos but that picture itself. Who is
+shown in `several_faces` and has no photos in `people/` is known from ROOT/ID, or else nobody's.
 """
 
 from __future__ import annotations
 
+import argparse
+import collections
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from hime.album import Person, match, read_person
+from hime.album import match, read_person
 from hime.faces import Face, detect, embed
-from hime.images import read_image
+from hime.images import images_in, read_image
 
 OTHERS: dict[str, list[tuple[int, int]]] = {
     "people/7220/200400.jpg": [(505, 235)],
@@ -44,71 +44,77 @@ def person_in(name: str) -> str:
     return "/".join(parts[:-1])
 
 
-def without(person: Person, photo: Path) -> Person:
-    """The person as known from the other photos."""
-    rest = [reference.embedding for reference in person.references if reference.path != photo]
-    mean = np.sum(rest, axis=0)
-    return replace(person, embedding=mean / np.linalg.norm(mean) if rest else None)
-
-
-def main() -> None:
-    """Print the table, and a line of sums before it."""
-    root = Path(sys.argv[1])
-    names = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*.jpg"))]
-    found: dict[str, list[Face]] = {}
-    embeddings = {}
-    for name in names:
-        image = read_image(root / name)
-        found[name] = detect(image)
-        embeddings[name] = [embed(image, face.landmarks) for face in found[name]]
-        print(name, len(found[name]), file=sys.stderr, flush=True)
-
-    folders: dict[str, list[Path]] = {}
+def photos_of_people(root: Path, names: Sequence[str], more: Path | None) -> dict[str, list[Path]]:
+    """Of each person that can be known the photos."""
+    photos: dict[str, list[Path]] = {}
     for name in names:
         if not name.startswith("several_faces"):
-            folders.setdefault(person_in(name), []).append(root / name)
-    everyone = [read_person(photos, key) for key, photos in folders.items()]
+            photos.setdefault(person_in(name), []).append(root / name)
+    for person in sorted({person_in(name) for name in names} - photos.keys()):
+        folder = None if more is None else more / Path(person).name
+        if folder is not None and folder.is_dir():
+            photos[person] = images_in(folder)
+    return photos
+
+
+def count_seen(faces: Sequence[Face], others: Sequence[tuple[int, int]]) -> int:
+    """How many of the largest face and the others are found."""
+    middles = [(face.box[0] + face.box[2] / 2, face.box[1] + face.box[3] / 2) for face in faces]
+    return bool(faces) + sum(
+        any(
+            abs(x - column) < face.box[2] / 2 and abs(y - row) < face.box[3] / 2
+            for face, (column, row) in zip(faces[1:], middles[1:], strict=True)
+        )
+        for x, y in others
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table, and a line of sums before it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--people", type=Path, metavar="ROOT", help="more people: ROOT/ID/*")
+    options = parser.parse_args(arguments)
+    root: Path = options.folder
+    names = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*.jpg"))]
+    photos = photos_of_people(root, names, options.people)
+    everyone = {key: read_person(paths, key) for key, paths in photos.items()}
 
     rows: list[str] = []
-    sums: dict[str, int] = {}
+    sums: collections.Counter[str] = collections.Counter()
     for name in names:
-        shown = person_in(name)
-        people = [without(person, root / name) for person in everyone]
-        whose = match(embeddings[name], people)
-        middles = [(face.box[0] + face.box[2] / 2, face.box[1] + face.box[3] / 2) for face in found[name]]
-        seen = 1 + len(OTHERS.get(name, []))
-        hits = bool(found[name]) + sum(
-            any(
-                abs(x - at[0]) < face.box[2] / 2 and abs(y - at[1]) < face.box[3] / 2
-                for face, at in zip(found[name][1:], middles[1:], strict=True)
-            )
-            for x, y in OTHERS.get(name, [])
-        )
-        known = int(shown in folders)
-        right = int(bool(whose) and whose[0] is not None and whose[0].name == shown)
-        wrong = sum(person is not None for person in whose) - right
-        row = {
-            "pictures": 1,
-            "seen": seen,
-            "found": hits,
-            "besides": len(found[name]) - hits,
-            "known": known,
-            "right": right,
-            "wrong": wrong,
-            "left": known - right,
+        shown, others = person_in(name), OTHERS.get(name, [])
+        image = read_image(root / name)
+        faces = detect(image)
+        embeddings = [embed(image, face.landmarks) for face in faces]
+        # A photo of `--people` may be the picture, cut out: they are told by their number.
+        rest = [path for path in photos.get(shown, []) if path.stem != Path(name).stem.partition("_")[2]]
+        rest = [path for path in rest if path != root / name]
+        people = everyone | ({shown: read_person(rest, shown)} if rest else {})
+        whose = match(embeddings, list(people.values()))
+        row = {"seen": 1 + len(others), "found": count_seen(faces, others), "known": int(shown in people)}
+        row["besides"] = len(faces) - row["found"]
+        row["right"] = int(bool(whose) and whose[0] is not None and whose[0].name == shown)
+        row["wrong"] = sum(person is not None for person in whose) - row["right"]
+        row["left"] = row["known"] - row["right"]
+        sums.update(pictures=1, **row)
+        own = people[shown].embedding if shown in people else None
+        values = {
+            "picture": name.removesuffix(".jpg"),
+            "faces seen": row["seen"],
+            "found": row["found"],
+            "besides": row["besides"],
+            "matched right": row["right"] if row["known"] else "–",
+            "matched wrong": row["wrong"],
+            "cosine": "" if own is None or not faces else f"{embeddings[0] @ own:.2f}",
         }
-        sums = {key: sums.get(key, 0) + value for key, value in row.items()}
-        cosine = ""
-        if known and found[name]:
-            (own,) = (person for person in people if person.name == shown)
-            cosine = "" if own.embedding is None else f"{embeddings[name][0] @ own.embedding:.2f}"
-        values = [seen, hits, len(found[name]) - hits, right if known else "–", wrong, cosine]
-        rows.append(f"| {name.removesuffix('.jpg')} | " + " | ".join(map(str, values)) + " |")
-    print(", ".join(f"{key} {value}" for key, value in sums.items()), end="\n\n")
-    print("| picture | faces seen | found | besides | matched right | matched wrong | cosine |")
-    print("|---|---|---|---|---|---|---|")
-    print("\n".join(rows))
+        print(values, file=sys.stderr, flush=True)
+        if not rows:
+            rows += ["| " + " | ".join(values) + " |", "|---" * len(values) + "|"]
+        rows.append("| " + " | ".join(map(str, values.values())) + " |")
+    print(", ".join(f"{key} {value}" for key, value in sums.items()), *rows, sep="\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

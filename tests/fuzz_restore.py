@@ -325,7 +325,12 @@ def complaint(
     from hime.picture import read_picture
 
     lines = [line for line in said.splitlines() if line.startswith("hime: ")]
-    strange = [line for line in said.splitlines() if line not in lines and not line.startswith(_PLAIN)]
+    plain = ("0 restored", "1 restored", "/")
+    strange = [
+        line
+        for line in said.splitlines()
+        if line not in lines and not line.startswith(plain) and "%|" not in line  # the progress of slow ones
+    ]
     told = [line for line in lines if f"/{file.name}: " in line]
     if "Traceback" in said:
         return "a traceback"
@@ -350,9 +355,6 @@ def complaint(
     if ";" not in told[0]:
         return f"no remedy: {told[0]!r}"
     return None
-
-
-_PLAIN = ("0 restored", "1 restored", "/")
 
 
 class Worker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import struct
@@ -344,6 +345,7 @@ def test_cmyk(tmp_path: Path) -> None:
     assert np.abs(image[8, 8::16].astype(int) - [(255, 255, 255), (0, 255, 255), (0, 0, 0)]).max() <= 4
 
 
+@functools.cache  # it holds the time
 def srgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
