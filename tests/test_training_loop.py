@@ -243,6 +243,15 @@ def test_init_starts_from_other_weights(whole: Path, tmp_path: Path) -> None:
     train(config, SOURCES, tmp_path / "other")  # what failed before its first save binds nobody
 
 
+def test_init_from_a_narrower_network_computes_the_same_at_first(whole: Path, tmp_path: Path) -> None:
+    changes = [f"init={whole}", "model.channels=12", "steps=1", "learning_rate=1e-12"]
+    train(override(TINY, [*changes, "final_learning_rate=0", "precision=fp32"]), SOURCES, tmp_path)
+    (wide, _), (narrow, _) = load_model(tmp_path), load_model(whole)
+    assert (wide.config.channels, narrow.config.channels) == (12, 8)
+    lr, references = torch.rand(1, 3, 8, 8), torch.rand(1, 2, 3, 32, 32)
+    torch.testing.assert_close(wide(lr, references).hr, narrow(lr, references).hr, atol=1e-5, rtol=0)
+
+
 def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
     train(TINY, SOURCES, tmp_path, stop_at=1)
     config = json.loads((tmp_path / "config.json").read_text())

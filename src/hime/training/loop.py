@@ -57,6 +57,7 @@ from hime.training.checkpoint import (
 from hime.training.data import Batch, Draw, Draws, evaluation_pairs, gather, load_photos
 from hime.training.presets import ReferenceSampling, TrainingConfig, build_model
 from hime.training.steps import discriminator_step, generator_step
+from hime.training.widening import is_narrower, widen
 
 if TYPE_CHECKING:
     from hime.evaluation.lpips import LPIPS
@@ -252,11 +253,14 @@ class _Training:
         last, flow = folder / LAST, flow_of(self.model)
         if last.exists():
             pass
-        elif config.init is not None:
-            weights = load_model(config.init)[0].state_dict()
-            load_weights(self.model, weights, Path(config.init))
-        elif flow is not None and config.flow_init == "spynet":
-            flow.load_state_dict(spynet_weights(flow.state_dict()))
+        else:
+            start = None if config.init is None else load_model(config.init)[0]
+            if flow is not None and config.flow_init == "spynet" and flow_of(start) is None:
+                flow.load_state_dict(spynet_weights(flow.state_dict()))
+            if start is not None and is_narrower(start.config, self.model.config):
+                widen(start, self.model)
+            elif start is not None:
+                load_weights(self.model, start.state_dict(), Path(str(config.init)))
         if flow is not None and config.flow_rate == 0:
             flow.requires_grad_(False)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
@@ -551,7 +555,7 @@ class _Training:
             tqdm.write(text, file=sys.stderr)
 
 
-def flow_of(network: nn.Module) -> SpyNet | None:
+def flow_of(network: nn.Module | None) -> SpyNet | None:
     """The optical flow of a flow-guided network."""
     alignment = getattr(network, "alignment", None)
     return alignment.flow if isinstance(alignment, FlowGuidedAlignment) else None

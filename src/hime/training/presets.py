@@ -61,10 +61,11 @@ class TrainingConfig:
     model_changes: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Fields of ``HIMEConfig`` that differ from the named model's."""
     init: str | None = None
-    """Run folder or checkpoint whose weights the training starts from; None: fresh weights."""
+    """Run folder or checkpoint whose weights the training starts from; None: fresh weights. A narrower
+    network's are widened (see `hime.training.widening`)."""
     flow_init: Literal["spynet"] | None = None
-    """Where fresh weights of a flow-guided network have their optical flow from: SpyNet's public weights
-    (see `hime.frozen.spynet_weights`), or None: drawn like the others."""
+    """Where a flow-guided network has its optical flow from, unless ``init`` brings one: SpyNet's public
+    weights (see `hime.frozen.spynet_weights`), or None: drawn like the others."""
     flow_rate: float = 1.0
     """The optical flow's learning rate as a multiple of the network's; 0 leaves the flow as it is."""
 
