@@ -290,7 +290,9 @@ def test_photograph_equals_python(
           await call("setReferences", []);
           const { references, rejected } = await call("readPhotos", photos.map(file));
           await call("setReferences", references);
-          const faces = await call("restore", Math.random(), file(picture), null);
+          const key = Math.random();
+          let [faces, isComplete] = [[], false];
+          while (!isComplete) ({ faces, isComplete } = await call("restore", key, file(picture), null));
           const restored = faces.flatMap((face) => face.restored ? [face.restored] : []);
           const whole = await call("putBack");
           return [await Promise.all(restored.map(png)), await png(whole.image), rejected];
@@ -301,6 +303,32 @@ def test_photograph_equals_python(
     (face,) = (unpacked(png) for png in faces)
     assert largest_difference(face, read_image(tmp_path / "face.png")) <= WITHIN
     assert largest_difference(unpacked(whole), read_image(tmp_path / "whole.png")) <= WITHIN
+
+
+@pytest.mark.parametrize(("sides", "calls"), [((110, 22), [1, 2]), ((22, 22), [2])])
+def test_large_picture_gives_the_first_face_before_all_are_found(
+    engine: Any, demo_people: Path, tmp_path: Path, sides: tuple[int, int], calls: list[int]
+) -> None:
+    """Of what is seen at a glance at once; where nothing is, the first answer is the whole one."""
+    picture = PIL.Image.new("RGB", (2200, 1400), (120, 110, 90))
+    for number, (name, side) in enumerate(zip(("ada", "ben"), sides, strict=True)):
+        face = PIL.Image.open(demo_people / name / "0.webp").convert("RGB").resize((side, side))
+        picture.paste(face, (300 + 1300 * number, 700))
+    picture.save(tmp_path / "large.png")
+    answers = engine(
+        """async ([model, picture]) => {
+          await call("open", model);
+          await call("setReferences", []);
+          const [key, answers] = [Math.random(), []];
+          while (!answers.at(-1)?.isComplete) answers.push(await call("restore", key, file(picture), null));
+          return answers.map(({ faces }) => faces.map(({ box, restored }) => [box.left, restored.width]));
+        }""",
+        [PAGE_MODEL, packed(tmp_path / "large.png")],
+    )
+    assert [len(faces) for faces in answers] == calls
+    for (left, width), start, side in zip(answers[-1], (300, 1600), sides, strict=True):
+        assert start - side / 2 < left < start + side
+        assert width == pytest.approx(4 * side, rel=0.35)
 
 
 def test_pictures_are_upright_and_in_srgb(engine: Any, demo_people: Path, tmp_path: Path) -> None:

@@ -88,20 +88,38 @@ export class Faces {
    *
    * @param smallest height in pixels of the faces that must be found.
    */
-  async detect(image: Image, smallest = SMALLEST_HEIGHT): Promise<Face[]> {
-    const longest = Math.max(image.width, image.height);
-    const found: Face[] = [];
-    for (const side of DETECTION_SIDES)
-      found.push(...(await this.detectAt(image, Math.min(side / longest, MAXIMUM_FACTOR))));
-    let factor = Math.min(SURE_HEIGHT / smallest, Math.max(1, Math.sqrt(WORK / (image.width * image.height))));
-    for (; factor * longest > DETECTION_SIDES.at(-1)!; factor /= LEVEL_STEP) {
-      const faces = await this.detectInTiles(image, factor);
-      found.push(...faces.filter(({ box }) => box.height * factor <= LARGEST_HEIGHT));
+  async detect(image: Image, smallest?: number): Promise<Face[]> {
+    const search = this.search(image, smallest);
+    for (;;) {
+      const { value, done } = await search.next();
+      if (done) return value;
     }
-    const refined: Face[] = [];
-    for (const face of distinct(found)) refined.push(await this.refine(image, face));
-    // Once more after the refinement, which draws two halves of a face to the same whole.
-    return distinct(refined).sort((one, other) => area(other.box) - area(one.box));
+  }
+
+  /** As `detect`; yields what it has found so far each time before it looks where looking takes long. */
+  async *search(image: Image, smallest = SMALLEST_HEIGHT): AsyncGenerator<Face[], Face[]> {
+    const longest = Math.max(image.width, image.height);
+    const coarse: Face[] = [];
+    for (const side of DETECTION_SIDES)
+      coarse.push(...(await this.detectAt(image, Math.min(side / longest, MAXIMUM_FACTOR))));
+    const factors: number[] = [];
+    let factor = Math.min(SURE_HEIGHT / smallest, Math.max(1, Math.sqrt(WORK / (image.width * image.height))));
+    for (; factor * longest > DETECTION_SIDES.at(-1)!; factor /= LEVEL_STEP) factors.push(factor);
+    const refined = new Map<Face, Face>();
+    const faces = async (found: readonly Face[]): Promise<Face[]> => {
+      for (const face of distinct(found))
+        if (!refined.has(face)) refined.set(face, await this.refine(image, face));
+      // Once more after the refinement, which draws two halves of a face to the same whole.
+      const whole = distinct(distinct(found).map((face) => refined.get(face)!));
+      return whole.sort((one, other) => area(other.box) - area(one.box));
+    };
+    let fine: Face[] = [];
+    for (const factor of factors.reverse()) {
+      if (factor * longest > TILE) yield faces([...coarse, ...fine]);
+      const level = await this.detectInTiles(image, factor);
+      fine = [...level.filter(({ box }) => box.height * factor <= LARGEST_HEIGHT), ...fine]; // in Python's order
+    }
+    return faces([...coarse, ...fine]);
   }
 
   /** What `detectAt` gives of a picture of any size, but of faces larger than `TILE_OVERLAP`. */

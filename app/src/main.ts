@@ -222,14 +222,17 @@ async function restoreNow(): Promise<void> {
   if (picture === null) return;
   const { key, file } = picture;
   const start = performance.now();
-  const faces = await engine.restore(key, file, onlyFace).catch((error: unknown) => {
-    result.hidden = true; // never an older result beside a new problem
-    throw error;
-  });
+  let faces: readonly ShownFace[] = [];
+  for (let isComplete = false; !isComplete; ) {
+    ({ faces, isComplete } = await engine.restore(key, file, onlyFace).catch((error: unknown) => {
+      result.hidden = true; // never an older result beside a new problem
+      throw error;
+    }));
+    element("faces").replaceChildren(...faces.map(showFace));
+    element("whole").hidden = true;
+    result.hidden = false;
+  }
   const seconds = (performance.now() - start) / 1000;
-  element("faces").replaceChildren(...faces.map(showFace));
-  element("whole").hidden = true;
-  result.hidden = false;
   showWhole(await engine.putBack(), faces, file.name); // takes its time where the picture is large
   const count = faces.filter((face) => face.restored).length;
   tell(`${count} of ${faces.length} ${faces.length === 1 ? "face" : "faces"} restored in ${seconds.toFixed(1)} s.`);

@@ -63,17 +63,17 @@ export interface Means {
   progress(step: string): void;
 }
 
-/** The faces in a photograph, from left to right. */
-export async function findFaces(image: Image, faces: Faces): Promise<Face[]> {
-  const found = (await faces.detect(image)).filter((face) => extent(face.landmarks) >= 1);
-  if (found.length === 0) throw new Problem("no face found; give a larger picture, or one that shows a face");
-  return found.sort((one, other) => centre(one.landmarks) - centre(other.landmarks));
+/** Faces that can be restored or named, from left to right. */
+export function fromLeftToRight(faces: readonly Face[]): Face[] {
+  return faces
+    .filter((face) => extent(face.landmarks) >= 1)
+    .sort((one, other) => centre(one.landmarks) - centre(other.landmarks));
 }
 
 /**
  * Restore the person's face in a photograph, or everybody's if there is no photo of anybody.
  *
- * @param found the faces in it.
+ * @param found the faces in it, from left to right.
  * @param onlyFace restore only the face of that number, from 0, whoever it seems to be.
  * @returns what became of each face.
  */
@@ -84,6 +84,7 @@ export async function restoreFaces(
   means: Means,
   onlyFace: number | null,
 ): Promise<RestoredFace[]> {
+  if (found.length === 0) throw new Problem("no face found; give a larger picture, or one that shows a face");
   // One face against photos of one person needs nobody told apart.
   if (references.length > MOST_REFERENCES || (references.length > 0 && found.length > 1)) {
     means.progress("Telling people apart");

@@ -4,7 +4,16 @@ import { embedded, facesOf, look, personsFaces, type Look, type Reference } from
 import { Faces, type Face } from "./faces";
 import { cut, extent, Frame, type Point } from "./headshot";
 import type { Image } from "./image";
-import { enlarge, findFaces, matched, MOST_REFERENCES, NotKnown, putBack, restoreFaces, type RestoredFace } from "./photo";
+import {
+  enlarge,
+  fromLeftToRight,
+  matched,
+  MOST_REFERENCES,
+  NotKnown,
+  putBack,
+  restoreFaces,
+  type RestoredFace,
+} from "./photo";
 import { fromBitmap, readImage, toRgba, writeImage } from "./picture";
 import { Problem } from "./problem";
 import { Model, type Restoration, type Restorer } from "./restorer";
@@ -34,6 +43,13 @@ export interface ShownFace extends Omit<RestoredFace, "frame" | "lr" | "restored
   readonly references: readonly { readonly name: string; readonly crop: ImageData }[];
 }
 
+export interface ShownFaces {
+  /** From left to right. */
+  readonly faces: readonly ShownFace[];
+  /** Whether the whole picture was searched; else the next call goes on. */
+  readonly isComplete: boolean;
+}
+
 export interface ShownPhoto {
   readonly image: ImageData;
   readonly plain: ImageData;
@@ -60,13 +76,23 @@ const LIVE_SIDE = 32;
 /** How much of the last frame's place is kept while the face stays where it was. */
 const STEADINESS = 0.7;
 
+/** A picture in which faces are looked for. */
+interface Picture {
+  readonly key: number;
+  readonly image: Image;
+  readonly search: AsyncGenerator<Face[], Face[]>;
+  /** Found so far, from left to right. */
+  faces: readonly Face[];
+  isComplete: boolean;
+}
+
 let site = "";
 let faces: Promise<Faces> | null = null;
 let graphics: Promise<Open | null> | null = null;
 let model: Model | null = null;
 let restorer: Restorer | null = null;
 let references: readonly Reference[] = [];
-let picture: { key: number; image: Image; faces: readonly Face[] } | null = null;
+let picture: Picture | null = null;
 let restored: readonly RestoredFace[] = [];
 let result: Image | null = null;
 let liveFrame: Frame | null = null;
@@ -86,6 +112,15 @@ function detector(): Promise<Faces> {
 function opened(): Restorer {
   if (restorer === null) throw new Error("no model was opened");
   return restorer;
+}
+
+/** Look where faces were not looked for yet. */
+async function searchOn(picture: Picture): Promise<void> {
+  if (picture.isComplete) return;
+  progress(picture.faces.length === 0 ? "Looking for faces" : "Looking for more faces");
+  const { value, done } = await picture.search.next();
+  picture.faces = fromLeftToRight(value);
+  picture.isComplete = done === true;
 }
 
 /** Let it run on the graphics card, if there is one that does better than the processor; told in any case. */
@@ -192,28 +227,37 @@ export const engine = {
   },
 
   /**
-   * Restore the person's face in a picture; all faces come back, from left to right.
+   * Restore the person's face in a picture. Of a large one first what is found soon: call again for all of it.
    *
    * @param key of the picture: of the one that came last, what was found is remembered.
    * @param onlyFace the number of the face, from 0, left to right; null for the person's.
    */
-  async restore(key: number, file: File, onlyFace: number | null): Promise<ShownFace[]> {
+  async restore(key: number, file: File, onlyFace: number | null): Promise<ShownFaces> {
     const network = await detector();
     if (picture?.key !== key) {
       progress("Reading the picture");
       const image = await readImage(file);
-      progress("Looking for faces");
-      picture = { key, image, faces: await findFaces(image, network) };
+      picture = { key, image, search: network.search(image), faces: [], isComplete: false };
     }
     const means = { faces: network, model: model!, restorer: opened(), progress };
-    restored = await restoreFaces(picture.image, picture.faces, references, means, onlyFace);
-    return restored.map(({ frame, ...face }) => ({
+    for (;;) {
+      do await searchOn(picture);
+      while (onlyFace !== null && !picture.isComplete); // numbers are of all faces
+      try {
+        restored = await restoreFaces(picture.image, picture.faces, references, means, onlyFace);
+        break;
+      } catch (error) {
+        if (!(error instanceof Problem) || picture.isComplete) throw error;
+      }
+    }
+    const faces = restored.map(({ frame, ...face }) => ({
       ...face,
       corners: frame.corners(),
       lr: toRgba(face.lr),
       restored: face.restored && toRgba(face.restored),
       references: face.references.map(({ name, crop }) => ({ name, crop: toRgba(crop) })),
     }));
+    return { faces, isComplete: picture.isComplete };
   },
 
   /** The picture with the faces that were restored last. */
