@@ -29,6 +29,7 @@ def test_the_form(tiny_model: Path) -> None:
             )
     assert {row["batch_size"] for row in result["training"].values()} == {8}
     assert set(result["training"]) == {"fp32", "bf16"}
+    assert all(0 < row["share_of_peak"] < 1.5 for row in result["training"].values())
     text = benchmark.format_bench(result)
     assert "ONNX Runtime warm" in text
     assert "8×8 → 32×32, 3 references, 1 threads" in text

@@ -9,6 +9,7 @@ to arrays, without files.
 from __future__ import annotations
 
 import base64
+import functools
 import importlib.util
 import platform
 import statistics
@@ -56,7 +57,9 @@ def bench(
         ``peak`` (``gflops``, ``by``, ``side``, and ``all``: GFLOP/s by library); ``onnxruntime`` and
         ``pytorch`` (None without it), each ``cold`` (references encoded and headshot restored) and ``warm``
         (headshot restored) with ``milliseconds``, ``images_per_second``, ``gmacs``, ``share_of_peak``;
-        ``training`` (None without PyTorch): ``fp32`` and ``bf16`` with ``pairs_per_second``, ``batch_size``.
+        ``training`` (None without PyTorch): ``fp32`` and ``bf16`` with ``pairs_per_second``, ``batch_size``,
+        and ``share_of_peak`` of ``peak_gflops``, that of products in the same precision; a step counts as
+        three restorations, since its backward pass does the work of two.
 
     Raises:
         HimeError: no such model, or it is damaged.
@@ -95,7 +98,10 @@ def bench(
         measured = _time_backend(backend, repeats)
         eager = _time_backend(_torch_backend(card), repeats)
         steps = max(1, repeats // 5)
-        training = {precision: _time_training(card, precision, steps) for precision in ("fp32", "bf16")}
+        peaks = {"fp32": peak["gflops"], "bf16": _bf16_peak(matrix_sizes)}
+        training = {
+            precision: _time_training(card, precision, steps, gflops) for precision, gflops in peaks.items()
+        }
     finally:
         torch.set_num_threads(before)
     return {
@@ -133,7 +139,11 @@ def format_bench(result: dict[str, Any]) -> str:
     if result["training"] is None:
         lines.append('PyTorch and training: not installed (pip install "hime-sr[train]")')
     else:
-        rates = ", ".join(f"{row['pairs_per_second']:.1f} {name}" for name, row in result["training"].items())
+        rates = ", ".join(
+            f"{row['pairs_per_second']:.1f} {name} ({row['share_of_peak']:.0%} of "
+            f"{row['peak_gflops']:.0f} GFLOP/s)"
+            for name, row in result["training"].items()
+        )
         lines.append(f"training, batch {BATCH_SIZE}, pairs/s: {rates}")
     return "\n".join(lines)
 
@@ -166,8 +176,7 @@ def _time_backend(backend: Backend, repeats: int) -> dict[str, float]:
 def _shares(
     seconds: dict[str, float], card: dict[str, Any], peak: dict[str, Any]
 ) -> dict[str, dict[str, float]]:
-    macs = card["macs"]
-    work = {"cold": REFERENCES * macs["encode_per_reference"] + macs["restore"], "warm": macs["restore"]}
+    work = {"cold": _macs(card), "warm": card["macs"]["restore"]}
     return {
         state: {
             "milliseconds": round(1e3 * taken, 3),
@@ -179,21 +188,40 @@ def _shares(
     }
 
 
+def _macs(card: dict[str, Any]) -> int:
+    """Multiply-adds of a headshot restored with its references encoded."""
+    macs = card["macs"]
+    return int(REFERENCES * macs["encode_per_reference"] + macs["restore"])
+
+
 def _peak(products: dict[str, Product], sides: tuple[int, ...]) -> dict[str, Any]:
     """The fastest square product, each the best of several: noise can only hide a peak."""
     rates: dict[tuple[str, int], float] = {}
     for side in sides:
         left, right = np.random.default_rng(0).random((2, side, side), dtype=np.float32)
         for library, multiply in products.items():
-            fastest = float("inf")
-            for _ in range(6):
-                start = time.perf_counter()
-                multiply(left, right)
-                fastest = min(fastest, time.perf_counter() - start)
-            rates[library, side] = round(2 * side**3 / fastest / 1e9, 2)
+            rates[library, side] = _gflops(side, functools.partial(multiply, left, right))
     by, side = max(rates, key=lambda pair: rates[pair])
     best = {library: max(rates[library, side] for side in sides) for library in products}
     return {"gflops": rates[by, side], "by": by, "side": side, "all": best}
+
+
+def _bf16_peak(sides: tuple[int, ...]) -> float:
+    """GFLOP/s of PyTorch's fastest square product in bf16."""
+    import torch
+
+    matrices = {side: torch.rand(2, side, side).bfloat16() for side in sides}
+    return max(_gflops(side, functools.partial(torch.mm, *pair)) for side, pair in matrices.items())
+
+
+def _gflops(side: int, multiply: Callable[[], object]) -> float:
+    """GFLOP/s of a square product, the best of several."""
+    fastest = float("inf")
+    for _ in range(6):
+        start = time.perf_counter()
+        multiply()
+        fastest = min(fastest, time.perf_counter() - start)
+    return round(2 * side**3 / fastest / 1e9, 2)
 
 
 def _onnxruntime_product(threads: int) -> Product:
@@ -211,7 +239,7 @@ def _torch_backend(card: dict[str, Any]) -> Backend:
     return TorchBackend(HIME(HIMEConfig(**card["architecture"])), card, device="cpu")
 
 
-def _time_training(card: dict[str, Any], precision: str, steps: int) -> dict[str, float]:
+def _time_training(card: dict[str, Any], precision: str, steps: int, gflops: float) -> dict[str, float]:
     """Pairs a second of training steps: forward, backward, clipping and Adam, not the drawing of data."""
     import torch
 
@@ -244,7 +272,13 @@ def _time_training(card: dict[str, Any], precision: str, steps: int) -> dict[str
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
-    return {"pairs_per_second": round(BATCH_SIZE / median_seconds(step, steps), 2), "batch_size": BATCH_SIZE}
+    rate = BATCH_SIZE / median_seconds(step, steps)
+    return {
+        "pairs_per_second": round(rate, 2),
+        "batch_size": BATCH_SIZE,
+        "share_of_peak": round(6 * _macs(card) * rate / (1e9 * gflops), 4),
+        "peak_gflops": gflops,
+    }
 
 
 def _processor() -> str:
