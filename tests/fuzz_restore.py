@@ -28,7 +28,7 @@ import time
 import traceback
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -407,7 +407,7 @@ class Worker:
 
 
 def outcomes(
-    indices: Sequence[int], seed: int, model: str, seconds: float = SECONDS
+    indices: Iterable[int], seed: int, model: str, seconds: float = SECONDS
 ) -> Iterator[tuple[Case, dict[str, Any]]]:
     """Every case with how it ended."""
     worker: Worker | None = None
@@ -425,6 +425,7 @@ def outcomes(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The command line of this tool."""
+    from hime.progress import track
     from hime.restorer import DEFAULT_PHOTO_MODEL
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -444,7 +445,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     indices = range(options.files) if options.only is None else [options.only]
     counts: collections.Counter[str] = collections.Counter()
     slowest, largest, bad = 0.0, 0.0, 0
-    for case, outcome in outcomes(indices, options.seed, options.model, options.seconds):
+    numbers = track(indices, "files")
+    for case, outcome in outcomes(numbers, options.seed, options.model, options.seconds):
         slowest, largest = max(slowest, outcome["seconds"]), max(largest, outcome.get("peak", 0.0))
         ended = "ended badly" if outcome["problem"] else "restored" if outcome["status"] == 0 else "one line"
         counts[ended] += 1
