@@ -288,6 +288,7 @@ def test_all_is_what_the_arguments_allow(
     assert run("reproduce", "all", "--list", inputs, "--list-data", DEMO_PEOPLE, *models, "--out", out) == 0
     told = capsys.readouterr()
     assert sorted(path.name for path in out.glob("*.md")) == ["fig6.md", "table1.md"]
+    assert read_image(out / "table1.png").shape == (1024, 1408, 3)
     assert "table2: skipped, needs --data\n" in told.err
     assert "table5: skipped, needs --video\n" in told.err
     assert "fig8: skipped, needs --data, --init\n" in told.err

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from hime.batch import write_json
 from hime.errors import HimeError
 from hime.evaluation.cost import breakdown, network_of
 from hime.evaluation.evaluate import BASELINE, evaluate
 from hime.evaluation.measures import Distortion, Measure, Perception
-from hime.experiments.report import DIGITS, HEADINGS, PAPER_DIGITS, with_interval, write_text
+from hime.experiments.report import DIGITS, HEADINGS, PAPER_DIGITS, save_figure, with_interval, write_text
 from hime.experiments.tables import METRICS
 from hime.people import read_list
 from hime.restorer import Restorer
@@ -90,9 +92,8 @@ def comparison_table(
     out: Path | str,
     *,
     references: int = 3,
-    measures: Sequence[Measure] | None = None,
 ) -> str:
-    """Measure models on one list and write them beside the paper's Table 1: OUT/table1.md and .json.
+    """Measure models on one list and write them beside the paper's Table 1: OUT/table1.md, .json and .png.
 
     Args:
         restorers: models with different names; each is measured in the setting of its card.
@@ -100,7 +101,6 @@ def comparison_table(
         list_path: evaluation list.
         out: folder for the results; made if missing.
         references: how many the models get.
-        measures: as for `evaluate`; PSNR, SSIM and LPIPS by default.
 
     Returns:
         The Markdown.
@@ -117,7 +117,7 @@ def comparison_table(
     known = {restorer.name for models in settings.values() for restorer in models}
     if not known:
         raise HimeError("table1: no model of its settings, 32→128, 64→256 or 16→128; give one with --model")
-    measures = [Distortion(), Perception()] if measures is None else measures
+    measures: list[Measure] = [Distortion(), Perception()]
     result = {
         "experiment": "table1",
         "list": list_path.name,
@@ -132,6 +132,7 @@ def comparison_table(
     text = markdown(result)
     write_json(out / "table1.json", result)
     write_text(out / "table1.md", text)
+    save_figure(out / "table1.png", plot(result))
     return text
 
 
@@ -202,7 +203,36 @@ def markdown(result: Mapping[str, Any]) -> str:
         blocks += [f"## {lr_size}→{target}: {people}", table(setting)]
     if result["other_settings"]:
         blocks.append(f"Not of a setting of the table: {', '.join(result['other_settings'])}.")
+    blocks.append("![Table 1: comparison](table1.png)")
     return "\n\n".join([*blocks, *NOTES]) + "\n"
+
+
+def plot(result: Mapping[str, Any]) -> Figure:
+    """A row of panels a setting, against multiply-adds: PSNR over bicubic, LPIPS as a share of bicubic's.
+
+    Each against the bicubic of its own origin, since the paper's figures are on another data set.
+    """
+    settings = result["settings"]
+    figure = Figure(figsize=(11, 4 * len(settings)), layout="constrained", dpi=128)
+    for setting, panels in zip(settings, figure.subplots(len(settings), 2, squeeze=False), strict=True):
+        target = setting["lr_size"] * setting["scale"]
+        panels[0].set_title(f"{setting['lr_size']}→{target}: PSNR over bicubic, dB ↑")
+        panels[1].set_title(f"{setting['lr_size']}→{target}: LPIPS, share of bicubic’s ↓")
+        theirs = [(row["method"], row["gmacs"], row) for row in setting["paper"]]
+        ours = [
+            (row["name"], row["cost"] and row["cost"]["macs_total"] / 1e9, row["here"])
+            for row in setting["rows"]
+        ]
+        for ((_, _, bicubic), *methods), colour in ((theirs, "grey"), (ours, "tab:blue")):
+            for name, gmacs, figures in methods:
+                heights = (figures["psnr"] - bicubic["psnr"], figures["lpips"] / bicubic["lpips"])
+                for axis, height in zip(panels, heights, strict=True):
+                    axis.plot(gmacs, height, "o", color=colour)
+                    axis.annotate(name, (gmacs, height), (4, 3), textcoords="offset points", fontsize=7)
+        for axis in panels:
+            axis.set_xscale("log")
+            axis.set_xlabel("GMACs (blue: here, grey: the paper’s)")
+    return figure
 
 
 def table(setting: Mapping[str, Any]) -> str:
