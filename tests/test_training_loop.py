@@ -141,7 +141,7 @@ def test_a_signal_saves_and_says_where_it_stands(tmp_path: Path, number: signal.
     process = launch(["steps=100000", "checkpoint_seconds=0.5"], tmp_path)
     wait_for_state(tmp_path, process)
     process.send_signal(number)
-    _, messages = process.communicate(timeout=60)
+    _, messages = process.communicate(timeout=600)
     assert process.returncode == status
     step = load_state(tmp_path / "last.safetensors").step
     assert f"stopped by {number.name} after step {step} of 100000, saved" in messages
@@ -332,7 +332,7 @@ def test_two_processes_share_the_batches_of_one(whole: Path, tmp_path: Path) -> 
         command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
-        _, messages = process.communicate(timeout=120)
+        _, messages = process.communicate(timeout=600)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
