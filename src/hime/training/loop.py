@@ -251,9 +251,7 @@ class _Training:
             if config.loss.adversarial:
                 discriminator = build_discriminator(config.discriminator, config.discriminator_channels)
         last, flow = folder / LAST, flow_of(self.model)
-        if last.exists():
-            pass
-        else:
+        if not last.exists():
             start = None if config.init is None else load_model(config.init)[0]
             if flow is not None and config.flow_init == "spynet" and flow_of(start) is None:
                 flow.load_state_dict(spynet_weights(flow.state_dict()))
