@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 
 from hime import HimeError
 from hime.model import HIME, HIMEConfig
+from hime.restorer import available_models
 from hime.training.checkpoint import (
     Trained,
     load_model,
@@ -165,3 +167,38 @@ except HimeError as error:
     assert len(done.stdout.splitlines()) == 1
     assert released.read_bytes() == before
     assert list(tmp_path.iterdir()) == [released]
+
+
+def test_exported_models_are_read_too(tmp_path: Path, tiny_run: Path, tiny_model: Path) -> None:
+    expected, told = load_model(tiny_run)
+    for path in (tiny_model, shutil.copytree(tiny_model, tmp_path / "copy")):
+        model, metadata = load_model(path)
+        assert model.config == expected.config
+        assert not model.training
+        assert model.state_dict().keys() == expected.state_dict().keys()
+        for name, weight in expected.state_dict().items():
+            assert torch.equal(model.state_dict()[name], weight)
+        assert json.loads(metadata["training"]) == json.loads(told["training"])
+        assert metadata["licence"] == told["licence"]
+
+
+def test_released_models_are_read_by_name() -> None:
+    for name in available_models():
+        model, metadata = load_model(name)
+        assert all(weight.isfinite().all() for weight in model.state_dict().values())
+        assert json.loads(metadata["training"])["preset"] == name
+
+
+def test_exported_models_that_are_damaged_or_do_not_fit_are_refused(tmp_path: Path, tiny_model: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    card = json.loads((folder / "card.json").read_text())
+    wider = {**card, "architecture": {**card["architecture"], "channels": 12}}
+    (folder / "card.json").write_text(json.dumps(wider))
+    with pytest.raises(HimeError, match=r"weights\.bin: \d+ weights, its architecture has \d+"):
+        load_model(folder)
+    (folder / "card.json").write_text(json.dumps({**card, "architecture": {"colour": 3}}))
+    assert "architecture cannot be read" in refusal(folder)
+    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "weights.bin").write_bytes((folder / "weights.bin").read_bytes()[:-4])
+    with pytest.raises(HimeError, match=r"weights\.bin: differs from the checksum"):
+        load_model(folder)

@@ -800,8 +800,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--init",
         type=Path,
-        metavar="CHECKPOINT",
-        help="for table6, fig8: reconstruction-oriented network to start from",
+        metavar="MODEL",
+        help="for table6, fig8: reconstruction-oriented network to start from; name, exported folder, run "
+        "folder or .safetensors",
     )
     command.add_argument(
         "--budget",

@@ -206,6 +206,22 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
+def read_checked(folder: Path, card: dict[str, Any], file: str) -> bytes:
+    """A file of an exported model, if it is as its card says it must be.
+
+    Raises:
+        HimeError: it cannot be read, or differs from the checksum in the card.
+    """
+    path, remedy = folder / file, "export the model again or reinstall hime-sr"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise HimeError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    if hashlib.sha256(content).hexdigest() != card["sha256"].get(file):
+        raise HimeError(f"{path}: differs from the checksum in card.json; {remedy}")
+    return content
+
+
 def usable_threads() -> int:
     """Processor cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
@@ -232,7 +248,7 @@ class OnnxBackend:
         self.folder = Path(folder)
         self.card = read_card(self.folder)
         self.threads = threads or usable_threads()
-        weights = self._read(WEIGHTS)
+        weights = read_checked(self.folder, self.card, WEIGHTS)
         # Between two operators the threads of `restore`, which a live video runs all the time, wait awake
         # (a fourth faster); those of `encode`, once a person, sleep: both awake would fight for the cores. So
         # would those of the dial's two ends, which therefore go to sleep when a picture is done.
@@ -269,7 +285,7 @@ class OnnxBackend:
         return other
 
     def _open(self, file: str, weights: bytes, *, spinning: bool) -> onnxruntime.InferenceSession:
-        graph = self._read(file)
+        graph = read_checked(self.folder, self.card, file)
         options = onnxruntime.SessionOptions()
         options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
         options.intra_op_num_threads = self.threads
@@ -284,17 +300,6 @@ class OnnxBackend:
             raise HimeError(
                 f"{self.folder / file}: ONNX Runtime cannot load it ({reason}); update onnxruntime"
             ) from error
-
-    def _read(self, file: str) -> bytes:
-        """A file of the model, if it is as the card says it must be."""
-        path, remedy = self.folder / file, "export the model again or reinstall hime-sr"
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise HimeError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-        if hashlib.sha256(content).hexdigest() != self.card["sha256"].get(file):
-            raise HimeError(f"{path}: differs from the checksum in card.json; {remedy}")
-        return content
 
     def encode(self, references: FloatArray) -> FloatArray:
         """Reference features: N×3×sH×sW in [0, 1] → N×F×H×W."""

@@ -49,8 +49,8 @@ def reproduce(
     Args:
         name: one of `hime.experiments.tables.EXPERIMENTS`.
         sources: training photos as ``hime.training.loop.train`` takes them.
-        init: run folder or checkpoint of the reconstruction-oriented network that rows start from, for an
-            experiment whose rows do; None for the others.
+        init: the reconstruction-oriented network that rows start from, see
+            `hime.training.checkpoint.load_model`, for an experiment whose rows do; None for the others.
         list_root: people folder below which the paths of the list lie.
         list_path: evaluation list that every row is measured on; none of its people may be trained on.
         out: folder for the results; made if missing.

@@ -7,6 +7,9 @@ and for every network that is trained (``model``, and ``discriminator`` where th
 Both describe themselves in their metadata, which are strings: ``format``, ``architecture`` (JSON of
 ``HIMEConfig``), ``preset``, ``training`` (JSON: the configuration, the data), ``metrics`` (JSON), ``step``,
 ``date``, ``licence``.
+
+Exported models (`hime.export`) hold the same weights and are read too, so that what is released is there
+once.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -25,6 +29,7 @@ from torch import Tensor, nn
 from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.model import HIME, HIMEConfig
+from hime.restorer import WEIGHTS, available_models, find_model, read_card, read_checked
 
 RELEASED, STATE = "hime-checkpoint-1", "hime-state-2"
 LAST, BEST, CONFIG = "last.safetensors", "best.safetensors", "config.json"
@@ -122,7 +127,8 @@ def restore_state(
 
 
 def load_model(path: Path | str) -> tuple[HIME, dict[str, str]]:
-    """Read a network from a run folder (its best, else the average of its last) or from a checkpoint.
+    """Read a network from a run folder (its best, else the average of its last), from a checkpoint, or from
+    an exported model, which may be given by its name.
 
     Returns:
         The network in evaluation mode on the CPU, and the file's metadata.
@@ -131,6 +137,8 @@ def load_model(path: Path | str) -> tuple[HIME, dict[str, str]]:
         HimeError: no such file, not a checkpoint of ours, or weights that do not fit its architecture.
     """
     path = Path(path)
+    if str(path) in available_models() or (path / "card.json").is_file():
+        return _load_exported(find_model(path))
     if path.is_dir():
         path = next((path / name for name in (BEST, LAST) if (path / name).exists()), path / BEST)
     tensors, metadata = read_tensors(path)
@@ -138,6 +146,24 @@ def load_model(path: Path | str) -> tuple[HIME, dict[str, str]]:
         raise HimeError(f"{path}: no checkpoint of hime (its metadata lack format={RELEASED})")
     model = HIME(read_architecture(metadata, path))
     load_weights(model, section(tensors, "ema") if metadata["format"] == STATE else tensors, path)
+    return model.eval(), metadata
+
+
+def _load_exported(folder: Path) -> tuple[HIME, dict[str, str]]:
+    card = read_card(folder)
+    metadata = {field: json.dumps(card.get(field, {})) for field in ("architecture", "training", "metrics")}
+    metadata |= {field: str(card.get(field, "")) for field in ("date", "licence")}
+    model = HIME(read_architecture(metadata, folder))
+    values = torch.from_numpy(np.frombuffer(read_checked(folder, card, WEIGHTS), "<f4").astype(np.float32))
+    state = model.state_dict()
+    lengths = [weight.numel() for weight in state.values()]
+    if sum(lengths) != len(values):
+        raise HimeError(
+            f"{folder / WEIGHTS}: {len(values)} weights, its architecture has {sum(lengths)}; "
+            "export the model again"
+        )
+    for weight, part in zip(state.values(), values.split(lengths), strict=True):
+        weight.copy_(part.view_as(weight))
     return model.eval(), metadata
 
 
@@ -151,7 +177,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except FileNotFoundError:
-        raise HimeError(f"{path}: no such checkpoint; give a run folder or a .safetensors file") from None
+        raise HimeError(
+            f"{path}: no such checkpoint; give a run folder, a .safetensors file or an exported model"
+        ) from None
     except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise HimeError(

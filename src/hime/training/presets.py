@@ -61,8 +61,8 @@ class TrainingConfig:
     model_changes: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Fields of ``HIMEConfig`` that differ from the named model's."""
     init: str | None = None
-    """Run folder or checkpoint whose weights the training starts from; None: fresh weights. A narrower
-    network's are widened (see `hime.training.widening`)."""
+    """Run folder, checkpoint or exported model (by name or path) whose weights the training starts from;
+    None: fresh weights. A narrower network's are widened (see `hime.training.widening`)."""
     flow_init: Literal["spynet"] | None = None
     """Where a flow-guided network has its optical flow from, unless ``init`` brings one: SpyNet's public
     weights (see `hime.frozen.spynet_weights`), or None: drawn like the others."""
