@@ -57,16 +57,13 @@ WARM = """async repeats => {
 def pictures(folder: Path) -> tuple[list[Path], list[Path], Path]:
     """Two photographs with a small face, three photos of the person, and a camera's video."""
     photos = [DEMO_PEOPLE / "ada" / f"{number}.webp" for number in (1, 2, 3)]
+    headshot = PIL.Image.open(DEMO_PEOPLE / "ada" / "0.webp").convert("RGB")
     photograph = PIL.Image.new("RGB", (600, 800), (90, 100, 120))
-    photograph.paste(
-        PIL.Image.open(DEMO_PEOPLE / "ada" / "0.webp").convert("RGB").resize((56, 56)), (280, 300)
-    )
+    photograph.paste(headshot.resize((56, 56)), (280, 300))
     photograph.save(folder / "photograph.jpg", quality=92)
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     large = PIL.Image.fromarray(noise).resize((4000, 3000), PIL.Image.Resampling.BICUBIC)
-    large.paste(
-        PIL.Image.open(DEMO_PEOPLE / "ada" / "0.webp").convert("RGB").resize((110, 110)), (1500, 1200)
-    )
+    large.paste(headshot.resize((110, 110)), (1500, 1200))
     large.save(folder / "large.jpg", quality=92)
     frame = PIL.Image.new("RGB", (640, 480), (90, 100, 120))
     frame.paste(PIL.Image.open(photos[0]).convert("RGB").resize((300, 300)), (170, 90))
@@ -90,8 +87,7 @@ def measure(
     page.goto(address)
     page.get_by_text("Ready.").wait_for()
     ready = time.perf_counter() - start
-    page.set_input_files("#photos-file", photos)
-    page.get_by_text("3 photos of the person").wait_for()
+    give(page, photos)
     first, whole = restoring(page, photographs[0])
     files = [site / name for name in sorted(asked) if (site / name).is_file()]
     transferred = {
@@ -101,8 +97,7 @@ def measure(
     }
     page.reload()
     page.get_by_text("Ready.").wait_for()
-    page.set_input_files("#photos-file", photos)
-    page.get_by_text("3 photos of the person").wait_for()
+    give(page, photos)
     large = restoring(page, photographs[1])
     page.get_by_role("button", name="Start the camera").click()
     page.get_by_text("frames a second").wait_for()
@@ -121,6 +116,12 @@ def measure(
         "live": float(rate.split()[0]),
         "transferred": transferred,
     }
+
+
+def give(page: Page, photos: list[Path]) -> None:
+    """Give the person's three photos."""
+    page.set_input_files("#photos-file", photos)
+    page.get_by_text("3 photos of the person").wait_for()
 
 
 def restoring(page: Page, photograph: Path) -> tuple[float, float]:

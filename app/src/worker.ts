@@ -115,12 +115,15 @@ function opened(): Restorer {
 }
 
 /** Look where faces were not looked for yet. */
-async function searchOn(picture: Picture): Promise<void> {
-  if (picture.isComplete) return;
-  progress(picture.faces.length === 0 ? "Looking for faces" : "Looking for more faces");
-  const { value, done } = await picture.search.next();
-  picture.faces = fromLeftToRight(value);
-  picture.isComplete = done === true;
+async function searchOn(of: Picture): Promise<void> {
+  if (of.isComplete) return;
+  progress(of.faces.length === 0 ? "Looking for faces" : "Looking for more faces");
+  const { value, done } = await of.search.next().catch((error: unknown) => {
+    picture = null; // a search that failed is over: the next call begins anew
+    throw error;
+  });
+  of.faces = fromLeftToRight(value);
+  of.isComplete = done === true;
 }
 
 /** Let it run on the graphics card, if there is one that does better than the processor; told in any case. */
