@@ -19,7 +19,16 @@ from hypothesis import strategies as st
 import hime
 from hime import HimeError, Restorer
 from hime.images import Image, from_planes, resize, to_planes
-from hime.restorer import CACHED_FEATURES, WEIGHTS, Backend, FloatArray, OnnxBackend, centre_crop, find_model
+from hime.restorer import (
+    CACHED_FEATURES,
+    PRETRAINED,
+    WEIGHTS,
+    Backend,
+    FloatArray,
+    OnnxBackend,
+    centre_crop,
+    find_model,
+)
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image:
@@ -455,19 +464,24 @@ print(restorer.restore(numpy.zeros((8, 8, 3), numpy.uint8)).image.shape)
     assert done.stdout.strip() == "(32, 32, 3)"
 
 
-# --------------------------------------------------------------------------------------- shipped models
+# -------------------------------------------------------------------------------------- released models
+
+RELEASED = sorted(
+    card.parent
+    for place in (PRETRAINED, Path(__file__).parents[1] / "models")
+    for card in place.glob("*/card.json")
+)
 
 
-@pytest.mark.skipif(not hime.available_models(), reason="no model in src/hime/pretrained yet")
-@pytest.mark.parametrize("name", hime.available_models() or ["none"])
-def test_shipped_models_restore_the_demo_people(name: str, demo_people: Path) -> None:
+@pytest.mark.parametrize("folder", RELEASED, ids=lambda folder: folder.name)
+def test_released_models_restore_the_demo_people(folder: Path, demo_people: Path) -> None:
     from hime.evaluation.degradation import Realistic
     from hime.evaluation.evaluate import evaluate
     from hime.evaluation.measures import Distortion
     from hime.people import read_list
 
-    restorer = hime.load(name)
-    assert restorer.name == name
+    restorer = hime.load(folder)
+    assert restorer.name == folder.name
     is_realistic = restorer.card["training"]["config"].get("degradation") == "realistic"
     if is_perceptual := restorer.fidelity is not None:
         restorer.fidelity = 0
@@ -484,7 +498,7 @@ def test_shipped_models_restore_the_demo_people(name: str, demo_people: Path) ->
     )
     assert not result["failed"]
     gain = 0.3 if is_perceptual else 1.0  # a perception-oriented model gives PSNR away
-    assert result["methods"][name]["psnr"] > result["methods"]["bicubic"]["psnr"] + gain
+    assert result["methods"][folder.name]["psnr"] > result["methods"]["bicubic"]["psnr"] + gain
     for references in (0, 1, 5):
         restorer.set_references([picture(90, 90, seed) for seed in range(references)])
         assert restorer.restore(picture(11, 20)).image.shape == (11 * restorer.scale, 20 * restorer.scale, 3)
