@@ -337,6 +337,7 @@ def test_two_processes_share_the_batches_of_one(whole: Path, tmp_path: Path) -> 
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, messages
+    assert "8 steps on 2 × cpu" in messages
     ours, theirs = weights_of(tmp_path / "run"), weights_of(whole)
     for name, weight in theirs.items():
         torch.testing.assert_close(ours[name], weight, atol=1e-5, rtol=1e-4)

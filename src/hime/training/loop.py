@@ -314,9 +314,11 @@ class _Training:
             self.say(f"{self.folder}: going on after step {first} of {config.steps}")
         else:
             parameters = sum(parameter.numel() for parameter in self.parameters["model"])
+            processes = accelerator.num_processes
+            place = accelerator.device.type if processes == 1 else f"{processes} × {accelerator.device.type}"
             self.say(
                 f"{self.folder}: {parameters / 1e6:.3f} M parameters, {self.data['photos']} photos of "
-                f"{self.data['people']} people, {config.steps} steps on {accelerator.device.type}"
+                f"{self.data['people']} people, {config.steps} steps on {place}"
             )
         progress = _Progress(first, stop, config.batch_size, accelerator.is_main_process)
         saved = time.monotonic()
