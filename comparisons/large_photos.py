@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from hime.images import Image, read_image, resize
 from hime.people import DEMO_PEOPLE
+from hime.pictures.arrays import Image, resize
+from hime.pictures.reading import read_image
 from hime.restorer import DEFAULT_PHOTO_MODEL
 
 SIZES = {12: (4000, 3000), 48: (8000, 6000)}

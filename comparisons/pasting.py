@@ -35,9 +35,10 @@ from hime.errors import HimeError
 from hime.evaluation.metrics import psnr
 from hime.faces import detect
 from hime.headshot import MASK_EXPONENT, MASK_FULL, Frame, cut
-from hime.images import Image, from_planes, images_in, read_image, resize, to_planes
 from hime.photo import RestoredFace, restore_photo
-from hime.picture import Picture
+from hime.pictures.arrays import Image, from_planes, resize, to_planes
+from hime.pictures.formats import images_in
+from hime.pictures.reading import Picture, read_image
 from hime.restorer import DEFAULT_PHOTO_MODEL, Backend, Restorer, load
 
 FloatArray = npt.NDArray[np.float32]

@@ -35,8 +35,9 @@ from hime.evaluation.evaluate import COLUMNS as EVALUATED
 from hime.evaluation.measures import Figures, Measure, Sample, available_measures
 from hime.evaluation.sheet import Sheet
 from hime.files import write_atomically
-from hime.images import Image, from_planes, to_planes, upscale, write_image
 from hime.people import read_list
+from hime.pictures.arrays import Image, from_planes, to_planes, upscale
+from hime.pictures.writing import write_image
 
 FloatArray = npt.NDArray[np.float32]
 Network = Callable[[FloatArray], FloatArray]

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from hime.album import match, read_person
 from hime.faces import Face, detect, embed
-from hime.images import images_in, read_image
+from hime.pictures.formats import images_in
+from hime.pictures.reading import read_image
 
 OTHERS: dict[str, list[tuple[int, int]]] = {
     "people/7220/200400.jpg": [(505, 235)],

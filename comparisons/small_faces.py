@@ -22,7 +22,9 @@ import numpy.typing as npt
 import PIL.Image
 
 from hime.faces import Face, detect
-from hime.images import Image, images_in, read_image
+from hime.pictures.arrays import Image
+from hime.pictures.formats import images_in
+from hime.pictures.reading import read_image
 
 Landmarks = npt.NDArray[np.floating[Any]]
 

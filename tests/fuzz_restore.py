@@ -272,8 +272,8 @@ def work(model: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     answers = os.fdopen(os.dup(1), "w")
     from hime.cli import main
-    from hime.images import write_image
     from hime.people import DEMO_PEOPLE
+    from hime.pictures.writing import write_image
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -322,7 +322,7 @@ def complaint(
 ) -> str | None:
     """What is wrong with how the command ended; None if nothing is."""
     from hime.errors import HimeError
-    from hime.picture import read_picture
+    from hime.pictures.reading import read_picture
 
     lines = [line for line in said.splitlines() if line.startswith("hime: ")]
     plain = ("0 restored", "1 restored", "/")

@@ -23,7 +23,9 @@ from hime.album import (
 )
 from hime.errors import HimeError
 from hime.faces import FloatArray, detect, embed, similarity
-from hime.images import Image, read_image, resize, write_image
+from hime.pictures.arrays import Image, resize
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
 
 FRONTAL = np.array([[100, 100], [160, 100], [130, 135], [107, 170], [153, 170]], float)
 

@@ -23,7 +23,7 @@ import pytest
 
 from hime import album, cli, faces, headshot, photo, restorer
 from hime.album import read_person
-from hime.images import read_image
+from hime.pictures.reading import read_image
 from hime.restorer import PRETRAINED, read_card
 from hime.serve import BUILT, HEADERS, PAGE_MODEL, POLICY, open_server, site
 

@@ -11,7 +11,9 @@ import pytest
 from PIL import ExifTags
 
 from hime.cli import main
-from hime.images import Image, read_image, resize, write_image
+from hime.pictures.arrays import Image, resize
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
 
 Capture = pytest.CaptureFixture[str]
 

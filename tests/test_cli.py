@@ -15,8 +15,10 @@ import pytest
 
 import hime
 from hime.cli import TRAINING_PACKAGES, main
-from hime.images import downscale, read_image, read_target, write_image
 from hime.people import read_list
+from hime.pictures.arrays import downscale
+from hime.pictures.reading import read_image, read_target
+from hime.pictures.writing import write_image
 
 Capture = pytest.CaptureFixture[str]
 

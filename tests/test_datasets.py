@@ -14,8 +14,10 @@ from hime.cli import main
 from hime.datasets import read_source
 from hime.datasets.prepare import HELD_OUT, PUBLISHED, is_published
 from hime.headshot import Frame, cut
-from hime.images import Image, read_image, read_target, resize, write_image
 from hime.people import choose_entries, make_list, people_in, read_list, read_people, split_people
+from hime.pictures.arrays import Image, resize
+from hime.pictures.reading import read_image, read_target
+from hime.pictures.writing import write_image
 
 Capture = pytest.CaptureFixture[str]
 

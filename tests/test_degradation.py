@@ -16,8 +16,9 @@ from torch import Tensor
 from hime import HimeError
 from hime.cli import main
 from hime.evaluation.degradation import Realistic
-from hime.images import read_image, resize
 from hime.people import DEMO_PEOPLE, people_in
+from hime.pictures.arrays import resize
+from hime.pictures.reading import read_image
 from hime.training.data import misaligned, reduced
 from hime.training.degradation import Recipe, bicubic_lr, draw_recipe, realistic_lr
 

@@ -9,8 +9,8 @@ import pytest
 from hime import available_models
 from hime.cli import main
 from hime.demo import Row, demo, format_table
-from hime.images import read_image
 from hime.people import read_people
+from hime.pictures.reading import read_image
 
 
 def test_writes_a_sheet_a_person_and_the_table(tiny_model: Path, demo_people: Path, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import torch
 from hime.cli import main
 from hime.experiments.dial import FIDELITIES, between, draw, methods_of
 from hime.export import TOLERANCE, export_model, largest_difference
-from hime.images import read_image
 from hime.model import HIME
 from hime.people import DEMO_PEOPLE, people_in
+from hime.pictures.reading import read_image
 from hime.restorer import OnnxBackend, Restorer
 
 

@@ -16,8 +16,9 @@ from hime.evaluation.evaluate import References, Variant, evaluate, format_table
 from hime.evaluation.measures import Distortion, Figures, Measure, Sample
 from hime.evaluation.metrics import psnr, ssim
 from hime.evaluation.sheet import Sheet
-from hime.images import Image, downscale, read_target, upscale
 from hime.people import ListEntry, make_list, read_list
+from hime.pictures.arrays import Image, downscale, upscale
+from hime.pictures.reading import read_target
 
 
 @dataclass

@@ -26,8 +26,9 @@ from hime.experiments.figures import DEMO_PICTURE, mean_correlation, quarters
 from hime.experiments.report import findings, markdown, plot, table
 from hime.experiments.runner import config_of, examine
 from hime.experiments.tables import EXPERIMENTS, FIGURE_8, TABLE_6, Claim
-from hime.images import read_image, write_image
 from hime.people import DEMO_PEOPLE, read_list, read_people, write_list
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
 from hime.restorer import load
 from hime.training.checkpoint import LAST, load_state
 from hime.training.loop import train

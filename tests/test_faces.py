@@ -12,7 +12,8 @@ import pytest
 
 from hime.errors import HimeError
 from hime.faces import TILE, TILE_OVERLAP, Face, _tiles, detect, embed, similarity
-from hime.images import Image, downscale, read_image, read_target, resize, upscale
+from hime.pictures.arrays import Image, downscale, resize, upscale
+from hime.pictures.reading import read_image, read_target
 
 
 @pytest.fixture(scope="module")

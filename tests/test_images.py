@@ -20,21 +20,20 @@ from hypothesis.extra import numpy as hnp
 from PIL import ExifTags, ImageCms
 
 from hime.errors import HimeError
-from hime.images import (
+from hime.pictures.arrays import (
     Image,
     area_reduce,
     check_image,
-    contact_sheet,
     downscale,
     from_planes,
-    images_in,
-    read_image,
-    read_target,
     resize,
     to_planes,
     upscale,
-    write_image,
 )
+from hime.pictures.formats import images_in
+from hime.pictures.reading import read_image, read_target
+from hime.pictures.sheet import contact_sheet
+from hime.pictures.writing import write_image
 
 FORMATS = ["PNG", "JPEG", "WEBP"]
 PICTURES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24), st.just(3)))

@@ -11,7 +11,8 @@ import pytest
 from hime import faces
 from hime.evaluation.measures import Distortion, Identity, Perception, Sample, available_measures
 from hime.evaluation.metrics import psnr, ssim
-from hime.images import Image, downscale, read_target, upscale
+from hime.pictures.arrays import Image, downscale, upscale
+from hime.pictures.reading import read_target
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_identity_is_aligned_by_the_truth(sample: Sample) -> None:
 
 
 def test_identity_without_a_face(sample: Sample, tmp_path: Path) -> None:
-    from hime.images import write_image
+    from hime.pictures.writing import write_image
 
     measure, grey = Identity(), np.full_like(sample.truth, 128)
     assert measure([sample.truth], Sample(grey, sample.references)) == [

@@ -18,7 +18,8 @@ from hime.errors import HimeError
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.lpips import LPIPS, MINIMUM_SIDE
 from hime.evaluation.metrics import luminance_of, psnr, ssim
-from hime.images import Image, downscale, read_target, upscale
+from hime.pictures.arrays import Image, downscale, upscale
+from hime.pictures.reading import read_target
 
 # ----------------------------------------------------------------------------------- PSNR and SSIM
 

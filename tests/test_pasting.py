@@ -11,7 +11,8 @@ import hime
 import pasting
 from hime.faces import detect
 from hime.headshot import Frame
-from hime.images import Image, read_image, resize
+from hime.pictures.arrays import Image, resize
+from hime.pictures.reading import read_image
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_a_shift_and_a_seam_are_seen(couple: Image) -> None:
 
 
 def test_the_table(couple: Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from hime.images import write_image
+    from hime.pictures.writing import write_image
 
     (tmp_path / "inner").mkdir()
     assert pasting.main([str(tmp_path)]) == 1

@@ -13,8 +13,9 @@ import torch
 import peers
 from hime.evaluation.measures import Sample
 from hime.evaluation.metrics import psnr
-from hime.images import Image, downscale, read_image, read_target, upscale
 from hime.people import read_list, write_list
+from hime.pictures.arrays import Image, downscale, upscale
+from hime.pictures.reading import read_image, read_target
 
 
 @pytest.fixture(autouse=True)

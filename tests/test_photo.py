@@ -17,10 +17,10 @@ from hime.album import Person, read_person
 from hime.errors import HimeError
 from hime.faces import detect
 from hime.headshot import Frame
-from hime.images import Image, from_planes, read_image, resize, to_planes
 from hime.people import DEMO_PEOPLE
 from hime.photo import RestoredFace, restore_photo
-from hime.picture import Picture
+from hime.pictures.arrays import Image, from_planes, resize, to_planes
+from hime.pictures.reading import Picture, read_image
 from hime.restorer import Restorer
 
 FloatArray = npt.NDArray[np.float32]

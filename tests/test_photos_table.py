@@ -10,7 +10,8 @@ import pytest
 
 import photos
 from hime.faces import Face
-from hime.images import read_image, resize
+from hime.pictures.arrays import resize
+from hime.pictures.reading import read_image
 
 
 @pytest.fixture

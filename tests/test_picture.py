@@ -15,8 +15,11 @@ from PIL import ExifTags, PngImagePlugin
 from PIL.JpegImagePlugin import get_sampling
 
 from hime.errors import HimeError
-from hime.images import Image, read_image, to_8_bits, upscale
-from hime.picture import ALTERED, READ, WRITTEN, Picture, read_picture, write_picture
+from hime.pictures.arrays import Image, to_8_bits, upscale
+from hime.pictures.formats import READ, WRITTEN
+from hime.pictures.metadata import ALTERED
+from hime.pictures.reading import Picture, read_image, read_picture
+from hime.pictures.writing import write_picture
 from test_images import linear_grey_profile, png, srgb_profile, swapped_profile
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif", "HEIF": ".heic"}

@@ -19,9 +19,10 @@ import hime
 from hime.album import read_person
 from hime.errors import HimeError
 from hime.headshot import Frame
-from hime.images import Image, area_reduce, read_image, resize, write_image
 from hime.photo import RestoredFace, RestoredPhoto, restore_photo
-from hime.picture import read_picture
+from hime.pictures.arrays import Image, area_reduce, resize
+from hime.pictures.reading import read_image, read_picture
+from hime.pictures.writing import write_image
 from hime.report import LEFT_SIDE, PICTURE_SIDE, SMALLEST_RANGE, VIRIDIS, write_report
 
 VOID = {"br", "img", "input", "link", "meta", "rect"}

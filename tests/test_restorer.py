@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import hime
 from hime import HimeError, Restorer
-from hime.images import Image, from_planes, resize, to_planes
+from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.restorer import (
     CACHED_FEATURES,
     PRETRAINED,

@@ -13,8 +13,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from hime import HimeError
-from hime.images import area_reduce, downscale, read_image
 from hime.people import DEMO_PEOPLE, people_in
+from hime.pictures.arrays import area_reduce, downscale
+from hime.pictures.reading import read_image
 from hime.training.data import (
     BLANK_LEVELS,
     Batch,

@@ -12,7 +12,8 @@ from hime import HimeError
 from hime.cli import main
 from hime.experiments import video
 from hime.experiments.video import default_video, fitted, measure, read_frames
-from hime.images import read_image, write_image
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
 from hime.restorer import load
 
 av = pytest.importorskip("av", reason="videos need the extra video")

@@ -25,8 +25,9 @@ from scipy.optimize import linear_sum_assignment
 from hime.errors import HimeError
 from hime.faces import Face, detect, embed, similarity
 from hime.headshot import Frame, cut
-from hime.images import Image, images_in, read_image, resize
-from hime.picture import READ
+from hime.pictures.arrays import Image, resize
+from hime.pictures.formats import READ, images_in
+from hime.pictures.reading import read_image
 from hime.restorer import Encoded
 
 FloatArray = npt.NDArray[np.float32]

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.images import SUFFIXES, Image, images_in, read_image, write_image
-from hime.picture import READ, WRITTEN, read_picture, write_picture
+from hime.pictures.arrays import Image
+from hime.pictures.formats import READ, SUFFIXES, WRITTEN, images_in
+from hime.pictures.reading import read_image, read_picture
+from hime.pictures.writing import write_image, write_picture
 from hime.progress import track
 from hime.restorer import Restoration, Restorer
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from hime import __version__
 from hime.batch import MAX_LR_SIDE, Summary, restore_headshots, restore_photos, write_json
 from hime.errors import HimeError
-from hime.images import SUFFIXES, write_image
+from hime.pictures.formats import SUFFIXES
+from hime.pictures.writing import write_image
 from hime.restorer import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, Restorer, available_models, load
 
 if TYPE_CHECKING:

@@ -11,8 +11,11 @@ import numpy as np
 from hime.errors import HimeError
 from hime.evaluation.metrics import psnr
 from hime.files import write_atomically
-from hime.images import Panel, contact_sheet, downscale, read_target, upscale, write_image
 from hime.people import DEMO_PEOPLE, ListEntry, read_list
+from hime.pictures.arrays import downscale, upscale
+from hime.pictures.reading import read_target
+from hime.pictures.sheet import Panel, contact_sheet
+from hime.pictures.writing import write_image
 from hime.progress import track
 from hime.restorer import Restorer, available_models, load
 

@@ -30,7 +30,7 @@ from skimage.transform import estimate_transform
 
 from hime.errors import HimeError
 from hime.headshot import Frame
-from hime.images import Image, check_image
+from hime.pictures.arrays import Image, check_image
 
 FloatArray = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]

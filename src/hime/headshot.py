@@ -27,7 +27,7 @@ import PIL.Image
 from scipy.ndimage import affine_transform
 
 from hime.errors import HimeError
-from hime.images import Image, check_image, resize
+from hime.pictures.arrays import Image, check_image, resize
 
 FloatArray = npt.NDArray[np.float32]
 FloatMatrix = npt.NDArray[np.float64]

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.images import images_in
+from hime.pictures.formats import images_in
 
 DEMO_PEOPLE = Path(__file__).parent / "demo_people"
 """The people folder that comes with the package: rendered, not photographs of people."""

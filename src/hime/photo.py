@@ -2,7 +2,7 @@
 
     from hime.album import read_person
     from hime.photo import restore_photo
-    from hime.picture import read_picture
+    from hime.pictures.reading import read_picture
 
     restored = restore_photo(read_picture("party.jpg"), [read_person("mum/")], hime.load())
     restored.image, restored.faces
@@ -25,8 +25,8 @@ from hime.album import Person, Reference, choose_references, match, yaw_of
 from hime.errors import HimeError
 from hime.faces import Face, detect, embed, similarity
 from hime.headshot import Frame, add, cut
-from hime.images import Image
-from hime.picture import Picture
+from hime.pictures.arrays import Image
+from hime.pictures.reading import Picture
 from hime.restorer import Restorer
 
 FloatArray = npt.NDArray[np.float32]

@@ -24,8 +24,8 @@ import PIL.Image
 
 import hime
 from hime.files import write_atomically
-from hime.images import Image, area_reduce, resize
 from hime.photo import LIKENESS_MARGIN, RestoredFace, RestoredPhoto
+from hime.pictures.arrays import Image, area_reduce, resize
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -38,7 +38,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from hime.errors import HimeError
-from hime.images import Image, check_image, from_planes, resize, to_planes
+from hime.pictures.arrays import Image, check_image, from_planes, resize, to_planes
 
 FloatArray = npt.NDArray[np.float32]
 

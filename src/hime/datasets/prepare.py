@@ -32,7 +32,6 @@ from hime.datasets.sources import PARTS, Landmarks, Source, read_source
 from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.headshot import Frame, cut
-from hime.images import Image, area_reduce, read_image, write_image
 from hime.people import (
     ListEntry,
     choose_entries,
@@ -42,6 +41,9 @@ from hime.people import (
     write_list,
     write_people,
 )
+from hime.pictures.arrays import Image, area_reduce
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
 from hime.progress import track
 from hime.restorer import usable_threads
 

@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hime.errors import HimeError
-from hime.images import SUFFIXES
 from hime.people import people_in
+from hime.pictures.formats import SUFFIXES
 
 PARTS = ("train", "val", "test")
 """Of a split; a split by seed has no ``val``."""

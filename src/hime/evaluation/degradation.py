@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from hime.errors import HimeError
-from hime.images import Image
+from hime.pictures.arrays import Image
 from hime.training.data import step_generator
 from hime.training.degradation import STRENGTHS, draw_recipe, realistic_lr
 

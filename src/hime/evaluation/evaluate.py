@@ -15,8 +15,9 @@ from hime.errors import HimeError
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Figures, Measure, Sample, available_measures
 from hime.evaluation.sheet import Sheet
-from hime.images import Image, downscale, read_target, upscale
 from hime.people import ListEntry
+from hime.pictures.arrays import Image, downscale, upscale
+from hime.pictures.reading import read_target
 from hime.progress import track
 
 References = int | Literal["blank", "wrong"]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torchmetrics.functional.image.lpips import _LPIPS
 
 from hime.frozen import FrozenName, frozen_features
-from hime.images import Image, to_planes
+from hime.pictures.arrays import Image, to_planes
 
 Network = Literal["alex", "squeeze"]
 

@@ -12,7 +12,8 @@ import numpy as np
 from hime import faces
 from hime.errors import HimeError
 from hime.evaluation.metrics import psnr, ssim
-from hime.images import Image, read_target
+from hime.pictures.arrays import Image
+from hime.pictures.reading import read_target
 
 Figures = dict[str, float | None]
 """Metric → value; None where it cannot be measured."""

@@ -10,7 +10,7 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import structural_similarity
 
 from hime.errors import HimeError
-from hime.images import Image, check_image
+from hime.pictures.arrays import Image, check_image
 
 
 def psnr(image: Image, truth: Image, *, luminance: bool = False) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hime.evaluation.measures import Figures
-from hime.images import Image, Panel, contact_sheet
+from hime.pictures.arrays import Image
+from hime.pictures.sheet import Panel, contact_sheet
 
 
 class Sheet:

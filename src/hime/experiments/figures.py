@@ -17,9 +17,10 @@ from torch import Tensor
 
 from hime.batch import write_json
 from hime.experiments.report import save_figure, write_text
-from hime.images import Image, read_image, resize, to_planes
 from hime.losses.correlation import centred
 from hime.people import DEMO_PEOPLE
+from hime.pictures.arrays import Image, resize, to_planes
+from hime.pictures.reading import read_image
 from hime.restorer import centre_crop
 
 SIZE = 128

@@ -18,7 +18,7 @@ from hime.evaluation.metrics import psnr, ssim
 from hime.experiments.report import findings, plot, save_figure, table, write_text
 from hime.experiments.runner import examine, table_rows
 from hime.experiments.tables import Claim, Row
-from hime.images import Image, area_reduce, downscale, upscale
+from hime.pictures.arrays import Image, area_reduce, downscale, upscale
 from hime.restorer import Restorer
 
 CLIP = Path("datasets/data/carphone_pristine.mp4")

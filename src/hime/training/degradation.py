@@ -36,7 +36,7 @@ def bicubic_lr(hr: Tensor, scale: int) -> Tensor:
     """Shrink 8-bit HR images by ``scale``: B×3×sH×sW uint8 → B×3×H×W float32 in [0, 1], steps of 1/255.
 
     Antialiased bicubic (a = −0.5), columns first, rounded to 8 bits after each of the two passes as Pillow
-    does: the same as ``hime.images.downscale`` but for rare ties, which differ by one step of 1/255.
+    does: the same as ``hime.pictures.arrays.downscale`` but for rare ties, which differ by one step of 1/255.
     """
     height, width = hr.shape[-2] // scale, hr.shape[-1] // scale
     narrow = _shrink(hr.float(), (hr.shape[-2], width))
