@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
-from hime.faces import detector_path, embedder_path
+from hime.faces.networks import detector_path, embedder_path
 from hime.files import write_atomically
 
 LICENCE = Path(__file__).parent.parent / "LICENSE"

@@ -33,8 +33,8 @@ import PIL.Image
 
 from hime.errors import HimeError
 from hime.evaluation.metrics import psnr
-from hime.faces import detect
-from hime.headshot import MASK_EXPONENT, MASK_FULL, Frame, cut
+from hime.faces.detection import detect
+from hime.faces.headshot import MASK_EXPONENT, MASK_FULL, Frame, cut
 from hime.photo import RestoredFace, restore_photo
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.pictures.formats import images_in

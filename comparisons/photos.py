@@ -15,8 +15,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hime.album import match, read_person
-from hime.faces import Face, detect, embed
+from hime.faces.album import match, read_person
+from hime.faces.detection import Face, detect
+from hime.faces.embedding import embed
 from hime.pictures.formats import images_in
 from hime.pictures.reading import read_image
 

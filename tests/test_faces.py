@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from hime.errors import HimeError
-from hime.faces import TILE, TILE_OVERLAP, Face, _tiles, detect, embed, similarity
+from hime.faces.detection import TILE, TILE_OVERLAP, Face, _tiles, detect
+from hime.faces.embedding import embed, similarity
 from hime.pictures.arrays import Image, downscale, resize, upscale
 from hime.pictures.reading import read_image, read_target
 
@@ -169,8 +170,8 @@ def test_faces_are_values() -> None:
 def test_a_missing_package_is_named_with_the_remedy(package: str) -> None:
     program = (
         f"import sys; sys.modules[{package!r}] = None\n"
-        "import numpy, hime.faces\n"
-        "hime.faces.detect(numpy.zeros((64, 64, 3), numpy.uint8))"
+        "import numpy, hime.faces.detection\n"
+        "hime.faces.detection.detect(numpy.zeros((64, 64, 3), numpy.uint8))"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ran.returncode == 1

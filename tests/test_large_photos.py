@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import large_photos
-from hime.faces import detect
+from hime.faces.detection import detect
 
 
 def test_four_faces() -> None:

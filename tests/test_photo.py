@@ -13,10 +13,10 @@ import pytest
 
 import hime
 import hime.photo
-from hime.album import Person, read_person
 from hime.errors import HimeError
-from hime.faces import detect
-from hime.headshot import Frame
+from hime.faces.album import Person, read_person
+from hime.faces.detection import detect
+from hime.faces.headshot import Frame
 from hime.people import DEMO_PEOPLE
 from hime.photo import RestoredFace, restore_photo
 from hime.pictures.arrays import Image, from_planes, resize, to_planes

@@ -16,9 +16,9 @@ import PIL.Image
 import pytest
 
 import hime
-from hime.album import read_person
 from hime.errors import HimeError
-from hime.headshot import Frame
+from hime.faces.album import read_person
+from hime.faces.headshot import Frame
 from hime.photo import RestoredFace, RestoredPhoto, restore_photo
 from hime.pictures.arrays import Image, area_reduce, resize
 from hime.pictures.reading import read_image, read_picture

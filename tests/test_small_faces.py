@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import small_faces
-from hime.faces import detect
+from hime.faces.detection import detect
 
 
 def test_scattered_faces_are_found_where_they_lie(

@@ -1,10 +1,10 @@
-/** Albums: which photos of a person can be used as references, and whose face is whose. See `hime.album`. */
+/** Albums: which photos of a person can be used as references, and whose face is whose. See `hime.faces.album`. */
 
 import { apply, cut, extent, Frame, type Landmarks } from "./headshot";
 import { clamp, resize, roundHalfEven, type Image } from "./image";
 import { similarity, unitVector, type Face, type Faces } from "./faces";
 
-// The limits, and where they come from, are those of hime.album.
+// The limits, and where they come from, are those of hime.faces.album.
 const SAME_PERSON = 0.38;
 const STRANGER = 0.3;
 const MINIMUM_SIDE = 64;

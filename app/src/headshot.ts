@@ -1,5 +1,5 @@
 /**
- * The geometry between a photograph and the headshots that the model works on: `hime.headshot`, number by number.
+ * The geometry between a photograph and the headshots that the model works on: `hime.faces.headshot`, number by number.
  *
  * Coordinates are pixels, x to the right and y down, pixel centres at whole numbers.
  */

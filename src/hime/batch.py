@@ -24,7 +24,7 @@ from hime.progress import track
 from hime.restorer import Restoration, Restorer
 
 if TYPE_CHECKING:
-    from hime.album import Person
+    from hime.faces.album import Person
     from hime.photo import RestoredPhoto
 
 MAX_LR_SIDE = 512
@@ -94,7 +94,7 @@ def restore_photos(
         HimeError: nothing can be done: no picture in a folder, two people of one name, a result that would
             overwrite what is read or another result, or the extra ``faces`` is not installed.
     """
-    from hime.faces import require
+    from hime.faces.networks import require
     from hime.photo import find_person, restore_photo
     from hime.report import write_report
 
@@ -155,7 +155,7 @@ def read_people(paths: Sequence[Path | str], restorer: Restorer) -> list[Person]
         HimeError: two of one name, a folder without a picture, or a .person file that cannot be used,
             also because it was made for another model than the restorer's.
     """
-    from hime.album import read_person
+    from hime.faces.album import read_person
 
     people: list[Person] = []
     loose: list[Path] = []

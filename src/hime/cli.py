@@ -139,7 +139,7 @@ def _told(summary: Summary, out: Path) -> str:
 
 def person_add(options: argparse.Namespace) -> int:
     """``hime person add``."""
-    from hime.album import read_person
+    from hime.faces.album import read_person
     from hime.person import SUFFIX, describe_person, save_person
 
     if options.out.suffix.lower() != SUFFIX:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from hime.errors import HimeError
-from hime.faces import embedder_path
+from hime.faces.networks import embedder_path
 
 FrozenName = Literal["vgg19", "alexnet", "squeezenet1_1"]
 

@@ -1,7 +1,7 @@
 """People as files: what a model needs of somebody's photos, without the photos.
 
     save_person("mum.person", read_person("mum/"), hime.load())
-    mum = load_person("mum.person", restorer)          # as `hime.album.read_person` gives, without crops
+    mum = load_person("mum.person", restorer)          # as `read_person` gives, without crops
 
 A .person file is in the safetensors format. Its tensors: ``embedding`` (128), and for N references
 ``embeddings`` (N×128), ``qualities`` and ``yaws`` (N), all float32, and ``features/DIGEST/SIDE`` (float16,
@@ -38,8 +38,8 @@ import PIL.Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from hime.album import Person, Reference, choose_references
 from hime.errors import HimeError
+from hime.faces.album import Person, Reference, choose_references
 from hime.files import write_atomically
 from hime.restorer import GRAPHS, WEIGHTS, Backend, Restorer
 

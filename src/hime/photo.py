@@ -1,6 +1,6 @@
 """A whole photograph: its faces found, known, restored and put back. Needs the extra ``faces``.
 
-    from hime.album import read_person
+    from hime.faces.album import read_person
     from hime.photo import restore_photo
     from hime.pictures.reading import read_picture
 
@@ -21,10 +21,11 @@ import numpy.typing as npt
 import PIL.Image
 from scipy.ndimage import gaussian_filter
 
-from hime.album import Person, Reference, choose_references, match, yaw_of
 from hime.errors import HimeError
-from hime.faces import Face, detect, embed, similarity
-from hime.headshot import Frame, add, cut
+from hime.faces.album import Person, Reference, choose_references, match, yaw_of
+from hime.faces.detection import Face, detect
+from hime.faces.embedding import embed, similarity
+from hime.faces.headshot import Frame, add, cut
 from hime.pictures.arrays import Image
 from hime.pictures.reading import Picture
 from hime.restorer import Restorer
@@ -51,7 +52,7 @@ class RestoredFace:
     """What became of one face.
 
     Attributes:
-        box: as `hime.faces.Face` has it, in pixels of the input.
+        box: as `hime.faces.detection.Face` has it, in pixels of the input.
         frame: of its headshot, in pixels of the input.
         person: who it is, None for a stranger.
         status: ``"restored"``, or ``"left: "`` and why, in plain words.
@@ -62,7 +63,7 @@ class RestoredFace:
         lr: the headshot as it is in the input, uint8 H×W×3.
         restored: the headshot restored, uint8 sH×sW×3; None if it was left.
         without: the same by the same model without references; only if it was asked for.
-        similarity_before: cosine (`hime.faces.similarity`) of the plainly enlarged headshot to the person;
+        similarity_before: cosine of embeddings of the plainly enlarged headshot to the person;
             None for a stranger, or a face that was left.
         similarity_after: of the restored headshot.
         fidelity: where the model's dial stood for this face, None without a dial.

@@ -30,8 +30,8 @@ import numpy as np
 
 from hime.datasets.sources import PARTS, Landmarks, Source, read_source
 from hime.errors import HimeError
+from hime.faces.headshot import Frame, cut
 from hime.files import write_atomically
-from hime.headshot import Frame, cut
 from hime.people import (
     ListEntry,
     choose_entries,
@@ -292,7 +292,7 @@ def _place(
         Each person's pictures that are in place, by the data set's own names: the names of their files.
     """
     if size is not None and not source.is_cut and not source.landmarks:
-        from hime.faces import require
+        from hime.faces.networks import require
 
         require()
     file_names: dict[str, dict[str, str]] = {}
@@ -400,7 +400,7 @@ def _check_square(image: Image) -> None:
 
 def _central_face(image: Image) -> Landmarks | None:
     """Landmarks of the face nearest to the middle: the person whom the photograph is of, in LFW."""
-    from hime.faces import detect
+    from hime.faces.detection import detect
 
     with _detecting:
         faces = detect(image)

@@ -12,6 +12,7 @@ import numpy as np
 from hime import faces
 from hime.errors import HimeError
 from hime.evaluation.metrics import psnr, ssim
+from hime.faces.embedding import FloatArray
 from hime.pictures.arrays import Image
 from hime.pictures.reading import read_target
 
@@ -107,7 +108,7 @@ class Identity:
 
     def __init__(self) -> None:
         faces.require()
-        self._known: dict[tuple[Path, int], faces.FloatArray | None] = {}
+        self._known: dict[tuple[Path, int], FloatArray | None] = {}
 
     def __call__(self, images: Sequence[Image], sample: Sample) -> list[Figures]:
         """The figures of each image."""
@@ -130,7 +131,7 @@ class Identity:
             )
         return figures
 
-    def _of_file(self, path: Path, size: int) -> faces.FloatArray | None:
+    def _of_file(self, path: Path, size: int) -> FloatArray | None:
         """The embedding of the largest face in a photo; each photo is embedded once."""
         key = (path, size)
         if key not in self._known:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hime.faces import ALIGNED_SIDE
+from hime.faces.embedding import ALIGNED_SIDE
 from hime.frozen import face_embedder
 
 LEFT, TOP, SIDE = 0.136, 0.127, 0.724

@@ -61,7 +61,7 @@ class Frame:
         """The frame of the face with these landmarks.
 
         Args:
-            landmarks: 5×2, as `hime.faces.Face` holds them.
+            landmarks: 5×2, as `hime.faces.detection.Face` holds them.
 
         Raises:
             HimeError: not five different points.

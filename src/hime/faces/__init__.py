@@ -1,0 +1,14 @@
+"""Faces: found, told apart, framed as headshots, kept as albums. Needs the extra ``faces``, never PyTorch.
+
+    from hime.faces import detect, embed, similarity
+    face, = detect(photo)
+    similarity(embed(photo, face.landmarks), embed(other, detect(other)[0].landmarks))
+
+Coordinates are pixels, x to the right and y down, pixel centres at whole numbers.
+"""
+
+from hime.faces.detection import Face, detect
+from hime.faces.embedding import embed, similarity
+from hime.faces.networks import require
+
+__all__ = ["Face", "detect", "embed", "require", "similarity"]
