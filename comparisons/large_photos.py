@@ -26,7 +26,7 @@ import PIL.Image
 from hime.people import DEMO_PEOPLE
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
-from hime.restorer import DEFAULT_PHOTO_MODEL
+from hime.restoring.exported import DEFAULT_PHOTO_MODEL
 
 SIZES = {12: (4000, 3000), 48: (8000, 6000)}
 """Width and height by megapixels."""

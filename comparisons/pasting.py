@@ -35,11 +35,12 @@ from hime.errors import HimeError
 from hime.evaluation.metrics import psnr
 from hime.faces.detection import detect
 from hime.faces.headshot import MASK_EXPONENT, MASK_FULL, Frame, cut
-from hime.photo import RestoredFace, restore_photo
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.pictures.formats import images_in
 from hime.pictures.reading import Picture, read_image
-from hime.restorer import DEFAULT_PHOTO_MODEL, Backend, Restorer, load
+from hime.restoring.exported import DEFAULT_PHOTO_MODEL, Backend
+from hime.restoring.photo import RestoredFace, restore_photo
+from hime.restoring.restorer import Restorer, load
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -97,7 +98,7 @@ def measure(photo: Image, side: int, model: Backend) -> Pasting | None:
     """What is told of the largest face in a photograph; None if it has none of ``side`` pixels.
 
     Raises:
-        HimeError: as for `hime.photo.restore_photo`.
+        HimeError: as for `hime.restoring.photo.restore_photo`.
     """
     largest = detect(photo, smallest=side / 2)[:1]
     if not largest:

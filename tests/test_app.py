@@ -21,11 +21,12 @@ import PIL.Image
 import PIL.ImageCms
 import pytest
 
-from hime import cli, faces, photo, restorer
+from hime import cli, faces, restorer
 from hime.faces import album, headshot
 from hime.faces.album import read_person
 from hime.pictures.reading import read_image
-from hime.restorer import PRETRAINED, read_card
+from hime.restoring import photo
+from hime.restoring.exported import PRETRAINED, read_card
 from hime.serve import BUILT, HEADERS, PAGE_MODEL, POLICY, open_server, site
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from hime import HimeError
 from hime.model import HIME, HIMEConfig
-from hime.restorer import available_models
+from hime.restoring.exported import available_models
 from hime.training.checkpoint import (
     Trained,
     load_model,

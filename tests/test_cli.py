@@ -573,7 +573,7 @@ def test_info(tiny_model: Path, tiny_run: Path, capsys: Capture) -> None:
 def test_a_shipped_model_goes_before_a_run_folder_of_its_name(
     tiny_model: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr("hime.restorer.PRETRAINED", tiny_model.parent)
+    monkeypatch.setattr("hime.restoring.exported.PRETRAINED", tiny_model.parent)
     shutil.copytree(tiny_run, tmp_path / "tiny-x4")
     monkeypatch.chdir(tmp_path)
     for model, is_exported in (("tiny-x4", True), ("./tiny-x4", False)):

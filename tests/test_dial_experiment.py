@@ -16,7 +16,8 @@ from hime.export import TOLERANCE, export_model, largest_difference
 from hime.model import HIME
 from hime.people import DEMO_PEOPLE, people_in
 from hime.pictures.reading import read_image
-from hime.restorer import OnnxBackend, Restorer
+from hime.restoring.exported import OnnxBackend
+from hime.restoring.restorer import Restorer
 
 
 @pytest.fixture(scope="module")

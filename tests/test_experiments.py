@@ -29,7 +29,7 @@ from hime.experiments.tables import EXPERIMENTS, FIGURE_8, TABLE_6, Claim
 from hime.people import DEMO_PEOPLE, read_list, read_people, write_list
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
-from hime.restorer import load
+from hime.restoring.restorer import load
 from hime.training.checkpoint import LAST, load_state
 from hime.training.loop import train
 from hime.training.presets import PERCEPTION, PRESETS, override

@@ -15,7 +15,7 @@ from hime import HimeError
 from hime.evaluation.checkpoint import TorchBackend
 from hime.export import TOLERANCE, export, export_model, largest_difference
 from hime.model import HIME, HIMEConfig
-from hime.restorer import FILES, GRAPHS, WEIGHTS, OnnxBackend, read_card
+from hime.restoring.exported import FILES, GRAPHS, WEIGHTS, OnnxBackend, read_card
 
 
 def random_network(**changes: object) -> HIME:

@@ -29,7 +29,8 @@ assert not ABSENT & {name.split(".")[0] for name in sys.modules}
 MODULES = [
     "hime",
     "hime.faces.album",
-    "hime.batch",
+    "hime.restoring.batch",
+    "hime.restoring.restorer",
     "hime.bench",
     "hime.cli",
     "hime.datasets",
@@ -50,9 +51,8 @@ MODULES = [
     "hime.pictures.sheet",
     "hime.pictures.writing",
     "hime.people",
-    "hime.person",
+    "hime.restoring.person",
     "hime.progress",
-    "hime.restorer",
 ]
 
 

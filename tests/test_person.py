@@ -14,10 +14,10 @@ from safetensors.numpy import load_file, save_file
 from hime.cli import main
 from hime.errors import HimeError
 from hime.faces.album import Person, Reference
-from hime.person import FORMAT, MOST_REFERENCES, SIDES, describe_person, load_person, save_person
 from hime.pictures.arrays import resize
 from hime.pictures.reading import read_image
-from hime.restorer import Restorer, load
+from hime.restoring.person import FORMAT, MOST_REFERENCES, SIDES, describe_person, load_person, save_person
+from hime.restoring.restorer import Restorer, load
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_another_model_is_refused_with_the_remedy(
 def test_of_a_dial_both_ends_are_stored(
     eva: Person, tiny_model: Path, tiny_dial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hime.person.SIDES", (16, 18))  # sooner done
+    monkeypatch.setattr("hime.restoring.person.SIDES", (16, 18))  # sooner done
     restorer = load(tiny_dial, threads=1)
     one = replace(eva, references=eva.references[:1])
     path = save_person(tmp_path / "eva.person", one, restorer)
@@ -173,7 +173,7 @@ def test_a_dial_needs_features_of_both_ends(file: Path, tiny_dial: Path, tmp_pat
 def test_many_photos_are_thinned_to_those_that_cover_the_poses(
     eva: Person, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hime.person.SIDES", (16,))  # sooner done
+    monkeypatch.setattr("hime.restoring.person.SIDES", (16,))  # sooner done
     crop = eva.references[0].crop
     assert crop is not None
     small = resize(crop, 64, 64)

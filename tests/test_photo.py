@@ -12,16 +12,16 @@ import PIL.Image
 import pytest
 
 import hime
-import hime.photo
+import hime.restoring.photo
 from hime.errors import HimeError
 from hime.faces.album import Person, read_person
 from hime.faces.detection import detect
 from hime.faces.headshot import Frame
 from hime.people import DEMO_PEOPLE
-from hime.photo import RestoredFace, restore_photo
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.pictures.reading import Picture, read_image
-from hime.restorer import Restorer
+from hime.restoring.photo import RestoredFace, restore_photo
+from hime.restoring.restorer import Restorer
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -221,9 +221,9 @@ def test_enlargement(party: Picture, people: list[Person], monkeypatch: pytest.M
         assert np.array_equal(photo.plain, enlarge(party.image, factor))
         assert photo.faces[0].restored is not None
         assert (photo.image != photo.plain).any()
-    monkeypatch.setattr(hime.photo, "MAX_RESULT_PIXELS", 4 * 200 * 420)
+    monkeypatch.setattr(hime.restoring.photo, "MAX_RESULT_PIXELS", 4 * 200 * 420)
     assert restore_photo(party, people, restorer).enlargement == 2
-    monkeypatch.setattr(hime.photo, "MAX_RESULT_PIXELS", 100)
+    monkeypatch.setattr(hime.restoring.photo, "MAX_RESULT_PIXELS", 100)
     assert restore_photo(party, people, restorer).enlargement == 1
 
 

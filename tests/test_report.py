@@ -19,11 +19,11 @@ import hime
 from hime.errors import HimeError
 from hime.faces.album import read_person
 from hime.faces.headshot import Frame
-from hime.photo import RestoredFace, RestoredPhoto, restore_photo
 from hime.pictures.arrays import Image, area_reduce, resize
 from hime.pictures.reading import read_image, read_picture
 from hime.pictures.writing import write_image
-from hime.report import LEFT_SIDE, PICTURE_SIDE, SMALLEST_RANGE, VIRIDIS, write_report
+from hime.restoring.photo import RestoredFace, RestoredPhoto, restore_photo
+from hime.restoring.report import LEFT_SIDE, PICTURE_SIDE, SMALLEST_RANGE, VIRIDIS, write_report
 
 VOID = {"br", "img", "input", "link", "meta", "rect"}
 HOSTILE = [

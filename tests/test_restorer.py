@@ -19,16 +19,8 @@ from hypothesis import strategies as st
 import hime
 from hime import HimeError, Restorer
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
-from hime.restorer import (
-    CACHED_FEATURES,
-    PRETRAINED,
-    WEIGHTS,
-    Backend,
-    FloatArray,
-    OnnxBackend,
-    centre_crop,
-    find_model,
-)
+from hime.restoring.exported import PRETRAINED, WEIGHTS, Backend, FloatArray, OnnxBackend, find_model
+from hime.restoring.restorer import CACHED_FEATURES, centre_crop
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image:
@@ -294,7 +286,7 @@ def test_a_model_without_a_dial_names_the_one_with(
     assert restorer.fidelity is None
     with pytest.raises(HimeError, match=r"^tiny-x4 has no dial.*with --reconstruction$"):
         restorer.fidelity = 1.0
-    monkeypatch.setattr("hime.restorer.PRETRAINED", tiny_dial.parent)
+    monkeypatch.setattr("hime.restoring.exported.PRETRAINED", tiny_dial.parent)
     with pytest.raises(HimeError, match=r"^tiny-x4 has no dial.*use tiny-x4-p$"):
         hime.load("tiny-x4", fidelity=0.5)
 
@@ -317,7 +309,7 @@ def test_the_other_end_must_be_there_where_it_is_needed(
     with pytest.raises(HimeError, match=r"tiny-x4.weights\.bin: differs from the checksum"):
         hime.load(folder, fidelity=0.5)
     shutil.rmtree(beside)
-    monkeypatch.setattr("hime.restorer.PRETRAINED", tiny_model.parent)
+    monkeypatch.setattr("hime.restoring.exported.PRETRAINED", tiny_model.parent)
     assert hime.load(folder, threads=1, fidelity=0.5).fidelity == 0.5
 
 
@@ -453,7 +445,7 @@ def test_restores_where_pytorch_cannot_be_imported(tiny_model: Path) -> None:
 import sys
 for name in ("torch", "torchvision", "accelerate", "safetensors", "onnx"):
     sys.modules[name] = None  # importing it raises ModuleNotFoundError
-import numpy, hime, hime.cli, hime.batch, hime.bench, hime.demo, hime.evaluation.evaluate
+import numpy, hime, hime.cli, hime.restoring.batch, hime.bench, hime.demo, hime.evaluation.evaluate
 restorer = hime.load(sys.argv[1], threads=1)
 restorer.set_references([numpy.zeros((32, 32, 3), numpy.uint8)])
 print(restorer.restore(numpy.zeros((8, 8, 3), numpy.uint8)).image.shape)

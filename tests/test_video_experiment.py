@@ -14,7 +14,7 @@ from hime.experiments import video
 from hime.experiments.video import default_video, fitted, measure, read_frames
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
-from hime.restorer import load
+from hime.restoring.restorer import load
 
 av = pytest.importorskip("av", reason="videos need the extra video")
 

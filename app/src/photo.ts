@@ -1,4 +1,4 @@
-/** A whole photograph: its faces found, known, restored and put back. The counterpart of `hime.photo`. */
+/** A whole photograph: its faces found, known, restored and put back. The counterpart of `hime.restoring.photo`. */
 
 import { chooseReferences, embedded, match, meanEmbedding, yawOf, type Reference } from "./album";
 import { similarity, type Box, type Face, type Faces } from "./faces";

@@ -1,4 +1,4 @@
-/** The restorer: the references are set once, many headshots restored. The counterpart of `hime.restorer`. */
+/** The restorer: the references are set once, many headshots restored. The counterpart of `hime.restoring.restorer`. */
 
 import { fromPlanes, newImage, type Image } from "./image";
 import { Network, type Definition, type Output } from "./network";

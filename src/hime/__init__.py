@@ -9,7 +9,8 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from hime.errors import HimeError
-from hime.restorer import Restoration, Restorer, available_models, load
+from hime.restoring.exported import available_models
+from hime.restoring.restorer import Restoration, Restorer, load
 
 try:
     __version__ = version("hime-sr")

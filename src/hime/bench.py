@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from hime.restorer import DEFAULT_MODEL, Backend, FloatArray, OnnxBackend, find_model, usable_threads
+from hime.processors import usable_threads
+from hime.restoring.exported import DEFAULT_MODEL, Backend, FloatArray, OnnxBackend, find_model
 
 Product = Callable[[FloatArray, FloatArray], object]
 

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hime import __version__
-from hime.batch import MAX_LR_SIDE, Summary, restore_headshots, restore_photos, write_json
 from hime.errors import HimeError
+from hime.files import write_json
 from hime.pictures.formats import SUFFIXES
 from hime.pictures.writing import write_image
-from hime.restorer import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, Restorer, available_models, load
+from hime.restoring.batch import MAX_LR_SIDE, Summary, restore_headshots, restore_photos
+from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, available_models
+from hime.restoring.restorer import Restorer, load
 
 if TYPE_CHECKING:
     from hime.evaluation.degradation import Realistic
@@ -140,7 +142,7 @@ def _told(summary: Summary, out: Path) -> str:
 def person_add(options: argparse.Namespace) -> int:
     """``hime person add``."""
     from hime.faces.album import read_person
-    from hime.person import SUFFIX, describe_person, save_person
+    from hime.restoring.person import SUFFIX, describe_person, save_person
 
     if options.out.suffix.lower() != SUFFIX:
         raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
@@ -157,7 +159,7 @@ def person_add(options: argparse.Namespace) -> int:
 
 def person_show(options: argparse.Namespace) -> int:
     """``hime person show``."""
-    from hime.person import describe_person
+    from hime.restoring.person import describe_person
 
     print(describe_person(options.file))
     return 0

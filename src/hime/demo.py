@@ -17,7 +17,8 @@ from hime.pictures.reading import read_target
 from hime.pictures.sheet import Panel, contact_sheet
 from hime.pictures.writing import write_image
 from hime.progress import track
-from hime.restorer import Restorer, available_models, load
+from hime.restoring.exported import available_models
+from hime.restoring.restorer import Restorer, load
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Export: a checkpoint becomes the two ONNX graphs, the weights and the card that `hime.restorer` reads.
+"""Export: a checkpoint becomes the two ONNX graphs, the weights and the card that `hime.restoring` reads.
 
 The graphs hold no weights, only where each lies in ``weights.bin``, so that those which both use are there
 once.
@@ -29,7 +29,8 @@ from hime.errors import HimeError
 from hime.evaluation.checkpoint import describe
 from hime.files import ordinary_mode
 from hime.model import HIME
-from hime.restorer import FILES, GRAPHS, WEIGHTS, OnnxBackend, check_fidelity
+from hime.restoring.exported import FILES, GRAPHS, WEIGHTS, OnnxBackend
+from hime.restoring.restorer import check_fidelity
 from hime.training.checkpoint import load_model
 
 OPSET = 18

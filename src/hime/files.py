@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -47,3 +48,10 @@ def ordinary_mode(mode: int) -> int:
     umask = os.umask(0)
     os.umask(umask)
     return mode & ~umask
+
+
+def write_json(path: Path | str, value: object) -> Path:
+    """Write a value as JSON that is pleasant to read, whole or not at all."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    content = text.encode("utf-8", errors="replace")  # a file's name may hold bytes that are no letters
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content))

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.restorer import DEFAULT_PHOTO_MODEL, FILES, PRETRAINED, read_card
+from hime.restoring.exported import DEFAULT_PHOTO_MODEL, FILES, PRETRAINED, read_card
 
 BUILT = Path(__file__).parent / "app"
 """What `make app` builds; part of the wheel."""

@@ -44,8 +44,8 @@ from hime.people import (
 from hime.pictures.arrays import Image, area_reduce
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
+from hime.processors import usable_threads
 from hime.progress import track
-from hime.restorer import usable_threads
 
 HELD_OUT = 287 / 2887
 """Share of people in ``test`` where the split is ours: section 5.1 holds out 287 of 2,887."""

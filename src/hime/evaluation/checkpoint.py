@@ -12,7 +12,7 @@ import torch
 
 from hime.evaluation.cost import count
 from hime.model import HIME
-from hime.restorer import CARD_FORMAT, FloatArray
+from hime.restoring.exported import CARD_FORMAT, FloatArray
 from hime.training.checkpoint import load_model
 from hime.training.presets import TrainingConfig
 
@@ -56,7 +56,7 @@ def describe(model: HIME, metadata: Mapping[str, str], name: str) -> dict[str, A
 
 
 class TorchBackend:
-    """A network in PyTorch, for `hime.restorer.Restorer`.
+    """A network in PyTorch, for `hime.restoring.restorer.Restorer`.
 
     Args:
         model: the network; it is put into evaluation mode and moved.

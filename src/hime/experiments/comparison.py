@@ -9,15 +9,15 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from hime.batch import write_json
 from hime.errors import HimeError
 from hime.evaluation.cost import breakdown, network_of
 from hime.evaluation.evaluate import BASELINE, evaluate
 from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.experiments.report import DIGITS, HEADINGS, PAPER_DIGITS, save_figure, with_interval, write_text
 from hime.experiments.tables import METRICS
+from hime.files import write_json
 from hime.people import read_list
-from hime.restorer import Restorer
+from hime.restoring.restorer import Restorer
 
 Setting = tuple[int, int]
 """LR side in pixels, and scale."""

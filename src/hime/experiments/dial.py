@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from hime.batch import write_json
 from hime.errors import HimeError
 from hime.evaluation.evaluate import Variant, evaluate
 from hime.evaluation.measures import Measure, available_measures
 from hime.experiments.report import save_figure, write_text
+from hime.files import write_json
 from hime.people import read_list
-from hime.restorer import GRAPHS, WEIGHTS, OnnxBackend, Restorer, find_model
+from hime.restoring.exported import GRAPHS, WEIGHTS, OnnxBackend, find_model
+from hime.restoring.restorer import Restorer
 
 FIDELITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 WAYS = ("pictures", "weights")

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from hime.batch import write_json
 from hime.experiments.report import save_figure, write_text
+from hime.files import write_json
 from hime.losses.correlation import centred
 from hime.people import DEMO_PEOPLE
 from hime.pictures.arrays import Image, resize, to_planes
 from hime.pictures.reading import read_image
-from hime.restorer import centre_crop
+from hime.restoring.restorer import centre_crop
 
 SIZE = 128
 """Side of the picture in pixels, the paper's."""

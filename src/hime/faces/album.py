@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,6 @@ from hime.faces.headshot import Frame, cut
 from hime.pictures.arrays import Image, resize
 from hime.pictures.formats import READ, images_in
 from hime.pictures.reading import read_image
-from hime.restorer import Encoded
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -117,7 +117,6 @@ class Reference:
         quality: from 0 to 1: how sharp and large the face is.
         yaw: as `yaw_of` gives it.
         path: the photo; None from a .person file.
-        encoded: from a .person file, what the model made of the photo; else None.
     """
 
     name: str
@@ -126,14 +125,12 @@ class Reference:
     quality: float
     yaw: float
     path: Path | None = None
-    encoded: Encoded | None = None
 
     @property
-    def for_restorer(self) -> Image | Encoded:
-        """What `hime.restorer.Restorer.set_references` takes."""
-        reference = self.crop if self.encoded is None else self.encoded
-        assert reference is not None
-        return reference
+    def for_restorer(self) -> Any:
+        """What `hime.restoring.restorer.Restorer.set_references` takes: the headshot."""
+        assert self.crop is not None
+        return self.crop
 
 
 @dataclass(frozen=True, eq=False)

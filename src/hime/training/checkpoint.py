@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.model import HIME, HIMEConfig
-from hime.restorer import WEIGHTS, available_models, find_model, read_card, read_checked
+from hime.restoring.exported import WEIGHTS, available_models, find_model, read_card, read_checked
 
 RELEASED, STATE = "hime-checkpoint-1", "hime-state-2"
 LAST, BEST, CONFIG = "last.safetensors", "best.safetensors", "config.json"

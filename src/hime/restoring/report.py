@@ -1,6 +1,6 @@
 """A restored photograph explained: one HTML page that holds all it shows and asks nothing of the network.
 
-    from hime.report import write_report
+    from hime.restoring.report import write_report
     write_report("party.html", restore_photo(picture, people, restorer, explain=True), "party.jpg")
 
 The page is ``report.html`` beside this file with its gaps filled. Its Content-Security-Policy lets in
@@ -24,8 +24,8 @@ import PIL.Image
 
 import hime
 from hime.files import write_atomically
-from hime.photo import LIKENESS_MARGIN, RestoredFace, RestoredPhoto
 from hime.pictures.arrays import Image, area_reduce, resize
+from hime.restoring.photo import LIKENESS_MARGIN, RestoredFace, RestoredPhoto
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -288,7 +288,7 @@ def _reduce(image: Image, longest: int) -> Image:
 
 
 def _lanczos(image: Image, width: int, height: int) -> Image:
-    """The plain enlargement, as `hime.photo` does it."""
+    """The plain enlargement, as `hime.restoring.photo` does it."""
     return np.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.LANCZOS))
 
 

@@ -41,7 +41,8 @@ from safetensors.numpy import save_file
 from hime.errors import HimeError
 from hime.faces.album import Person, Reference, choose_references
 from hime.files import write_atomically
-from hime.restorer import GRAPHS, WEIGHTS, Backend, Restorer
+from hime.restoring.exported import GRAPHS, WEIGHTS, Backend
+from hime.restoring.restorer import Restorer
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -56,12 +57,22 @@ POSES = (0.0, -0.3, 0.3, -0.6, 0.6)
 EMBEDDING_SIZE = 128
 
 
-@dataclass(frozen=True)
-class _StoredReference:
-    """A reference in a .person file, see `hime.restorer.Encoded`."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StoredReference(Reference):
+    """A reference in a .person file: no picture, but its features (`hime.restoring.restorer.Encoded`).
 
-    path: Path
+    Attributes:
+        file: the .person file.
+        index: of the reference in it.
+    """
+
+    file: Path
     index: int
+
+    @property
+    def for_restorer(self) -> Any:
+        """What `hime.restoring.restorer.Restorer.set_references` takes: the reference itself."""
+        return self
 
     def features(self, backend: Backend, height: int, width: int) -> FloatArray:
         """What the model made of the reference, for LR headshots of that size: F×H×W.
@@ -69,13 +80,13 @@ class _StoredReference:
         Raises:
             HimeError: ``backend`` is another model, or the file has gone.
         """
-        with _open(self.path) as file:
-            _check_model(self.path, file, backend, str(backend.card["name"]))
+        with _open(self.file) as file:
+            _check_model(self.file, file, backend, str(backend.card["name"]))
             longest = max(height, width)  # as of a photo, the middle is used
             side = min((side for side in SIDES if side >= longest), default=SIDES[-1])
             stored = file.get_slice(_key(backend, side))[self.index].astype(np.float32)
         if not np.isfinite(stored).all():
-            raise _damaged(self.path, "values that are no numbers")
+            raise _damaged(self.file, "values that are no numbers")
         if side != longest:
             bicubic, size = PIL.Image.Resampling.BICUBIC, (longest, longest)
             stored = np.stack(
@@ -163,13 +174,14 @@ def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
             for backend in restorer.backends:
                 _check_model(path, file, backend, restorer.name)
     references = tuple(
-        Reference(
+        StoredReference(
             name=str(name),
             crop=None,
             embedding=tensors["embeddings"][index],
             quality=float(tensors["qualities"][index]),
             yaw=float(tensors["yaws"][index]),
-            encoded=_StoredReference(path, index),
+            file=path,
+            index=index,
         )
         for index, name in enumerate(names)
     )

@@ -7,7 +7,6 @@ used is told in the summary, and the others are done all the same.
 from __future__ import annotations
 
 import glob
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hime.errors import HimeError
-from hime.files import write_atomically
+from hime.files import write_json
 from hime.pictures.arrays import Image
 from hime.pictures.formats import READ, SUFFIXES, WRITTEN, images_in
 from hime.pictures.reading import read_image, read_picture
 from hime.pictures.writing import write_image, write_picture
 from hime.progress import track
-from hime.restorer import Restoration, Restorer
+from hime.restoring.restorer import Restoration, Restorer
 
 if TYPE_CHECKING:
     from hime.faces.album import Person
-    from hime.photo import RestoredPhoto
+    from hime.restoring.photo import RestoredPhoto
 
 MAX_LR_SIDE = 512
 """Longest side of a headshot in pixels. Memory and time grow with its area."""
@@ -71,7 +70,7 @@ def restore_photos(
     report: bool = False,
     overwrite: bool = False,
 ) -> Summary:
-    """Restore the known people in whole photographs, see `hime.photo.restore_photo`.
+    """Restore the known people in whole photographs, see `hime.restoring.photo.restore_photo`.
 
     A result keeps its input's name and format (PNG where that cannot be written) and what the file carries.
     A photo that is an input and a reference too is not used as a reference for itself.
@@ -95,8 +94,8 @@ def restore_photos(
             overwrite what is read or another result, or the extra ``faces`` is not installed.
     """
     from hime.faces.networks import require
-    from hime.photo import find_person, restore_photo
-    from hime.report import write_report
+    from hime.restoring.photo import find_person, restore_photo
+    from hime.restoring.report import write_report
 
     files = pictures(inputs, READ)
     if only_face is not None and len(files) > 1:
@@ -161,7 +160,7 @@ def read_people(paths: Sequence[Path | str], restorer: Restorer) -> list[Person]
     loose: list[Path] = []
     for path in map(Path, paths):
         if path.suffix.lower() == PERSON and not path.is_dir():
-            from hime.person import load_person
+            from hime.restoring.person import load_person
 
             people.append(load_person(path, restorer))
         elif path.is_dir():
@@ -398,10 +397,3 @@ def _refuse_overwriting(outputs: Sequence[Path], sources: Sequence[Path]) -> Non
     for output in outputs:
         if output.resolve() in read:
             raise HimeError(f"{output}: would overwrite what is read from there; choose another --out")
-
-
-def write_json(path: Path | str, value: object) -> Path:
-    """Write a value as JSON that is pleasant to read, whole or not at all."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    content = text.encode("utf-8", errors="replace")  # a file's name may hold bytes that are no letters
-    return write_atomically(path, lambda temporary: temporary.write_bytes(content))

@@ -1,7 +1,7 @@
 """A whole photograph: its faces found, known, restored and put back. Needs the extra ``faces``.
 
     from hime.faces.album import read_person
-    from hime.photo import restore_photo
+    from hime.restoring.photo import restore_photo
     from hime.pictures.reading import read_picture
 
     restored = restore_photo(read_picture("party.jpg"), [read_person("mum/")], hime.load())
@@ -28,7 +28,7 @@ from hime.faces.embedding import embed, similarity
 from hime.faces.headshot import Frame, add, cut
 from hime.pictures.arrays import Image
 from hime.pictures.reading import Picture
-from hime.restorer import Restorer
+from hime.restoring.restorer import Restorer
 
 FloatArray = npt.NDArray[np.float32]
 Canvas = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -59,7 +59,7 @@ class RestoredFace:
         references: names of the photos used.
         crops: the photos used, as headshots; None where a .person file holds no picture.
         shares: mean of each score map.
-        scores: a score map a photo, float32 H×W in [0, 1], see `hime.restorer.Restoration`.
+        scores: a score map a photo, float32 H×W in [0, 1], see `hime.restoring.restorer.Restoration`.
         lr: the headshot as it is in the input, uint8 H×W×3.
         restored: the headshot restored, uint8 sH×sW×3; None if it was left.
         without: the same by the same model without references; only if it was asked for.

@@ -1,0 +1,1 @@
+"""Restoring: exported models, the restorer, whole photographs, batches of files, reports. Without PyTorch."""

@@ -1,0 +1,242 @@
+"""Exported models: folders of graphs and weights, found, checked, and run by ONNX Runtime.
+
+An exported model is a folder of ``encode.onnx`` (photos → features, once a person), ``restore.onnx``
+(headshot and features → picture and score maps), ``weights.bin`` (the weights of both graphs, float32 one
+after another) and ``card.json`` (what it is, with the checksums of the three). `hime.training.export` writes
+such folders.
+
+Shapes: ``N`` references, ``F`` feature channels, ``H W`` LR size, ``s`` scale.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from hime.errors import HimeError
+from hime.processors import usable_threads
+
+FloatArray = npt.NDArray[np.float32]
+
+CARD_FORMAT = 2
+DEFAULT_MODEL = "small-x4"
+"""For headshots that were reduced as the paper's are."""
+DEFAULT_PHOTO_MODEL = "small-x4-real-p"
+"""For faces as they are found in photographs: small in different ways, noisy and compressed."""
+GRAPHS = ("encode.onnx", "restore.onnx")
+WEIGHTS = "weights.bin"
+FILES = (*GRAPHS, WEIGHTS)
+"""What an exported model is made of, beside its card."""
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+
+
+class Backend(Protocol):
+    """What `Restorer` needs of a model, whatever runs it."""
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The model's card: at least ``name``, ``scale`` and ``feature_channels``; with a dial, ``fidelity``:
+        where it stands if nothing is said.
+        """
+        ...
+
+    @property
+    def reconstruction(self) -> Backend | None:
+        """The model at the other end of the dial, opened when first asked for; None without a dial.
+
+        Raises:
+            HimeError: it cannot be opened.
+        """
+        ...
+
+    def encode(self, references: FloatArray) -> FloatArray:
+        """Reference features: N×3×sH×sW in [0, 1] → N×F×H×W."""
+        ...
+
+    def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
+        ...
+
+
+def available_models() -> list[str]:
+    """Names of the models that come with the package, sorted."""
+    return sorted(card.parent.name for card in PRETRAINED.glob("*/card.json"))
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """The folder of an exported model, by name or path.
+
+    Raises:
+        HimeError: there is none; the message lists the names there are.
+    """
+    if str(name_or_path) in available_models():
+        return PRETRAINED / name_or_path
+    path = Path(name_or_path)
+    if path.is_file() and path.name in (*FILES, "card.json"):
+        return path.parent
+    if path.is_dir():
+        return path
+    names = ", ".join(available_models()) or "none"
+    problem = "not an exported model" if path.exists() else "no such model"
+    raise HimeError(f"{path}: {problem}; give a folder that `hime export` wrote, or one of: {names}")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of an exported model.
+
+    Raises:
+        HimeError: missing, not JSON, of another format or without a field that is needed.
+    """
+    path = folder / "card.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HimeError(
+            f"{folder}: holds no card.json, so it is no exported model; write one with `hime export`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise HimeError(f"{path}: cannot be read ({error}); export the model again") from error
+    if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
+        found = card.get("format") if isinstance(card, dict) else None
+        raise HimeError(
+            f"{path}: card format {found!r}, this version reads {CARD_FORMAT}; "
+            "export the model again or update hime-sr"
+        )
+    needed = {
+        "name": str,
+        "scale": int,
+        "lr_size": int,
+        "feature_channels": int,
+        "parameters": int,
+        "macs": dict,
+        "sha256": dict,
+    }
+    wrong = [field for field, kind in needed.items() if not isinstance(card.get(field), kind)]
+    if "macs" not in wrong:
+        counts = ("lr", "references", "total", "encode_per_reference", "restore")
+        wrong += [f"macs.{field}" for field in counts if field not in card["macs"]]
+    if "reconstruction" in card or "fidelity" in card:
+        named, placed = isinstance(card.get("reconstruction"), str), isinstance(card.get("fidelity"), float)
+        wrong += [] if named else ["the name of its reconstruction model"]
+        wrong += [] if placed else ["fidelity"]
+    if wrong:
+        raise HimeError(f"{path}: lacks {', '.join(wrong)}; export the model again")
+    return card
+
+
+def read_checked(folder: Path, card: dict[str, Any], file: str) -> bytes:
+    """A file of an exported model, if it is as its card says it must be.
+
+    Raises:
+        HimeError: it cannot be read, or differs from the checksum in the card.
+    """
+    path, remedy = folder / file, "export the model again or reinstall hime-sr"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise HimeError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    if hashlib.sha256(content).hexdigest() != card["sha256"].get(file):
+        raise HimeError(f"{path}: differs from the checksum in card.json; {remedy}")
+    return content
+
+
+class OnnxBackend:
+    """An exported model in ONNX Runtime, on the processor.
+
+    Every file is compared with its checksum in the card before it is used.
+
+    Args:
+        folder: what `hime export` wrote.
+        threads: threads for one picture; default the cores that this process may use.
+
+    Raises:
+        HimeError: a file is missing, damaged or of another format.
+    """
+
+    def __init__(self, folder: str | Path, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise HimeError(f"threads must be at least 1, not {threads}")
+        self.folder = Path(folder)
+        self.card = read_card(self.folder)
+        self.threads = threads or usable_threads()
+        weights = read_checked(self.folder, self.card, WEIGHTS)
+        # Between two operators the threads of `restore`, which a live video runs all the time, wait awake
+        # (a fourth faster); those of `encode`, once a person, sleep: both awake would fight for the cores. So
+        # would those of the dial's two ends, which therefore go to sleep when a picture is done.
+        self._encode = self._open(GRAPHS[0], weights, spinning=False)
+        self._restore = self._open(GRAPHS[1], weights, spinning=True)
+
+    @functools.cached_property
+    def reconstruction(self) -> OnnxBackend | None:
+        """The model at the other end of the dial, opened when first asked for; None without a dial.
+
+        It is looked for beside this one, then among those that come with the package.
+
+        Raises:
+            HimeError: it is not there, cannot be opened, or does not fit.
+        """
+        if "reconstruction" not in self.card:
+            return None
+        own, name = self.card["name"], self.card["reconstruction"]
+        places = [folder / name for folder in (self.folder.resolve().parent, PRETRAINED)]
+        folder = next((place for place in places if (place / "card.json").is_file()), None)
+        if folder is None:
+            raise HimeError(
+                f"{own}: a fidelity above 0 needs its reconstruction model, {name}, which is not there; "
+                f"put that into {places[0]}"
+            )
+        other = OnnxBackend(folder, self.threads)
+        if "reconstruction" in other.card:
+            raise HimeError(f"{own}: {folder} cannot be its reconstruction model, since it has a dial itself")
+        if other.card["scale"] != self.card["scale"]:
+            raise HimeError(
+                f"{own}: {folder} cannot be its reconstruction model, since it enlarges "
+                f"×{other.card['scale']}, not ×{self.card['scale']}"
+            )
+        return other
+
+    def _open(self, file: str, weights: bytes, *, spinning: bool) -> onnxruntime.InferenceSession:
+        graph = read_checked(self.folder, self.card, file)
+        options = onnxruntime.SessionOptions()
+        options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
+        options.intra_op_num_threads = self.threads
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.log_severity_level = 4  # what goes wrong comes as an exception, and is told once
+        try:
+            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            reason = str(error).splitlines()[0]
+            raise HimeError(
+                f"{self.folder / file}: ONNX Runtime cannot load it ({reason}); update onnxruntime"
+            ) from error
+
+    def encode(self, references: FloatArray) -> FloatArray:
+        """Reference features: N×3×sH×sW in [0, 1] → N×F×H×W."""
+        (features,) = self._run(self._encode, {"references": references})
+        return features
+
+    def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
+        hr, scores = self._run(self._restore, {"lr": lr, "features": features})
+        return hr, scores
+
+    def _run(self, session: onnxruntime.InferenceSession, inputs: dict[str, FloatArray]) -> list[FloatArray]:
+        try:
+            outputs: list[FloatArray] = session.run(None, inputs)
+        except Exception as error:
+            shapes = ", ".join(f"{name} {'×'.join(map(str, array.shape))}" for name, array in inputs.items())
+            reason = str(error).splitlines()[0]
+            raise HimeError(
+                f"{self.card['name']}: ONNX Runtime stopped at {shapes} ({reason}); "
+                "a smaller headshot or fewer references need less memory"
+            ) from error
+        return outputs

@@ -1,0 +1,261 @@
+"""The restorer: set the references once, restore many headshots. Needs ONNX Runtime, never PyTorch.
+
+    import hime
+    restorer = hime.load("small-x4")
+    restorer.set_references([photo, other_photo])   # uint8 H×W×3, any size
+    restored = restorer.restore(headshot)           # uint8 H×W×3, sides ≥ 8
+    restored.image, restored.shares
+
+A perception-oriented model has a dial: its card names a reconstruction model of the same scale, and with
+``fidelity`` f the picture is (1 − f) · its own + f · the reconstruction model's. At 0 and at 1 only one of
+the two runs, between them both.
+
+    restorer = hime.load("small-x4-p", fidelity=0.5)
+    restorer.fidelity = 0.8
+
+Shapes: ``N`` references, ``F`` feature channels, ``H W`` LR size, ``s`` scale.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from hime.errors import HimeError
+from hime.pictures.arrays import Image, check_image, from_planes, resize, to_planes
+from hime.restoring.exported import (
+    DEFAULT_MODEL,
+    Backend,
+    FloatArray,
+    OnnxBackend,
+    available_models,
+    find_model,
+    read_card,
+)
+
+MINIMUM_SIDE = 8
+"""Smallest LR side in pixels: below it the model has nothing to align with."""
+CACHED_FEATURES = 4
+"""Sets of reference features, each of one model and LR size, that are kept; the least recently used goes
+first."""
+
+
+@runtime_checkable
+class Encoded(Protocol):
+    """A reference of which only the features are there (`hime.restoring.person`)."""
+
+    def features(self, backend: Backend, height: int, width: int) -> FloatArray:
+        """What ``backend`` makes of the reference for LR headshots of that size: F×H×W.
+
+        Raises:
+            HimeError: the features are another model's.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What came out of one headshot.
+
+    Attributes:
+        image: uint8 sH×sW×3, sRGB.
+        scores: for each reference, in the order they were set, its weight in every place: float32
+            H×W in [0, 1]. Over all references they sum to at most 1; the rest went to none of them. Between
+            the ends of a dial they are mixed as the pictures are.
+        shares: the mean of each score map.
+    """
+
+    image: Image
+    scores: list[FloatArray]
+    shares: list[float]
+
+
+def load(
+    name_or_path: str | Path = DEFAULT_MODEL, threads: int | None = None, fidelity: float | None = None
+) -> Restorer:
+    """Open a model by its name (`available_models`) or by the path of an exported folder.
+
+    Args:
+        name_or_path: ``"small-x4"``, or a folder that `hime export` wrote, or one of the files in it.
+        threads: processor threads for one picture; all cores this process may use by default.
+        fidelity: see `Restorer.fidelity`; the model's own choice by default.
+
+    Raises:
+        HimeError: no such model, its files are missing, damaged or of another format, or as for setting
+            `Restorer.fidelity`.
+    """
+    return Restorer(OnnxBackend(find_model(name_or_path), threads), fidelity)
+
+
+def check_fidelity(fidelity: float) -> None:
+    """Refuse what is no place on the dial."""
+    if not 0 <= fidelity <= 1:  # also NaN
+        raise HimeError(f"fidelity must be from 0 to 1, not {fidelity}")
+
+
+class Restorer:
+    """Restores headshots of one person at a time; the person's photos are encoded once.
+
+    Where a dial stands between its ends, both models restore and their pictures are mixed.
+
+    Args:
+        backend: a model, see `Backend`; `load` makes one of an exported model.
+        fidelity: where to put its dial, see `fidelity`; by default where its card says.
+
+    Raises:
+        HimeError: as for setting `fidelity`.
+    """
+
+    def __init__(self, backend: Backend, fidelity: float | None = None) -> None:
+        self.backend = backend
+        self._fidelity: float | None = None
+        self._mixture: list[tuple[Backend, float]] = [(backend, 1.0)]
+        self._references: list[Image | Encoded] = []
+        self._features: OrderedDict[tuple[Backend, int, int], FloatArray] = OrderedDict()
+        fidelity = backend.card.get("fidelity") if fidelity is None else fidelity
+        if fidelity is not None:
+            self.fidelity = fidelity
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.backend.card["name"])
+
+    @property
+    def scale(self) -> int:
+        """By how much the sides grow."""
+        return int(self.backend.card["scale"])
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The model's card, as `hime info --json` prints it."""
+        return self.backend.card
+
+    @property
+    def fidelity(self) -> float | None:
+        """Where the dial stands: 0 perception-oriented (looks real) … 1 reconstruction (least error); None if
+        the model has no dial. May be set; the references stay.
+
+        Raises:
+            HimeError: set to what is not in [0, 1], without a dial, or above 0 where the reconstruction model
+                is missing; the dial stays where it was.
+        """
+        return self._fidelity
+
+    @fidelity.setter
+    def fidelity(self, fidelity: float) -> None:
+        if "fidelity" not in self.card:
+            raise HimeError(_without_dial(self.name))
+        fidelity = float(fidelity)
+        check_fidelity(fidelity)
+        reconstruction = self.backend.reconstruction if fidelity > 0 else None
+        if reconstruction is None:
+            self._mixture = [(self.backend, 1.0)]
+        elif fidelity == 1:
+            self._mixture = [(reconstruction, 1.0)]
+        else:
+            self._mixture = [(self.backend, 1 - fidelity), (reconstruction, fidelity)]
+        self._fidelity = fidelity
+
+    @property
+    def backends(self) -> list[Backend]:
+        """The models that the dial, where it stands, needs: one or two."""
+        return [backend for backend, _ in self._mixture]
+
+    def set_references(self, images: Sequence[Image | Encoded]) -> None:
+        """Take these photos as the person's; an empty list restores without any.
+
+        Args:
+            images: uint8 H×W×3 of any size, the face framed as in the headshot. A photo of another
+                aspect than the headshot's is cut to it around its middle, then resized to s × its size.
+                Or references of a .person file.
+
+        Raises:
+            HimeError: an array is no such image; the references set before stay.
+        """
+        references: list[Image | Encoded] = []
+        for number, image in enumerate(images, start=1):
+            if isinstance(image, Encoded):
+                references.append(image)
+            else:
+                check_image(image, f"reference {number}")
+                references.append(image.copy())
+        self._references = references
+        self._features.clear()
+
+    def restore(self, lr: Image) -> Restoration:
+        """Restore one headshot.
+
+        Args:
+            lr: uint8 H×W×3, sRGB, both sides at least 8.
+
+        Raises:
+            HimeError: not such an image, or more than the memory holds.
+        """
+        check_image(lr, "the headshot")
+        height, width = lr.shape[:2]
+        if min(height, width) < MINIMUM_SIDE:
+            raise HimeError(
+                f"the headshot is {width}×{height} pixels; give one of at least {MINIMUM_SIDE}×{MINIMUM_SIDE}"
+            )
+        planes = to_planes(lr)
+        hr: FloatArray = np.zeros((), np.float32)
+        scores: FloatArray = np.zeros((), np.float32)
+        for backend, share in self._mixture:
+            picture, weights = backend.restore(planes, self.features(backend, height, width))
+            hr, scores = hr + share * picture, scores + share * weights
+        maps = [score[0] for score in scores]
+        return Restoration(from_planes(hr), maps, [float(score.mean()) for score in maps])
+
+    def features(self, backend: Backend, height: int, width: int) -> FloatArray:
+        """What ``backend``, one of the ends of the dial, makes of the references for LR headshots of that
+        size: N×F×H×W, encoded at the first call.
+        """
+        key = (backend, height, width)
+        if key not in self._features:
+            self._features[key] = self._encode(backend, height, width)
+            if len(self._features) > CACHED_FEATURES:
+                self._features.popitem(last=False)
+        self._features.move_to_end(key)
+        return self._features[key]
+
+    def _encode(self, backend: Backend, height: int, width: int) -> FloatArray:
+        if not self._references:
+            return np.zeros((0, int(backend.card["feature_channels"]), height, width), np.float32)
+        sides = (self.scale * height, self.scale * width)
+        images = [image for image in self._references if isinstance(image, np.ndarray)]
+        planes = [to_planes(resize(centre_crop(image, height, width), *sides)) for image in images]
+        encoded = iter(backend.encode(np.concatenate(planes)) if planes else ())
+        return np.stack(
+            [
+                next(encoded)
+                if isinstance(reference, np.ndarray)
+                else reference.features(backend, height, width)
+                for reference in self._references
+            ]
+        )
+
+
+def _without_dial(name: str) -> str:
+    """What to say to who asks a fidelity of this model, with the one to take instead."""
+    cards = [read_card(find_model(model)) for model in available_models()]
+    dials = [card["name"] for card in cards if card.get("reconstruction") == name]
+    remedy = f"use {dials[0]}" if dials else "export a perception-oriented one with --reconstruction"
+    return f"{name} has no dial, so it takes no fidelity; {remedy}"
+
+
+def centre_crop(image: Image, height: int, width: int) -> Image:
+    """The largest part of ``image`` around its middle that has the aspect ``height``:``width``."""
+    rows, columns = image.shape[:2]
+    if columns * height > rows * width:
+        kept = max(1, round(rows * width / height))
+        left = (columns - kept) // 2
+        return image[:, left : left + kept]
+    kept = max(1, round(columns * height / width))
+    top = (rows - kept) // 2
+    return image[top : top + kept]
