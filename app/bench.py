@@ -23,8 +23,8 @@ import numpy as np
 import PIL.Image
 from playwright.sync_api import Page, sync_playwright
 
-from hime.people import DEMO_PEOPLE
-from hime.serve import export_site, open_server
+from hime.data.people import DEMO_PEOPLE
+from hime.tools.serve import export_site, open_server
 
 REPEATS = 30
 LIVE_SECONDS = 15

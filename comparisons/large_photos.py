@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from hime.people import DEMO_PEOPLE
+from hime.data.people import DEMO_PEOPLE
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 from hime.restoring.exported import DEFAULT_PHOTO_MODEL

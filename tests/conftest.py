@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from hime.people import DEMO_PEOPLE
+from hime.data.people import DEMO_PEOPLE
 
 if TYPE_CHECKING:
     from hime.model import HIME
@@ -77,7 +77,7 @@ def tiny_run(tiny_network: HIME, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def tiny_model(tiny_run: Path) -> Path:
     """``tiny_run`` exported; not to be changed."""
-    from hime.export import export
+    from hime.tools.export import export
 
     return export(tiny_run, tiny_run.parent / "exported" / "tiny-x4")
 
@@ -100,7 +100,7 @@ def tiny_perception_network(tiny_network: HIME) -> HIME:
 @pytest.fixture(scope="session")
 def tiny_dial(tiny_perception_network: HIME, tiny_model: Path) -> Path:
     """``tiny_perception_network`` exported, with ``tiny_model`` at the other end; not to be changed."""
-    from hime.export import export_model
+    from hime.tools.export import export_model
 
     folder = tiny_model.with_name("tiny-x4-p")
     return export_model(tiny_perception_network, folder, reconstruction=tiny_model.name)

@@ -50,7 +50,7 @@ SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".gif", ".bmp", ".avif", ".heic", "
 
 def person(number: random.Random) -> PIL.Image.Image:
     """A rendered headshot, small, somewhere in a plain picture."""
-    from hime.people import DEMO_PEOPLE
+    from hime.data.people import DEMO_PEOPLE
 
     file = DEMO_PEOPLE / "ada" / f"{number.choice([0, 2, 3, 4])}.webp"
     side = number.randrange(48, 120)
@@ -272,7 +272,7 @@ def work(model: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     answers = os.fdopen(os.dup(1), "w")
     from hime.cli import main
-    from hime.people import DEMO_PEOPLE
+    from hime.data.people import DEMO_PEOPLE
     from hime.pictures.writing import write_image
 
     with tempfile.TemporaryDirectory() as temporary:

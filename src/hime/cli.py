@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def demo(options: argparse.Namespace) -> int:
     """``hime demo``."""
-    from hime.demo import demo as run_demo
+    from hime.tools.demo import demo as run_demo
 
     print(run_demo(options.out, options.model))
     print(f"\npictures and table in {options.out}")
@@ -168,7 +168,7 @@ def person_show(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> int:
     """``hime train``."""
     sources = training_sources(options)
-    from hime.people import read_targets
+    from hime.data.people import read_targets
     from hime.training.loop import train as run_training
     from hime.training.presets import override, preset
 
@@ -186,11 +186,11 @@ def train(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """``hime evaluate``."""
+    from hime.data.people import read_list
     from hime.evaluation.evaluate import check_methods, format_table
     from hime.evaluation.evaluate import evaluate as run_evaluation
     from hime.evaluation.measures import available_measures
     from hime.evaluation.sheet import Sheet
-    from hime.people import read_list
 
     if options.sheet is not None and options.sheet.suffix.lower() not in SUFFIXES:
         raise HimeError(f"{options.sheet}: a contact sheet is one of {', '.join(SUFFIXES)}")
@@ -227,8 +227,8 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def make_list(options: argparse.Namespace) -> int:
     """``hime make-list``."""
-    from hime.people import make_list as choose
-    from hime.people import photos_of, read_people, read_targets, short_of_photos, write_list
+    from hime.data.people import make_list as choose
+    from hime.data.people import photos_of, read_people, read_targets, short_of_photos, write_list
 
     people = read_people(options.people)
     short = set(short_of_photos(photos_of(options.data, people), options.references))
@@ -249,7 +249,7 @@ def make_list(options: argparse.Namespace) -> int:
 
 def prepare(options: argparse.Namespace) -> int:
     """``hime prepare``."""
-    from hime.datasets import prepare as run_preparation
+    from hime.data import prepare as run_preparation
 
     if options.size is not None and options.hard_links:
         options.parser.error("--size makes copies; leave out it or --hard-links")
@@ -277,7 +277,7 @@ def prepare(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """``hime export``."""
-    from hime.export import export as run_export
+    from hime.tools.export import export as run_export
 
     folder = run_export(
         options.checkpoint, options.out, options.name, options.reconstruction, options.fidelity
@@ -308,8 +308,8 @@ def info(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """``hime bench``."""
-    from hime.bench import bench as run_bench
-    from hime.bench import format_bench
+    from hime.tools.bench import bench as run_bench
+    from hime.tools.bench import format_bench
 
     result = run_bench(options.model, threads=options.threads, repeats=options.repeats)
     print(json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench(result))
@@ -318,7 +318,7 @@ def bench(options: argparse.Namespace) -> int:
 
 def app(options: argparse.Namespace) -> int:
     """``hime app``."""
-    from hime.serve import export_site, serve
+    from hime.tools.serve import export_site, serve
 
     if options.export is None:
         serve(options.port)
@@ -421,7 +421,7 @@ def training_sources(options: argparse.Namespace) -> list[tuple[Path, list[str] 
     """Each ``--data`` with the people of its ``--people``, or None for everybody."""
     if options.people and len(options.people) != len(options.data):
         options.parser.error("give one --people for each --data, in the same order (or none: everybody)")
-    from hime.people import read_people
+    from hime.data.people import read_people
 
     everybody: list[list[str] | None] = [None] * len(options.data)
     people = [read_people(path) for path in options.people] or everybody

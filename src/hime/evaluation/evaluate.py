@@ -11,11 +11,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hime.data.people import ListEntry
 from hime.errors import HimeError
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Figures, Measure, Sample, available_measures
 from hime.evaluation.sheet import Sheet
-from hime.people import ListEntry
 from hime.pictures.arrays import Image, downscale, upscale
 from hime.pictures.reading import read_target
 from hime.progress import track

@@ -80,7 +80,7 @@ class Perception:
     metrics = ("lpips", "lpips_squeeze")
 
     def __init__(self) -> None:
-        from hime.evaluation.lpips import LPIPS, MINIMUM_SIDE
+        from hime.losses.lpips import LPIPS, MINIMUM_SIDE
 
         self._minimum_side = MINIMUM_SIDE
         self._networks = {"lpips": LPIPS("alex"), "lpips_squeeze": LPIPS("squeeze")}

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from hime.data.people import read_list
 from hime.errors import HimeError
 from hime.evaluation.cost import breakdown, network_of
 from hime.evaluation.evaluate import BASELINE, evaluate
@@ -16,7 +17,6 @@ from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.experiments.report import DIGITS, HEADINGS, PAPER_DIGITS, save_figure, with_interval, write_text
 from hime.experiments.tables import METRICS
 from hime.files import write_json
-from hime.people import read_list
 from hime.restoring.restorer import Restorer
 
 Setting = tuple[int, int]

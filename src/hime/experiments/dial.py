@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from hime.data.people import read_list
 from hime.errors import HimeError
 from hime.evaluation.evaluate import Variant, evaluate
 from hime.evaluation.measures import Measure, available_measures
 from hime.experiments.report import save_figure, write_text
 from hime.files import write_json
-from hime.people import read_list
 from hime.restoring.exported import GRAPHS, WEIGHTS, OnnxBackend, find_model
 from hime.restoring.restorer import Restorer
 

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from hime.data.people import DEMO_PEOPLE
 from hime.experiments.report import save_figure, write_text
 from hime.files import write_json
 from hime.losses.correlation import centred
-from hime.people import DEMO_PEOPLE
 from hime.pictures.arrays import Image, resize, to_planes
 from hime.pictures.reading import read_image
 from hime.restoring.restorer import centre_crop

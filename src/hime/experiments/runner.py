@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hime.data.people import ListEntry, people_in, read_list
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import TorchBackend, checkpoint_name, describe
 from hime.evaluation.evaluate import BASELINE, Variant, evaluate
@@ -19,7 +20,6 @@ from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.experiments.report import markdown, plot, save_figure, write_text
 from hime.experiments.tables import METRICS, Budget, Claim, Experiment, Row, experiment
 from hime.files import write_json
-from hime.people import ListEntry, people_in, read_list
 from hime.restoring.restorer import Restorer
 from hime.training.checkpoint import CONFIG, load_model
 from hime.training.loop import train

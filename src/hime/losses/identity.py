@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hime.faces.embedding import ALIGNED_SIDE
-from hime.frozen import face_embedder
+from hime.losses.frozen import face_embedder
 
 LEFT, TOP, SIDE = 0.136, 0.127, 0.724
 """The square of a headshot that the recogniser looks at, as shares of S. Headshots are cut out by their

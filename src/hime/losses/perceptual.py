@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hime.errors import HimeError
-from hime.frozen import frozen_features
+from hime.losses.frozen import frozen_features
 
 
 class PerceptualLoss(nn.Module):

@@ -1,7 +1,7 @@
 """SpyNet (Ranjan and Black 2017): optical flow from a spatial pyramid, for the large model.
 
 The layout (six levels of five 7×7 convolutions, 1.44 M parameters, tensor names) is that of the public
-BasicVSR weights (see `hime.frozen.spynet_weights`).
+BasicVSR weights (see `hime.losses.frozen.spynet_weights`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 An exported model is a folder of ``encode.onnx`` (photos → features, once a person), ``restore.onnx``
 (headshot and features → picture and score maps), ``weights.bin`` (the weights of both graphs, float32 one
-after another) and ``card.json`` (what it is, with the checksums of the three). `hime.training.export` writes
+after another) and ``card.json`` (what it is, with the checksums of the three). `hime.tools.export` writes
 such folders.
 
 Shapes: ``N`` references, ``F`` feature channels, ``H W`` LR size, ``s`` scale.

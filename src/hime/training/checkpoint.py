@@ -8,8 +8,8 @@ Both describe themselves in their metadata, which are strings: ``format``, ``arc
 ``HIMEConfig``), ``preset``, ``training`` (JSON: the configuration, the data), ``metrics`` (JSON), ``step``,
 ``date``, ``licence``.
 
-Exported models (`hime.export`) hold the same weights and are read too, so that what is released is there
-once.
+Exported models (`hime.tools.export`) hold the same weights and are read too, so that what is released is
+there once.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from hime.data.people import people_in, photos_of, split_people
 from hime.errors import HimeError
-from hime.people import people_in, photos_of, split_people
 from hime.pictures.reading import read_target
 from hime.training.degradation import DegradationName, Recipe, bicubic_lr, draw_recipe, realistic_lr
 from hime.training.presets import ReferenceSampling

@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.frozen import spynet_weights
+from hime.losses.frozen import spynet_weights
 from hime.losses.objective import Objective
 from hime.model import HIME
 from hime.model.alignment import FlowGuidedAlignment
@@ -60,7 +60,7 @@ from hime.training.steps import discriminator_step, generator_step
 from hime.training.widening import is_narrower, widen
 
 if TYPE_CHECKING:
-    from hime.evaluation.lpips import LPIPS
+    from hime.losses.lpips import LPIPS
 
 LINE_SECONDS = 30.0
 """Between two lines of progress where standard error is no terminal."""
@@ -238,7 +238,7 @@ class _Training:
             self.pairs, self.bicubic = pairs, psnr(upsample(pairs.lr, config.scale), pairs.hr)
         self.lpips: LPIPS | None = None
         if config.loss.perceptual:
-            from hime.evaluation.lpips import LPIPS  # brings torchmetrics, which the other trainings spare
+            from hime.losses.lpips import LPIPS
 
             self.lpips = LPIPS(device=str(device))
         self.sampling = config.sampling if config.references else ReferenceSampling(count_weights=(1.0,))

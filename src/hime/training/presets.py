@@ -65,7 +65,7 @@ class TrainingConfig:
     None: fresh weights. A narrower network's are widened (see `hime.training.widening`)."""
     flow_init: Literal["spynet"] | None = None
     """Where a flow-guided network has its optical flow from, unless ``init`` brings one: SpyNet's public
-    weights (see `hime.frozen.spynet_weights`), or None: drawn like the others."""
+    weights (see `hime.losses.frozen.spynet_weights`), or None: drawn like the others."""
     flow_rate: float = 1.0
     """The optical flow's learning rate as a multiple of the network's; 0 leaves the flow as it is."""
 

@@ -1,0 +1,411 @@
+"""A data set as it is distributed → a people folder with its split and its evaluation list.
+
+    OUT/PERSON/FILE                     links to the pictures, or copies in one size
+    OUT/train.txt, val.txt, test.txt    the split, a person a line (val only if the data set has one)
+    OUT/test.jsonl                      the evaluation list: inputs of people in test, and their references
+    OUT/prepared.json                   what was done, with all that was found amiss
+
+Every picture is read once, so that none stops a training later. The same command again goes on where it was
+stopped: each file appears whole or not at all, and the lists last.
+
+The split and the list depend on the seed and on the data set's own names, not on the pictures' size or
+format. What is published for CelebAMask-HQ is the split of seed 0, in ``celebamask_hq/``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hime.data.people import (
+    ListEntry,
+    choose_entries,
+    format_list,
+    read_people,
+    split_people,
+    write_list,
+    write_people,
+)
+from hime.data.sources import PARTS, Landmarks, Source, read_source
+from hime.errors import HimeError
+from hime.faces.headshot import Frame, cut
+from hime.files import write_atomically
+from hime.pictures.arrays import Image, area_reduce
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
+from hime.processors import usable_threads
+from hime.progress import track
+
+HELD_OUT = 287 / 2887
+"""Share of people in ``test`` where the split is ours: section 5.1 holds out 287 of 2,887."""
+
+PUBLISHED = Path(__file__).parent / "celebamask_hq"
+PUBLISHED_LIST = "fea89e7fc7baa6adc3f0db14dddd38ec1e7382e7527e6860470fb88ad5a27d6c"
+"""SHA-256 of the evaluation list of CelebAMask-HQ: seed 0, three references, five inputs a person."""
+
+EXAMPLES = 5
+
+_detecting = threading.Lock()  # the detector holds the size of its picture
+
+
+@dataclass
+class Prepared:
+    """What `prepare` found and did.
+
+    Attributes:
+        dataset: its name.
+        out: the people folder.
+        people: how many the data set has.
+        pictures: of the people who have enough of them, by the index.
+        minimum: how many pictures are enough.
+        split: each part with its people who were prepared.
+        entries: of the evaluation list, by the data set's own names.
+        missing: PERSON/NAME of pictures that are not there.
+        unusable: ``PERSON/NAME: reason`` of pictures that no training could use.
+        faceless: PERSON/NAME of photographs in which no face was found; left out.
+        small: PERSON/NAME of headshots with fewer pixels than the copies are to have; left out.
+        renamed: ``expected is found``.
+        extra: pictures that the index does not know.
+        is_published: whether split and list are those of `PUBLISHED`; None for other data sets.
+        is_done: the lists are written; else something was missing or unusable and has to be accepted.
+    """
+
+    dataset: str
+    out: Path
+    people: int
+    pictures: int
+    minimum: int
+    split: dict[str, list[str]]
+    entries: list[ListEntry] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unusable: list[str] = field(default_factory=list)
+    faceless: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
+    renamed: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    is_published: bool | None = None
+    is_done: bool = False
+
+    def __str__(self) -> str:
+        kept = sum(map(len, self.split.values()))
+        lines = [
+            f"{self.dataset}: {self.people} people, {kept} with at least {self.minimum} pictures, "
+            f"{self.pictures} pictures"
+        ]
+        for name, found in self.problems.items():
+            if found:
+                shown = ", ".join(found[:EXAMPLES])
+                more = ", …" if len(found) > EXAMPLES else ""
+                lines.append(f"  {name}: {len(found)} ({shown}{more})")
+        if self.is_done:
+            parts = ", ".join(f"{part} {len(people)} people" for part, people in self.split.items())
+            lines.append(f"  {parts}; {len(self.entries)} inputs to evaluate")
+        if self.is_done and self.is_published is not None:
+            lines.append(f"  {'' if self.is_published else 'not '}the published split and list")
+        return "\n".join(lines)
+
+    @property
+    def problems(self) -> dict[str, list[str]]:
+        """All that was found amiss, by its kind."""
+        kinds = ("missing", "unusable", "faceless", "small", "renamed", "extra")
+        return {kind: getattr(self, kind) for kind in kinds}
+
+    def as_json(self) -> dict[str, Any]:
+        """The contents of ``prepared.json``, but for the settings."""
+        return {
+            "people": self.people,
+            "pictures": self.pictures,
+            "split": {part: len(people) for part, people in self.split.items()},
+            "inputs": len(self.entries),
+            "published": self.is_published,
+            **self.problems,
+        }
+
+
+def prepare(
+    dataset: str,
+    root: Path | str,
+    out: Path | str,
+    *,
+    size: int | None = None,
+    hard_links: bool = False,
+    references: int = 3,
+    inputs_per_person: int = 5,
+    seed: int = 0,
+    partial: bool = False,
+    lists_only: bool = False,
+) -> Prepared:
+    """Prepare the data set called ``dataset`` (`hime.data.sources.DATASETS`).
+
+    Args:
+        dataset: its name.
+        root: the folder it was unpacked in.
+        out: the people folder to write.
+        size: copies of so many pixels a side, as PNG: headshots reduced by area as `images.read_target` does
+            it, whole photographs (CelebA, LFW) cut to headshots by `headshot.cut`. None for links to the
+            pictures as they are, which is for data sets of headshots only.
+        hard_links: rather than symbolic ones.
+        references: of each input of the list; people without so many pictures and one more are left out.
+        inputs_per_person: of the list, at most.
+        seed: of the split and the list.
+        partial: go on though pictures are missing or unusable.
+        lists_only: read the index and write the lists; no picture is looked for.
+
+    Returns:
+        What was found; with ``is_done`` False, nothing but good pictures is in ``out``.
+
+    Raises:
+        HimeError: the data set cannot be read, nobody has enough pictures, or ``out`` is not free.
+    """
+    out = Path(out)
+    source = read_source(dataset, root, with_pictures=not lists_only)
+    if size is None and not source.is_cut and not lists_only:
+        raise HimeError(f"{dataset}: headshots are cut out of its photographs; give --size, say 128")
+    if size is not None and size < 1:
+        raise HimeError(f"copies of {size} pixels: give a size of at least 1")
+    kept = {person: names for person, names in source.people.items() if len(names) > references}
+    if not kept:
+        raise HimeError(f"{root}: nobody has {references + 1} pictures; ask for fewer --references")
+    split = _split(kept, source, seed)
+    prepared = Prepared(
+        dataset=dataset,
+        out=out,
+        people=len(source.people),
+        pictures=sum(map(len, kept.values())),
+        minimum=references + 1,
+        split=split,
+        missing=[] if lists_only else source.missing,
+        renamed=source.renamed,
+        extra=source.extra,
+    )
+    if prepared.missing and not partial:
+        return prepared
+    settings = {"dataset": dataset, "size": size, "hard_links": hard_links, "lists_only": lists_only}
+    _claim(out, settings)
+    file_names = {person: {name: name for name in names} for person, names in kept.items()}
+    if not lists_only:
+        file_names = _place(source, kept, out, size, hard_links, prepared)
+        if prepared.unusable and not partial:
+            return prepared
+    enough = {person: list(names) for person, names in file_names.items() if len(names) > references}
+    for part, people in split.items():
+        split[part] = [person for person in people if person in enough]
+    if not enough:
+        raise HimeError(
+            f"{root}: nobody has {references + 1} usable pictures of that size; give another --size"
+        )
+    held_out = {person: enough[person] for person in split["test"]}
+    prepared.entries = choose_entries(held_out, references, inputs_per_person, seed)
+    if dataset == "celebamask-hq":
+        prepared.is_published = is_published(split, prepared.entries)
+    for part, people in split.items():
+        write_people(out / f"{part}.txt", people)
+    write_list(out / "test.jsonl", [_renamed(entry, file_names) for entry in prepared.entries])
+    prepared.is_done = True
+    lists = {"seed": seed, "references": references, "inputs_per_person": inputs_per_person}
+    _write_record(out, settings, lists | prepared.as_json())
+    return prepared
+
+
+def is_published(split: Mapping[str, Sequence[str]], entries: Sequence[ListEntry]) -> bool:
+    """Whether these are the split and the evaluation list of CelebAMask-HQ that are published here."""
+    digest = hashlib.sha256(format_list(entries).encode()).hexdigest()
+    same = all(list(people) == read_people(PUBLISHED / f"{part}.txt") for part, people in split.items())
+    return same and digest == PUBLISHED_LIST
+
+
+def _split(kept: Mapping[str, Sequence[str]], source: Source, seed: int) -> dict[str, list[str]]:
+    """Each part with its people, sorted by name."""
+    if source.parts is None:
+        return dict(zip(("train", "test"), split_people(kept, HELD_OUT, seed), strict=True))
+    return {part: sorted(person for person in kept if source.parts[person] == part) for part in PARTS}
+
+
+def _claim(out: Path, settings: Mapping[str, object]) -> None:
+    """Make ``out`` ours, or see that it is: prepared before with the same settings."""
+    try:
+        is_free = not out.exists() or not any(out.iterdir())
+    except OSError as error:
+        raise HimeError(f"{out}: not a folder to write to ({error.strerror}); choose another --out") from None
+    if is_free:
+        _write_record(out, settings, {})
+        return
+    try:
+        record = json.loads((out / "prepared.json").read_text(encoding="utf-8"))
+        before = {key: record[key] for key in settings}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise HimeError(f"{out}: is there already and was not prepared here; choose another --out") from None
+    if before != settings:
+        told = ", ".join(f"{key} {value}" for key, value in before.items())
+        raise HimeError(f"{out}: was prepared with {told}; choose another --out")
+
+
+def _write_record(out: Path, settings: Mapping[str, object], found: Mapping[str, object]) -> None:
+    text = json.dumps({**settings, **found}, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(out / "prepared.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _renamed(entry: ListEntry, file_names: Mapping[str, Mapping[str, str]]) -> ListEntry:
+    """The entry with the names of the files as they were placed."""
+
+    def placed(path: str) -> str:
+        person, name = path.split("/")
+        return f"{person}/{file_names[person][name]}"
+
+    return ListEntry(placed(entry.input), tuple(map(placed, entry.references)))
+
+
+# -------------------------------------------------------------------------------------------- pictures
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of one picture."""
+
+    unusable: str | None = None
+    is_faceless: bool = False
+    is_small: bool = False
+
+
+def _place(
+    source: Source,
+    kept: Mapping[str, Sequence[str]],
+    out: Path,
+    size: int | None,
+    hard_links: bool,
+    prepared: Prepared,
+) -> dict[str, dict[str, str]]:
+    """Put the pictures of ``kept`` into ``out`` and note in ``prepared`` what was amiss.
+
+    Returns:
+        Each person's pictures that are in place, by the data set's own names: the names of their files.
+    """
+    if size is not None and not source.is_cut and not source.landmarks:
+        from hime.faces.networks import require
+
+        require()
+    file_names: dict[str, dict[str, str]] = {}
+    with _workers() as executor:
+        work: list[tuple[str, str, str, Future[_Outcome]]] = []
+        for person, names in kept.items():
+            file_names[person] = {}
+            stems = Counter(Path(name).stem for name in names)
+            for name in names:
+                key = f"{person}/{name}"
+                if key not in source.files:
+                    continue
+                file, stem = source.files[key], Path(name).stem
+                if size is None:
+                    file_name = stem + file.suffix
+                    future = executor.submit(_link, file, out / person / file_name, hard_links)
+                else:
+                    file_name = (stem if stems[stem] == 1 else name) + ".png"
+                    points = source.landmarks.get(key)
+                    target = out / person / file_name
+                    future = executor.submit(_copy, file, target, size, source.is_cut, points)
+                work.append((person, name, file_name, future))
+        for person, name, file_name, future in track(work, "pictures"):
+            outcome = future.result()
+            if outcome.unusable is not None:
+                prepared.unusable.append(f"{person}/{name}: {outcome.unusable}")
+            elif outcome.is_faceless:
+                prepared.faceless.append(f"{person}/{name}")
+            elif outcome.is_small:
+                prepared.small.append(f"{person}/{name}")
+            else:
+                file_names[person][name] = file_name
+    return file_names
+
+
+@contextlib.contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """A thread a core; what has not begun when the block is left is given up."""
+    executor = ThreadPoolExecutor(usable_threads())
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _link(source: Path, target: Path, hard: bool) -> _Outcome:
+    """Link a headshot, if it is one."""
+    source = source.resolve()
+    if hard and target.is_file() and target.samefile(source):
+        return _Outcome()
+    if not hard and target.is_symlink() and target.is_file() and target.readlink() == source:
+        return _Outcome()
+    try:
+        _check_square(read_image(source))
+    except HimeError as error:
+        return _Outcome(unusable=str(error))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".link.", dir=target.parent) as folder:
+            link = Path(folder, target.name)
+            if hard:
+                link.hardlink_to(source)
+            else:
+                link.symlink_to(source)
+            link.replace(target)
+    except OSError as error:
+        raise HimeError(
+            f"{target}: cannot be linked ({error.strerror}); give --size for copies, or "
+            f"{'leave out --hard-links' if hard else '--hard-links'}"
+        ) from None
+    return _Outcome()
+
+
+def _copy(source: Path, target: Path, size: int, is_cut: bool, landmarks: Landmarks | None) -> _Outcome:
+    """Write the headshot in ``size``×``size`` pixels."""
+    if target.is_file():
+        return _Outcome()
+    try:
+        image = read_image(source)
+        if is_cut:
+            _check_square(image)
+            if image.shape[0] < size:
+                return _Outcome(is_small=True)
+            headshot = area_reduce(image, size, size)
+        else:
+            if landmarks is None:
+                landmarks = _central_face(image)
+                if landmarks is None:
+                    return _Outcome(is_faceless=True)
+            frame = Frame.of(landmarks)
+            if frame.side < size:
+                return _Outcome(is_small=True)
+            headshot = cut(image, frame, size)
+    except HimeError as error:
+        return _Outcome(unusable=str(error))
+    write_image(target, headshot)
+    return _Outcome()
+
+
+def _check_square(image: Image) -> None:
+    height, width = image.shape[:2]
+    if height != width:
+        raise HimeError(f"{width}×{height} pixels, not square, so no headshot")
+
+
+def _central_face(image: Image) -> Landmarks | None:
+    """Landmarks of the face nearest to the middle: the person whom the photograph is of, in LFW."""
+    from hime.faces.detection import detect
+
+    with _detecting:
+        faces = detect(image)
+    if not faces:
+        return None
+    middle = np.array([image.shape[1] - 1, image.shape[0] - 1]) / 2
+    nearest = min(faces, key=lambda face: float(np.abs(face.landmarks.mean(axis=0) - middle).max()))
+    return [(float(x), float(y)) for x, y in nearest.landmarks]

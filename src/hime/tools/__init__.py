@@ -1,0 +1,1 @@
+"""Tools around the models: a demo, a benchmark, the pages of the app."""

@@ -1,0 +1,165 @@
+"""The app: the pages of `app/`, built, with the models beside them, served on this machine or as a folder.
+
+The site is static, asks nothing of any other host, and works from any folder of any web server. It restores
+in the browser: no picture leaves it. Needs neither PyTorch nor OpenCV.
+
+    from hime.tools.serve import export_site, serve
+    serve(8765)                    # until it is interrupted
+    export_site(Path("public/"))   # for a web server of one's own
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import Mapping
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from hime.errors import HimeError
+from hime.files import write_atomically
+from hime.restoring.exported import DEFAULT_PHOTO_MODEL, FILES, PRETRAINED, read_card
+
+BUILT = Path(__file__).parents[1] / "app"
+"""What `make app` builds; part of the wheel."""
+PAGE_MODEL = DEFAULT_PHOTO_MODEL
+"""The model that the page opens first: the same as `hime restore` takes. The others are fetched when they are
+chosen, and a reconstruction model when a dial first needs it."""
+PAGE_MODELS = (PAGE_MODEL, "small-x4-real", "small-x4-p", "small-x4", "small-x8-p", "small-x8")
+"""What the page offers. The models for 64→256 stay out, to keep the site small."""
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' 'wasm-unsafe-eval'",
+        "worker-src 'self'",
+        "connect-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+)
+"""Nothing but what came with the page is loaded, run or asked; also in the page itself, for web servers that
+send no such header."""
+HEADERS = {
+    "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",  # both: threads for WebAssembly
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm"}
+
+
+def site() -> dict[str, Path | bytes]:
+    """All files of the site: address below its root → a file, or what it holds.
+
+    Raises:
+        HimeError: the pages were not built.
+    """
+    if not (BUILT / "index.html").is_file():
+        raise HimeError(f"{BUILT}: the app is not built; say make app, or install a released hime-sr")
+    files: dict[str, Path | bytes] = {
+        str(path.relative_to(BUILT)): path for path in sorted(BUILT.rglob("*")) if path.is_file()
+    }
+    cards = [read_card(PRETRAINED / name) for name in PAGE_MODELS]
+    entries = [
+        {"name": card["name"], "scale": card["scale"], "fidelity": card.get("fidelity")} for card in cards
+    ]
+    files["models/models.json"] = json.dumps(entries).encode()
+    for name in PAGE_MODELS:
+        for file in ("card.json", *FILES):
+            files[f"models/{name}/{file}"] = PRETRAINED / name / file
+    return files
+
+
+def export_site(folder: Path) -> Path:
+    """Write the site as a folder; what else is in it stays.
+
+    Beside the site goes ``_headers``, which hosts of static sites (Netlify, Cloudflare and others) take for
+    the headers to send. Without them the first visit has one thread; from the second one on the page's
+    service worker adds what threads need.
+
+    Raises:
+        HimeError: as for `site`, or ``folder`` cannot be written.
+    """
+    lines = [f"  {name}: {value}" for name, value in HEADERS.items()]
+    headers = "\n".join(("/*", *lines, "")).encode()
+    for address, content in {**site(), "_headers": headers}.items():
+        write_atomically(folder / address, partial(_write, content))
+    return folder
+
+
+def _write(content: Path | bytes, path: Path) -> None:
+    path.write_bytes(content.read_bytes() if isinstance(content, Path) else content)
+
+
+def open_server(port: int) -> ThreadingHTTPServer:
+    """A server of the site for this machine alone; ``serve_forever`` runs it. Port 0 takes any that is free.
+
+    Raises:
+        HimeError: as for `site`, or the port is taken.
+    """
+    files = site()
+
+    class Handler(_Handler):
+        addresses = files
+
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except (OSError, OverflowError) as error:  # taken, not allowed, or no port at all
+        raise HimeError(f"port {port} cannot be used ({error}); choose another --port") from error
+
+
+def serve(port: int) -> None:
+    """Serve the site until interrupted."""
+    with open_server(port) as server:
+        print(f"http://localhost:{server.server_address[1]}/ (Ctrl+C stops)", flush=True)
+        server.serve_forever()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    addresses: Mapping[str, Path | bytes]
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing: what is restored is nobody's business."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        address = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
+        found = self.addresses.get(address)
+        try:
+            content = found.read_bytes() if isinstance(found, Path) else found
+        except OSError:
+            content = None
+        status, kind = HTTPStatus.OK, _type_of(address)
+        if content is None:
+            status, kind, content = HTTPStatus.NOT_FOUND, "text/plain", b"no such file\n"
+        self.send_response(status)
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-cache")
+        self.end_headers()
+        if with_body:
+            try:
+                self.wfile.write(content)
+            except ConnectionError:  # the page was closed, or loaded again, meanwhile
+                self.close_connection = True
+
+
+def _type_of(address: str) -> str:
+    known = TYPES.get(Path(address).suffix)
+    return known or mimetypes.guess_type(address)[0] or "application/octet-stream"

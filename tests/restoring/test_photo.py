@@ -1,0 +1,264 @@
+"""Whole photographs: what is restored, what stays as it is, and that nothing moves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import pytest
+
+import hime
+import hime.restoring.photo
+from hime.data.people import DEMO_PEOPLE
+from hime.errors import HimeError
+from hime.faces.album import Person, read_person
+from hime.faces.detection import detect
+from hime.faces.headshot import Frame
+from hime.pictures.arrays import Image, from_planes, resize, to_planes
+from hime.pictures.reading import Picture, read_image
+from hime.restoring.photo import RestoredFace, restore_photo
+from hime.restoring.restorer import Restorer
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def enlarge(image: Image, factor: int, method: PIL.Image.Resampling = PIL.Image.Resampling.LANCZOS) -> Image:
+    height, width = image.shape[:2]
+    return np.array(PIL.Image.fromarray(image).resize((width * factor, height * factor), method))
+
+
+class Enlarging:
+    """A model that only enlarges, and then changes every pixel by ``shift`` levels and a checkerboard of
+    ``texture`` levels.
+    """
+
+    def __init__(
+        self,
+        method: PIL.Image.Resampling = PIL.Image.Resampling.LANCZOS,
+        shift: float = 0,
+        texture: float = 0,
+        reconstruction: Enlarging | None = None,
+    ) -> None:
+        self.card: dict[str, Any] = {"name": "enlarging", "scale": 4, "feature_channels": 2}
+        if reconstruction is not None:
+            self.card["fidelity"] = 0.25
+        self.method, self.shift, self.texture, self.reconstruction = method, shift, texture, reconstruction
+
+    def encode(self, references: FloatArray) -> FloatArray:
+        count, _, height, width = references.shape
+        return np.zeros((count, 2, height // 4, width // 4), np.float32)
+
+    def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        hr = to_planes(enlarge(from_planes(lr), 4, self.method)) + np.float32(self.shift / 255)
+        rows, columns = np.indices(hr.shape[2:]) // 4
+        hr += ((rows + columns) % 2 * 2 - 1) * np.float32(self.texture / 255)
+        count, _, height, width = features.shape
+        return hr.clip(0, 1), np.full((count, 1, height, width), 0.1, np.float32)
+
+
+@pytest.fixture(scope="module")
+def crops(demo_people: Path) -> dict[str, Image]:
+    return {name: read_image(demo_people / name / "0.webp") for name in ("ada", "ben", "eva")}
+
+
+@pytest.fixture(scope="module")
+def people(demo_people: Path) -> list[Person]:
+    return [read_person([demo_people / n / f"{i}.webp" for i in (1, 2, 3)], n) for n in ("ada", "ben")]
+
+
+@pytest.fixture(scope="module")
+def party(crops: dict[str, Image]) -> Picture:
+    """From left to right: Ada upright, Eva, and Ben a little turned."""
+    y, x = np.mgrid[:200, :420]
+    image = np.stack([90 + x / 4, 120 + y / 3, 200 - x / 5], axis=-1).astype(np.uint8)
+    image[60:140, 30:110] = resize(crops["ada"], 80, 80)
+    image[70:134, 170:234] = resize(crops["eva"], 64, 64)
+    turned = PIL.Image.fromarray(crops["ben"]).resize((96, 96)).rotate(-12, PIL.Image.Resampling.BICUBIC)
+    image[60:132, 300:372] = np.array(turned)[12:84, 12:84]
+    return Picture(image)
+
+
+def names(faces: tuple[RestoredFace, ...]) -> list[str | None]:
+    return [face.person for face in faces]
+
+
+def restored(faces: tuple[RestoredFace, ...]) -> list[int]:
+    return [number for number, face in enumerate(faces, start=1) if face.restored is not None]
+
+
+def test_known_people_are_restored_and_strangers_are_not(party: Picture, people: list[Person]) -> None:
+    photo = restore_photo(party, people, Restorer(Enlarging(texture=30)), explain=True)
+    assert names(photo.faces) == ["ada", None, "ben"]
+    assert restored(photo.faces) == [1, 3]
+    assert [face.status for face in photo.faces[::2]] == ["restored"] * 2
+    assert photo.faces[1].status == "left: not one of the people given"
+    assert photo.enlargement == 4
+    assert np.array_equal(photo.plain, enlarge(party.image, 4))
+    changed = np.abs(photo.image.astype(int) - photo.plain).max(axis=-1)
+    assert changed[240:560, 560:1060].max() == 0  # Eva and everything around her
+    assert changed[300:500, 200:360].mean() > 15  # Ada's face
+    assert changed[300:460, 1280:1400].mean() > 15
+    for face in photo.faces[::2]:
+        assert face.references
+        assert len(face.references) == len(face.crops) == len(face.shares) == len(face.scores)
+        assert face.restored is not None
+        assert face.lr.shape[0] * 4 == face.restored.shape[0]
+        assert face.lr.shape[0] == round(face.frame.side)
+        assert face.without is not None
+        assert face.similarity_before is not None
+        assert face.similarity_before > 0.3
+        assert face.scores[0].shape == face.lr.shape[:2]
+    before = Frame.of(detect(read_image(DEMO_PEOPLE / "ben" / "0.webp"))[0].landmarks).angle
+    assert photo.faces[2].frame.angle - before == pytest.approx(np.radians(12), abs=0.06)
+
+
+@pytest.mark.parametrize("method", [PIL.Image.Resampling.LANCZOS, PIL.Image.Resampling.BICUBIC])
+def test_a_model_that_only_enlarges_gives_the_enlargement_back(
+    party: Picture, people: list[Person], method: PIL.Image.Resampling
+) -> None:
+    photo = restore_photo(party, people, Restorer(Enlarging(method)))
+    difference = np.abs(photo.image.astype(int) - enlarge(party.image, 4))
+    if method == PIL.Image.Resampling.LANCZOS:
+        assert difference.max() == 0
+    else:  # it differs in what the method differs in
+        assert difference.mean() < 0.3
+        assert np.quantile(difference, 0.999) < 5
+
+
+def test_colours_and_shading_stay_the_photos(party: Picture, people: list[Person]) -> None:
+    photo = restore_photo(party, people, Restorer(Enlarging(shift=12)))
+    difference = np.abs(photo.image.astype(int) - enlarge(party.image, 4))
+    assert difference.mean() < 0.1
+    assert np.quantile(difference, 0.999) <= 3  # but where the model's levels ran over
+
+
+def test_no_seam(party: Picture, people: list[Person]) -> None:
+    """Along the frame's border the picture changes no more than around it."""
+    photo = restore_photo(party, people, Restorer(Enlarging(texture=30)), explain=True)
+    change = np.abs(photo.image.astype(int) - photo.plain)
+    frame = photo.faces[0].frame.scaled(4)
+    left, top = (round(value - frame.side / 2) for value in frame.centre)
+    ring = [change[top : top + 400, left - 3 : left + 6], change[top - 3 : top + 6, left : left + 300]]
+    assert max(part.max() for part in ring) <= 5
+
+
+def test_one_person_one_face_and_everyone(party: Picture, people: list[Person]) -> None:
+    restorer = Restorer(Enlarging())
+    photo = restore_photo(party, people, restorer, only_person="ben")
+    assert restored(photo.faces) == [3]
+    assert photo.faces[0].status == "left: not asked for"
+    everyone = restore_photo(party, people, restorer, everyone=True)
+    assert restored(everyone.faces) == [1, 2, 3]
+    assert everyone.faces[1].references == ()
+    assert everyone.faces[1].similarity_after is None
+    second = restore_photo(party, people, restorer, only_face=2)
+    assert (restored(second.faces), second.faces[1].person) == ([2], None)
+    taken = restore_photo(party, people, restorer, only_face=2, only_person="ada")
+    assert names(taken.faces) == [None, "ada", "ben"]
+    assert restored(taken.faces) == [2]
+    assert taken.faces[1].references
+    alone = restore_photo(party, people[:1], restorer, only_face=2)
+    assert alone.faces[1].person == "ada"
+    known = restore_photo(party, people[1:], restorer, only_face=3)
+    assert known.faces[2].person == "ben"
+    assert restored(restore_photo(party, [], restorer, everyone=True).faces) == [1, 2, 3]
+
+
+def test_nothing_to_restore_is_said(party: Picture, people: list[Person], crops: dict[str, Image]) -> None:
+    restorer = Restorer(Enlarging())
+
+    def refused(picture: Picture, **options: Any) -> str:
+        with pytest.raises(HimeError) as refusal:
+            restore_photo(picture, people, restorer, **options)
+        return str(refusal.value)
+
+    assert "no face found" in refused(Picture(np.full((90, 90, 3), 127, np.uint8)))
+    with pytest.raises(
+        HimeError, match=r"its face is not ben; restore strangers with --face N or --everyone"
+    ):
+        restore_photo(Picture(party.image[:, 150:260]), people[1:], restorer)
+    assert "large enough already" in refused(Picture(crops["ada"]))
+    assert "no photos of carl, only of ada, ben" in refused(party, only_person="carl")
+    assert "has 3 faces" in refused(party, only_face=4)
+    small = np.full((128, 128, 3), 140, np.uint8)
+    small[50:66, 50:66] = resize(crops["ada"], 16, 16)
+    with pytest.raises(HimeError, match=r"too small|no face"):
+        restore_photo(Picture(small), people, restorer, everyone=True)
+
+
+def test_without_a_usable_photo_of_the_only_one_it_is_restored_without(crops: dict[str, Image]) -> None:
+    nobody = Person("carl", (), (("a.jpg", "no face"),), None)
+    photo = restore_photo(Picture(resize(crops["eva"], 80, 80)), [nobody], Restorer(Enlarging()))
+    assert photo.faces[0].person == "carl"
+    assert photo.faces[0].warning == "no photo of carl could be used: restored without"
+    assert photo.faces[0].references == ()
+
+
+def test_where_the_result_is_less_like_the_milder_one_is_taken(party: Picture, people: list[Person]) -> None:
+    restorer = Restorer(Enlarging(texture=160, reconstruction=Enlarging()))
+    photo = restore_photo(party, people, restorer, only_person="ada", explain=True)
+    face = photo.faces[0]
+    assert face.fidelity == 1
+    assert face.warning == "less like ada than the input was, so the milder result was taken"
+    assert face.similarity_after == pytest.approx(face.similarity_before, abs=0.02)
+    assert restorer.fidelity == 0.25
+    assert np.array_equal(photo.image, photo.plain)
+    fixed = restore_photo(party, people, Restorer(Enlarging(texture=120)), only_person="ada")
+    assert fixed.faces[0].warning == "less like ada than the input was: look at it with care"
+    assert fixed.faces[0].fidelity is None
+
+
+def test_enlargement(party: Picture, people: list[Person], monkeypatch: pytest.MonkeyPatch) -> None:
+    restorer = Restorer(Enlarging(texture=30))
+    for factor in (1, 2, 8):
+        photo = restore_photo(party, people, restorer, enlargement=factor, explain=True)
+        assert photo.enlargement == factor
+        assert photo.image.shape == (200 * factor, 420 * factor, 3)
+        assert np.array_equal(photo.plain, enlarge(party.image, factor))
+        assert photo.faces[0].restored is not None
+        assert (photo.image != photo.plain).any()
+    monkeypatch.setattr(hime.restoring.photo, "MAX_RESULT_PIXELS", 4 * 200 * 420)
+    assert restore_photo(party, people, restorer).enlargement == 2
+    monkeypatch.setattr(hime.restoring.photo, "MAX_RESULT_PIXELS", 100)
+    assert restore_photo(party, people, restorer).enlargement == 1
+
+
+def test_sixteen_bits(party: Picture, people: list[Person]) -> None:
+    deep = party.image.astype(np.uint16) * 257 + 100
+    photo = restore_photo(replace(party, deep=deep), people, Restorer(Enlarging(texture=30)), explain=True)
+    assert photo.image.dtype == photo.plain.dtype == np.uint16
+    eight = restore_photo(party, people, Restorer(Enlarging(texture=30)))
+    assert np.abs(photo.image / 257 - eight.image).max() < 5
+
+
+def test_faces_at_the_border(crops: dict[str, Image], people: list[Person]) -> None:
+    image = np.full((120, 160, 3), 150, np.uint8)
+    image[:70, :80] = resize(crops["ada"], 90, 90)[20:, 10:]
+    picture = Picture(image)
+    photo = restore_photo(picture, people, Restorer(Enlarging(texture=30)), explain=True)
+    assert restored(photo.faces) == [1]
+    assert (photo.image[:20] != photo.plain[:20]).any()
+    same = restore_photo(picture, people, Restorer(Enlarging()))
+    assert np.array_equal(same.image, photo.plain)
+
+
+def test_a_released_model_on_real_photos(shared: Path) -> None:
+    """Somebody among others, of whom other photos are there: known, restored, and the rest left alone."""
+    photo = read_image(shared / "photos" / "several_faces" / "7226_184568.jpg")
+    small = resize(photo, photo.shape[0] // 5, photo.shape[1] // 5)
+    person = read_person(shared / "photos" / "people" / "7226")
+    result = restore_photo(Picture(small), [person], hime.load("small-x4", threads=1), explain=True)
+    assert len(result.faces) == 2
+    assert sorted(names(result.faces), key=str) == ["7226", None]
+    (stranger,) = (face for face in result.faces if face.person is None)
+    x, y, width, height = (round(4 * value) for value in stranger.box)
+    box = np.s_[max(0, y) : y + height, max(0, x) : x + width]
+    assert np.array_equal(result.image[box], result.plain[box])
+    (face,) = (face for face in result.faces if face.person)
+    assert face.similarity_before is not None
+    assert face.similarity_after is not None
+    assert face.similarity_after > face.similarity_before - 0.1

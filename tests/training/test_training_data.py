@@ -1,0 +1,329 @@
+"""Photos in memory, the pairs drawn from them and the degradation."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from hime import HimeError
+from hime.data.people import DEMO_PEOPLE, people_in
+from hime.pictures.arrays import area_reduce, downscale
+from hime.pictures.reading import read_image
+from hime.training.data import (
+    BLANK_LEVELS,
+    Batch,
+    Draw,
+    Draws,
+    Photos,
+    assemble,
+    draw,
+    draw_references,
+    evaluation_pairs,
+    gather,
+    load_photos,
+    photo_similarity,
+    step_generator,
+)
+from hime.training.degradation import bicubic_lr
+from hime.training.presets import ReferenceSampling
+
+SIZE = 32
+PLAIN = ReferenceSampling(count_weights=(0, 0, 0, 1), temperature=None, blank=0, wrong=0, flip="none")
+
+
+@pytest.fixture(scope="module")
+def photos() -> Photos:
+    return load_photos([(DEMO_PEOPLE, None)], SIZE, progress=False)
+
+
+def make_batch(photos: Photos, *arguments: Any, **more: Any) -> Batch:
+    return gather(photos, draw(photos, *arguments, **more))
+
+
+def uneven(*counts: int) -> Photos:
+    """People of ``counts`` photos; the pixels of photo m all have the value m."""
+    total = sum(counts)
+    images = torch.arange(total, dtype=torch.uint8)[:, None, None, None].expand(total, 3, SIZE, SIZE)
+    person = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    names = tuple(f"r/{who}/{row}" for row, who in enumerate(person.tolist()))
+    return assemble(images.contiguous(), person, names)
+
+
+def rows_of(values: torch.Tensor) -> torch.Tensor:
+    """Which photo of ``uneven`` each image is."""
+    return (values[..., 0, 0, 0] * 255).round().long()
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_degradation_is_pillows(scale: int) -> None:
+    paths = [photo for photos in people_in(DEMO_PEOPLE).values() for photo in photos][:6]
+    images = [area_reduce(read_image(path), 128, 128) for path in paths]
+    expected = np.stack([downscale(image, scale) for image in images])
+    lr = bicubic_lr(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), scale)
+    steps = (lr * 255).permute(0, 2, 3, 1).numpy()
+    assert np.abs(steps - np.rint(steps)).max() < 1e-4
+    assert np.abs(steps - expected).max() <= 1 + 1e-4
+    assert (np.rint(steps) == expected).mean() > 0.999
+
+
+def test_photos_are_the_files_reduced_by_area(photos: Photos) -> None:
+    people = people_in(DEMO_PEOPLE)
+    paths = [path for files in people.values() for path in files]
+    assert len(photos) == len(paths)
+    assert photos.people == len(people)
+    assert photos.images.shape == (len(paths), 3, SIZE, SIZE)
+    for row in (0, 7, len(paths) - 1):
+        expected = area_reduce(read_image(paths[row]), SIZE, SIZE)
+        assert np.array_equal(photos.images[row].permute(1, 2, 0).numpy(), expected)
+        assert photos.names[row].endswith(f"{paths[row].parent.name}/{paths[row].name}")
+        assert photos.first[row] <= row < photos.first[row] + photos.count[row]
+
+
+def test_files_that_cannot_be_used_are_left_out_by_name(tmp_path: Path) -> None:
+    people = list(people_in(DEMO_PEOPLE).items())[:2]
+    for name, files in people:
+        (tmp_path / name).mkdir()
+        for path in files[:3]:
+            shutil.copy(path, tmp_path / name)
+    broken = tmp_path / people[0][0] / "broken.webp"
+    broken.write_bytes(people[0][1][0].read_bytes()[:500])
+    photos = load_photos([(tmp_path, None)], SIZE, progress=False)
+    assert len(photos) == 6
+    assert len(photos.skipped) == 1
+    assert "broken.webp" in photos.skipped[0]
+    assert "\n" not in photos.skipped[0]
+    side = read_image(people[0][1][0]).shape[0]
+    with pytest.raises(HimeError, match=f"smaller than the target, {2 * side}"):
+        load_photos([(tmp_path, None)], 2 * side, progress=False)
+
+
+def test_missing_people_are_an_error() -> None:
+    with pytest.raises(HimeError, match="nobody-here"):
+        load_photos([(DEMO_PEOPLE, ["nobody-here"])], SIZE, progress=False)
+
+
+def test_one_name_below_two_roots_is_two_people(tmp_path: Path) -> None:
+    name, files = next(iter(people_in(DEMO_PEOPLE).items()))
+    roots = [tmp_path / "a" / "faces", tmp_path / "b" / "faces"]
+    for root in roots:
+        (root / name).mkdir(parents=True)
+        for path in files[:2]:
+            shutil.copy(path, root / name)
+    photos = load_photos([(root, [name]) for root in roots], SIZE, progress=False)
+    assert photos.people == 2
+    assert len(set(photos.names)) == 4
+
+
+def test_split_keeps_people_apart(photos: Photos) -> None:
+    rest, aside = photos.split(0.03, seed=1)
+    assert aside is not None
+    people = [{name.rpartition("/")[0] for name in part.names} for part in (rest, aside)]
+    assert not people[0] & people[1]
+    assert len(people[1]) == 1
+    assert len(rest) + len(aside) == len(photos)
+    assert photos.split(0, seed=1) == (photos, None)
+    with pytest.raises(HimeError, match="one person"):
+        uneven(3).split(0.5, seed=0)
+
+
+def test_similarity_is_the_correlation_of_grey_thumbnails(photos: Photos) -> None:
+    table = photo_similarity(photos.images[:4])
+    grey = photos.images[:4].double().mean(dim=1)
+    thumbnails = grey.reshape(4, 16, SIZE // 16, 16, SIZE // 16).mean(dim=(2, 4)).flatten(1)
+    expected = torch.from_numpy(np.corrcoef(thumbnails.numpy())).float()
+    torch.testing.assert_close(table, expected, atol=1e-4, rtol=0)
+    assert photos.similarity[0, 0] == -torch.inf
+    torch.testing.assert_close(photos.similarity[0, 1], expected[0, 1], atol=1e-4, rtol=0)
+
+
+def test_references_are_other_photos_of_the_same_person() -> None:
+    photos = uneven(2, 3, 5, 9)
+    for step in range(40):
+        batch = make_batch(photos, step, 0, 16, 4, PLAIN)
+        target, references = rows_of(batch.hr), rows_of(batch.references)
+        for row, drawn, present in zip(target, references, batch.present, strict=True):
+            chosen = drawn[present].tolist()
+            assert len(set(chosen)) == len(chosen) == min(3, int(photos.count[row]) - 1)
+            assert int(row) not in chosen
+            assert all(photos.person[one] == photos.person[row] for one in chosen)
+        assert not batch.references[~batch.present].any()
+
+
+def test_wrong_references_are_anybody_else() -> None:
+    photos = uneven(2, 3, 5)
+    sampling = ReferenceSampling(count_weights=(0, 1), temperature=None, blank=0, wrong=1, flip="none")
+    seen: dict[int, set[int]] = {}
+    for step in range(60):
+        batch = make_batch(photos, step, 0, 16, 4, sampling)
+        for row, reference in zip(rows_of(batch.hr), rows_of(batch.references)[:, 0], strict=True):
+            seen.setdefault(int(row), set()).add(int(reference))
+    for row in range(len(photos)):
+        assert seen[row] == {other for other in range(10) if photos.person[other] != photos.person[row]}
+
+
+def test_blank_references_are_present_and_plain(photos: Photos) -> None:
+    sampling = ReferenceSampling(count_weights=(0, 1), blank=1)
+    batch = make_batch(photos, 0, 0, 32, 4, sampling)
+    assert batch.present.all()
+    flat = batch.references.flatten(2)
+    assert (flat == flat[..., :1]).all()
+    assert set((flat[..., 0] * 255).round().int().flatten().tolist()) == set(BLANK_LEVELS)
+
+
+def test_probabilities_are_those_asked_for(photos: Photos) -> None:
+    sampling = ReferenceSampling(blank=0.1, wrong=0.2)
+    target = torch.arange(4) % len(photos)
+    drawn = [draw_references(photos, target, sampling, 0.5, step_generator(0, step)) for step in range(2000)]
+    assert all(one.present.shape[1] == max(1, int(one.present[0].sum())) for one in drawn)
+    counts = torch.tensor([int(one.present[0].sum()) for one in drawn]).bincount(minlength=4) / len(drawn)
+    expected = torch.tensor(sampling.count_weights) / sum(sampling.count_weights)
+    torch.testing.assert_close(counts, expected, atol=0.04, rtol=0)
+
+    sampling = dataclasses.replace(sampling, count_weights=(0, 0, 0, 1))
+    target = torch.arange(4000) % len(photos)
+    choice = draw_references(photos, target, sampling, 0.5, step_generator(0, 0))
+    blank = (choice.blank >= 0)[choice.present].float().mean().item()
+    strangers = photos.person[choice.references] != photos.person[target][:, None]
+    assert blank == pytest.approx(0.1, abs=0.02)
+    assert strangers[choice.present].float().mean().item() == pytest.approx(0.2, abs=0.02)
+    assert choice.mirror_target.float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_low_temperature_draws_the_most_similar_photo_first(photos: Photos) -> None:
+    sampling = ReferenceSampling(count_weights=(0, 1), temperature=(1e-4, 1e4), blank=0, wrong=0)
+    target = torch.arange(len(photos)).repeat(40)
+    nearest = photos.first[target] + photos.similarity[target].argmax(dim=1)
+    first = draw_references(photos, target, sampling, 0.0, step_generator(0, 0)).references[:, 0]
+    assert (first == nearest).float().mean() > 0.95
+    last = draw_references(photos, target, sampling, 1.0, step_generator(0, 0)).references[:, 0]
+    others = (photos.count[0] - 1).item()
+    assert (last == nearest).float().mean().item() == pytest.approx(1 / others, abs=0.05)
+
+
+@pytest.mark.parametrize("flip", ["even", "uneven", "none"])
+def test_flips(photos: Photos, flip: str) -> None:
+    sampling = ReferenceSampling(count_weights=(0, 1), flip=flip, blank=0, wrong=0)  # type: ignore[arg-type]
+    target = torch.arange(len(photos))
+    choice = draw_references(photos, target, sampling, 0.0, step_generator(0, 5))
+    batch = gather(photos, Draw(target, choice, 4))
+    if flip == "none":
+        assert not choice.mirror_target.any()
+    else:
+        assert 0 < choice.mirror_target.sum() < len(photos)
+        same = choice.mirror_target == choice.mirror_references
+        assert same.all() if flip == "even" else not same.any()
+    for row in range(len(photos)):
+        truth = photos.images[row].float() / 255
+        assert torch.equal(batch.hr[row], truth.flip(-1) if choice.mirror_target[row] else truth)
+        reference = photos.images[choice.references[row, 0]].float() / 255
+        expected = reference.flip(-1) if choice.mirror_references[row] else reference
+        assert torch.equal(batch.references[row, 0], expected)
+
+
+def test_a_batch_depends_on_seed_and_step_only(photos: Photos) -> None:
+    sampling = ReferenceSampling()
+    torch.manual_seed(1)
+    one = make_batch(photos, 3, 7, 8, 4, sampling, total_steps=10)
+    torch.manual_seed(2)
+    again = make_batch(photos, 3, 7, 8, 4, sampling, total_steps=10)
+    assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
+    for step, seed in ((4, 7), (3, 8)):
+        assert not torch.equal(one.hr, make_batch(photos, step, seed, 8, 4, sampling, total_steps=10).hr)
+
+
+def test_processes_share_the_batch_of_one(photos: Photos) -> None:
+    whole = make_batch(photos, 3, 7, 8, 4, ReferenceSampling())
+    parts = [make_batch(photos, 3, 7, 8, 4, ReferenceSampling(), part=(rank, 2)) for rank in range(2)]
+    for tensor, first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(tensor[0::2], first)
+        assert torch.equal(tensor[1::2], second)
+
+
+def test_windows_are_cut_at_one_place_of_lr_target_and_references(photos: Photos) -> None:
+    sampling = ReferenceSampling(count_weights=(0, 0, 1))
+    whole = make_batch(photos, 3, 7, 8, 4, sampling)
+    batch = make_batch(photos, 3, 7, 8, 4, sampling, window=16)
+    assert batch.lr.shape == (8, 3, 4, 4)
+    assert batch.references.shape == (8, 2, 3, 16, 16)
+    places = set()
+    for row in range(8):
+        found = [
+            (y, x)
+            for y in range(5)
+            for x in range(5)
+            if torch.equal(whole.lr[row, :, y : y + 4, x : x + 4], batch.lr[row])
+            and torch.equal(whole.hr[row, :, 4 * y : 4 * y + 16, 4 * x : 4 * x + 16], batch.hr[row])
+            and torch.equal(
+                whole.references[row, ..., 4 * y : 4 * y + 16, 4 * x : 4 * x + 16], batch.references[row]
+            )
+        ]
+        assert len(found) == 1
+        places |= set(found)
+    assert len(places) > 2
+    full = make_batch(photos, 3, 7, 8, 4, sampling, window=SIZE)
+    assert all(torch.equal(one, other) for one, other in zip(whole, full, strict=True))
+
+
+def test_processes_share_the_windows_of_one(photos: Photos) -> None:
+    whole = make_batch(photos, 3, 7, 8, 4, ReferenceSampling(), window=16)
+    parts = [
+        make_batch(photos, 3, 7, 8, 4, ReferenceSampling(), part=(rank, 2), window=16) for rank in range(2)
+    ]
+    for tensor, first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(tensor[0::2], first)
+        assert torch.equal(tensor[1::2], second)
+
+
+def test_no_references_at_all(photos: Photos) -> None:
+    batch = make_batch(photos, 0, 0, 4, 8, ReferenceSampling(count_weights=(1.0,)))
+    assert batch.references.shape == (4, 0, 3, SIZE, SIZE)
+    assert batch.lr.shape == (4, 3, SIZE // 8, SIZE // 8)
+
+
+def test_evaluation_pairs_are_fixed_and_plain(photos: Photos) -> None:
+    pairs, names = evaluation_pairs(photos, 10, 4, 3, seed=0)
+    again, _ = evaluation_pairs(photos, 10, 4, 3, seed=0)
+    assert len(set(names)) == 10
+    assert pairs.present.all()
+    assert all(torch.equal(a, b) for a, b in zip(pairs, again, strict=True))
+    assert len(evaluation_pairs(photos, 1000, 4, 3)[1]) == len(photos)
+
+
+def test_workers_draw_what_one_process_draws(photos: Photos) -> None:
+    draws = Draws(photos, 7, 4, 4, ReferenceSampling(), lr_sizes=(8,), degradation="realistic")
+    loaded = list(DataLoader(draws, batch_size=None, sampler=range(2, 5), num_workers=2))
+    assert len(loaded) == 3
+    for step, drawn in enumerate(loaded, start=2):
+        expected = draws[step]
+        assert drawn.lr_size == expected.lr_size == 8
+        assert drawn.degraded is not None
+        assert expected.degraded is not None
+        assert drawn.degraded.shape == (4, 3, 8, 8)
+        assert torch.equal(drawn.degraded, expected.degraded)
+        assert torch.equal(drawn.target, expected.target)
+        assert all(torch.equal(a, b) for a, b in zip(drawn.choice, expected.choice, strict=True))
+
+
+def test_only_targets_are_restored_all_are_references(photos: Photos) -> None:
+    targets = {name for row, name in enumerate(photos.names) if row % 3 == 0}
+    restricted = photos.restrict(targets)
+    assert {photos.names[int(row)] for row in restricted.targets} == targets
+    drawn = [draw(restricted, step, 0, 16, 4, PLAIN) for step in range(40)]
+    assert {photos.names[int(row)] for one in drawn for row in one.target} == targets
+    seen = {photos.names[int(row)] for one in drawn for row in one.choice.references[one.choice.present]}
+    assert seen - targets
+    training, held_out = restricted.split(0.3, 0)
+    assert held_out is not None
+    for part in (training, held_out):
+        assert {part.names[int(row)] for row in part.targets} == targets & set(part.names)
+    _, names = evaluation_pairs(held_out, 100, 4, 1)
+    assert set(names) == targets & set(held_out.names)
+    with pytest.raises(HimeError, match="write them like"):
+        photos.restrict({"elsewhere/a/b.webp"})
