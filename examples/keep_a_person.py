@@ -18,5 +18,5 @@ print(describe_person(file))
 
 small = Picture(downscale(hime.read_image(DEMO_PEOPLE / "eva" / "2.webp"), 6))
 restored = hime.restore_photo(small, [load_person(file, restorer)], restorer)
-hime.write_image("demo/examples/eva.png", restored.image)
+hime.write_picture("demo/examples/eva.png", restored.image, small)
 print(restored.faces[0].person, restored.faces[0].status)
