@@ -33,6 +33,7 @@ from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE, Method, Restored, check_methods, evaluate
 from hime.evaluation.evaluate import COLUMNS as EVALUATED
 from hime.evaluation.measures import Figures, Measure, Sample, available_measures
+from hime.evaluation.provenance import provenance
 from hime.evaluation.sheet import Sheet
 from hime.files import write_atomically, write_json
 from hime.pictures.arrays import Image, from_planes, to_planes, upscale
@@ -393,7 +394,9 @@ def _compare(options: argparse.Namespace) -> int:
     }
     table = format_markdown(result)
     print(table, end="")
-    write_json(options.out / "peers.json", result)
+    write_json(
+        options.out / "peers.json", {"provenance": provenance(options.data, list=options.list), **result}
+    )
     write_atomically(options.out / "peers.md", lambda path: path.write_text(table, encoding="utf-8"))
     if result["images"]:
         write_image(options.out / "sheet.png", sheet.draw())

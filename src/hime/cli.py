@@ -190,6 +190,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from hime.evaluation.evaluate import check_methods, format_table
     from hime.evaluation.evaluate import evaluate as run_evaluation
     from hime.evaluation.measures import available_measures
+    from hime.evaluation.provenance import provenance
     from hime.evaluation.sheet import Sheet
 
     if options.sheet is not None and options.sheet.suffix.lower() not in SUFFIXES:
@@ -219,7 +220,7 @@ def evaluate(options: argparse.Namespace) -> int:
     )
     print(format_table(result))
     if options.out is not None:
-        write_json(options.out, result)
+        write_json(options.out, {"provenance": provenance(options.data, list=options.list), **result})
     if sheet is not None:
         write_image(options.sheet, sheet.draw())
     return 1 if result["failed"] else 0

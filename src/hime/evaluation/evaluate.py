@@ -134,7 +134,8 @@ def evaluate(
         sheet: gets a row for each input that it shows.
 
     Returns:
-        What `hime evaluate --out` writes, ready for JSON; METRIC is each of the measures':
+        What `hime evaluate --out` writes after ``provenance``, ready for JSON; METRIC is each of the
+        measures':
 
         - ``model`` and ``models``: the first method's name, and all of them.
         - ``list``, ``scale``, ``lr_size``, ``references``, ``luminance`` (of PSNR and SSIM),

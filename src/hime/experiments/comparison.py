@@ -14,6 +14,7 @@ from hime.errors import HimeError
 from hime.evaluation.cost import breakdown, network_of
 from hime.evaluation.evaluate import BASELINE, evaluate
 from hime.evaluation.measures import Distortion, Measure, Perception
+from hime.evaluation.provenance import provenance
 from hime.experiments.report import DIGITS, HEADINGS, PAPER_DIGITS, save_figure, with_interval, write_text
 from hime.experiments.tables import METRICS
 from hime.files import write_json
@@ -119,6 +120,7 @@ def comparison_table(
         raise HimeError("table1: no model of its settings, 32→128, 64→256 or 16→128; give one with --model")
     measures: list[Measure] = [Distortion(), Perception()]
     result = {
+        "provenance": provenance(list_root, list=list_path),
         "experiment": "table1",
         "list": list_path.name,
         "references": references,

@@ -20,6 +20,7 @@ from hime.data.people import read_list
 from hime.errors import HimeError
 from hime.evaluation.evaluate import Variant, evaluate
 from hime.evaluation.measures import Measure, available_measures
+from hime.evaluation.provenance import provenance
 from hime.experiments.report import save_figure, write_text
 from hime.files import write_json
 from hime.restoring.exported import GRAPHS, WEIGHTS, OnnxBackend, find_model
@@ -140,7 +141,8 @@ def dial(
         rows="\n".join(_row(result["methods"], place) for place in FIDELITIES),
         **told,
     )
-    write_json(out / "dial.json", {"experiment": "dial", "model": name, **result})
+    source = provenance(data_root, list=list_path)
+    write_json(out / "dial.json", {"provenance": source, "experiment": "dial", **result, "model": name})
     save_figure(out / "dial.png", draw(result["methods"], name))
     write_text(out / "dial.md", text)
     return text

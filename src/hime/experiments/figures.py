@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from hime.data.people import DEMO_PEOPLE
+from hime.evaluation.provenance import provenance
 from hime.experiments.report import save_figure, write_text
 from hime.files import write_json
 from hime.losses.correlation import centred
@@ -76,7 +77,13 @@ def correlation_figure(image: Path | str | None, out: Path | str) -> Path:
         {"window": window, **quarters(correlation, slope)}
         for window, correlation in zip(WINDOWS, maps, strict=True)
     ]
-    result = {"experiment": "fig6", "image": path.name, "size": SIZE, "windows": windows}
+    result = {
+        "provenance": provenance(image=path),
+        "experiment": "fig6",
+        "image": path.name,
+        "size": SIZE,
+        "windows": windows,
+    }
     rows = "\n".join(
         f"| {entry['window']} | {entry['slope_of_bluest']:.2f} | {entry['slope_of_reddest']:.2f} |"
         for entry in windows

@@ -17,6 +17,7 @@ from hime.evaluation.checkpoint import TorchBackend, checkpoint_name, describe
 from hime.evaluation.evaluate import BASELINE, Variant, evaluate
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Distortion, Measure, Perception
+from hime.evaluation.provenance import provenance
 from hime.experiments.report import markdown, plot, save_figure, write_text
 from hime.experiments.tables import METRICS, Budget, Claim, Experiment, Row, experiment
 from hime.files import write_json
@@ -96,6 +97,7 @@ def reproduce(
         )
     data = json.loads((next(iter(runs.values())) / CONFIG).read_text(encoding="utf-8"))["data"]
     result = {
+        "provenance": provenance(list_root, list=list_path),
         "experiment": name,
         "title": chosen.title,
         "notes": list(chosen.notes),

@@ -14,6 +14,7 @@ from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE, MID_GREY
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.metrics import psnr, ssim
+from hime.evaluation.provenance import provenance
 from hime.experiments.report import findings, plot, save_figure, table, write_text
 from hime.experiments.runner import examine, table_rows
 from hime.experiments.tables import Claim, Row
@@ -86,6 +87,7 @@ def video_table(restorer: Restorer, video: Path | None, out: Path | str) -> str:
     rows = [row for row in ROWS if not row.name.isdecimal() or int(row.name) <= frames]
     names = {row.name for row in rows}
     result = {
+        "provenance": provenance(video=path),
         "experiment": "table5",
         "title": TITLE,
         "model": restorer.name,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import functools
 import importlib.util
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from hime.evaluation.provenance import LIBRARIES, provenance
 from hime.processors import usable_threads
 from hime.restoring.exported import DEFAULT_MODEL, Backend, FloatArray, OnnxBackend, find_model
 
@@ -54,7 +54,7 @@ def bench(
         matrix_sizes: sides of the square fp32 matrix products, of which the fastest is the peak.
 
     Returns:
-        ``model``, ``scale``, ``lr`` (height, width), ``references``, ``threads``, ``machine``, ``versions``;
+        ``provenance``, ``model``, ``scale``, ``lr`` (height, width), ``references``, ``threads``;
         ``peak`` (``gflops``, ``by``, ``side``, and ``all``: GFLOP/s by library); ``onnxruntime`` and
         ``pytorch`` (None without it), each ``cold`` (references encoded and headshot restored) and ``warm``
         (headshot restored) with ``milliseconds``, ``images_per_second``, ``gmacs``, ``share_of_peak``;
@@ -70,13 +70,12 @@ def bench(
     card = backend.card
     has_pytorch = importlib.util.find_spec("torch") is not None
     result: dict[str, Any] = {
+        "provenance": provenance(),
         "model": card["name"],
         "scale": card["scale"],
         "lr": card["macs"]["lr"],
         "references": REFERENCES,
         "threads": threads,
-        "machine": f"{platform.machine()}, {_processor()}",
-        "versions": {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
     }
     products = {
         "onnxruntime": _onnxruntime_product(threads),
@@ -90,7 +89,6 @@ def bench(
 
     import torch
 
-    result["versions"]["torch"] = torch.__version__
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -118,11 +116,12 @@ def format_bench(result: dict[str, Any]) -> str:
     """The result of `bench` as text."""
     height, width = result["lr"]
     scale, peak = result["scale"], result["peak"]
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    machine = result["provenance"]["machine"]
+    versions = ", ".join(f"{library} {machine[library]}" for library in LIBRARIES if machine[library])
     lines = [
         f"{result['model']}: {width}×{height} → {width * scale}×{height * scale}, "
         f"{result['references']} references, {result['threads']} threads",
-        f"{result['machine']}; {versions}",
+        f"{machine['processor']}, {' '.join(machine['vector_units'])}; {versions}",
         f"fp32 matrix-product peak: {peak['gflops']:.1f} GFLOP/s ({peak['by']}, {peak['side']}²); best of "
         + ", ".join(f"{library} {rate:.1f}" for library, rate in peak["all"].items()),
         "",
@@ -280,14 +279,3 @@ def _time_training(card: dict[str, Any], precision: str, steps: int, gflops: flo
         "share_of_peak": round(6 * _macs(card) * rate / (1e9 * gflops), 4),
         "peak_gflops": gflops,
     }
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.system()
