@@ -14,12 +14,13 @@ define environment
 $(PYTHON) -m venv $(1)
 endef
 
-.PHONY: help demo test lint bench app bench-app clean
+.PHONY: help demo test lint results bench app bench-app clean
 
 help:
 	@echo 'make demo   restore the demo people with the light package (no PyTorch); writes demo/'
 	@echo 'make test   the whole test suite'
 	@echo 'make lint   ruff and mypy'
+	@echo 'make results  fill docs/results.md and the tables of README.md with the figures in results/'
 	@echo 'make bench  how fast the released model is on this machine'
 	@echo 'make app    build the pages of `hime app` (needs Node.js 20.19 or later, with npm)'
 	@echo 'make bench-app  how fast the app is in Chromium on this machine, and how much it loads'
@@ -36,6 +37,9 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check
 	$(DEV)/bin/ruff format --check
 	$(DEV)/bin/mypy --strict
+
+results: $(DEV)/.installed
+	$(DEV)/bin/python results/render.py
 
 bench: $(DEV)/.installed
 	$(DEV)/bin/hime bench

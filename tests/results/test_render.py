@@ -1,0 +1,220 @@
+"""The results are what they say, and the documents are made of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+
+import figures
+import render
+from conftest import REPOSITORY
+from figures import RESULTS, Results
+from hime.errors import HimeError
+from hime.files import write_json
+
+FILES = sorted(RESULTS.glob("*.json"))
+SOURCE = {
+    "command": "hime evaluate a b",
+    "version": "1",
+    "revision": "0123456789abcdef",
+    "machine": {},
+    "data": {"folder": "celeba", "list": {"name": "list.jsonl", "sha256": "0"}},
+    "date": "2026-11-26",
+}
+
+
+def result(methods: dict[str, tuple[float, float]], **changes: Any) -> dict[str, Any]:
+    """A result of `hime evaluate` with the PSNR and LPIPS of each method."""
+    means = {name: {"psnr": psnr, "lpips": lpips} for name, (psnr, lpips) in methods.items()}
+    names = [name for name in means if name != "bicubic"]
+    return {
+        "provenance": SOURCE,
+        "models": names,
+        "scale": 4,
+        "lr_size": 32,
+        "degradation": "bicubic",
+        "luminance": False,
+        "references": 3,
+        "methods": means,
+        "intervals": {name: {"psnr": [1.0, 2.0], "lpips": None} for name in means},
+        "differences": [
+            {
+                "method": name,
+                "minus": names[0],
+                "mean": {"psnr": 0.25},
+                "interval": {"psnr": [-0.125, 0.5]},
+            }
+            for name in names[1:]
+        ],
+        **changes,
+    }
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    """Two results of one list: `first` with two models, `wrong` with one that got another person's photos."""
+    first = result({"bicubic": (25.0, 0.4), "small-x4": (28.5, 0.1), "small-x4@0": (28.25, 0.2)})
+    wrong = result({"bicubic": (25.0, 0.4), "small-x4": (28.0, 0.1)}, references="wrong")
+    write_json(tmp_path / "first.json", first)
+    write_json(tmp_path / "wrong.json", wrong)
+    return Results(tmp_path)
+
+
+# -------------------------------------------------------------------------------------- what is committed
+
+
+def test_the_documents_are_made_of_the_results() -> None:
+    for path, text in render.rendered(Results()).items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is not what `make results` writes"
+
+
+def test_every_result_is_shown() -> None:
+    results = Results()
+    render.rendered(results)
+    assert results.used == {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_result_says_where_it_comes_from(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    source = json.loads(text)["provenance"]
+    assert source["command"].split()[0] in ("hime", "python", "make")
+    assert source["version"]
+    assert source["machine"]
+    date.fromisoformat(source["date"])
+    if source["revision"] is None:
+        assert re.fullmatch("[0-9a-f]{40}", source["transcribed"]["revision"])
+    else:
+        assert re.fullmatch("[0-9a-f]{40}", source["revision"])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_result_is_small_and_names_neither_single_photos_nor_places(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text) < 60_000
+    assert "per_image" not in text
+    assert not re.search(r'["= ](/|~/|\.\./)\w', text)
+
+
+# ------------------------------------------------------------------------------------------ the functions
+
+
+def test_a_table_has_a_line_a_method_and_variants_behind_their_model(results: Results) -> None:
+    table = results.measured(["first", "wrong"], "psnr:2 gain share", bold=["small-x4"])
+    assert table.splitlines() == [
+        "|  | PSNR | over bicubic | of bicubic's |",
+        "|---|---|---|---|",
+        "| bicubic | 25.00 | – | 1.000 |",
+        "| **`small-x4`** | 28.50 | +3.50 | 0.250 |",
+        "| – no references | 28.25 | +3.25 | 0.500 |",
+        "| – another person's | 28.00 | +3.00 | 0.250 |",
+    ]
+
+
+def test_a_variant_names_its_model_where_the_row_above_does_not(results: Results) -> None:
+    table = results.measured("first", "psnr", ["small-x4@0"], labels={"psnr": "decibels"})
+    assert table.splitlines()[0] == "|  | decibels |"
+    assert table.splitlines()[2] == "| `small-x4`, no references | 28.250 |"
+
+
+def test_others_networks_have_their_plain_names() -> None:
+    assert figures._label("BasicVSR (REDS)") == "BasicVSR (REDS)"
+    assert figures._label("small-x8-without-references@0", "small-x8") == "trained without references"
+    assert figures._label("large-x4@2", "large-x4") == "– 2 references"
+
+
+def test_single_figures(results: Results) -> None:
+    assert results.number("first", "small-x4", "psnr") == "28.500"
+    assert results.number("first", "small-x4", "gain") == "+3.50"
+    assert results.interval("first", "small-x4", "psnr", 1) == "(1.0 … 2.0)"
+    assert results.gained(["first", "wrong"], "small-x4, another person's", "small-x4@0") == "-0.250"
+
+
+def test_a_difference_can_be_read_in_both_directions(results: Results) -> None:
+    assert results.difference("first", "small-x4@0", "small-x4", "psnr") == "+0.250 (-0.125 … +0.500)"
+    assert results.difference("first", "small-x4", "small-x4@0", "psnr") == "-0.250 (-0.500 … +0.125)"
+
+
+def test_the_papers_figures() -> None:
+    results = Results()
+    assert results.paper(32, "HIME_rec (small)", "gain") == "+3.47"  # 29.11 − 25.64
+    assert results.paper(16, "HIME_p (small)", "share") == "0.247"  # 0.1297 / 0.5247
+    assert results.paper(64, "HIME_rec (small)", "gmacs", 2) == "7.48"
+
+
+def test_orders_by_what_became_of_them(tmp_path: Path) -> None:
+    claims = [
+        {"metric": metric, "better": "b", "worse": "a", "agrees": agrees}
+        for metric, agrees in (("psnr", "yes"), ("ssim", "yes"), ("lpips", "no"))
+    ]
+    write_json(tmp_path / "table9.json", {"claims": claims})
+    told = Results(tmp_path).orders("table9")
+    assert told == "*as in the paper*: b over a in PSNR, SSIM. *not so*: b over a in LPIPS."
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"degradation": "realistic"}, "not of one degradation"),
+        (
+            {"provenance": {**SOURCE, "data": {"folder": "celeba", "list": {"name": "l", "sha256": "1"}}}},
+            "different lists",
+        ),
+        ({}, "small-x4 is in another of these results too"),
+    ],
+)
+def test_results_that_are_no_one_table_are_refused(
+    results: Results, changes: dict[str, Any], complaint: str
+) -> None:
+    write_json(results.folder / "other.json", result({"bicubic": (25, 0.4), "small-x4": (2, 1)}, **changes))
+    with pytest.raises(HimeError, match=complaint):
+        results.measured(["first", "other"], "psnr")
+
+
+def test_what_was_not_measured_is_an_error(results: Results, tmp_path: Path) -> None:
+    with pytest.raises(HimeError, match="large-x4 was not measured"):
+        results.number("first", "large-x4", "psnr")
+    with pytest.raises(HimeError, match="identity of small-x4 was not measured"):
+        results.number("first", "small-x4", "identity")
+    with pytest.raises(HimeError, match=r"nothing\.json: no such result"):
+        results.number("nothing", "small-x4", "psnr")
+    template = tmp_path / "template.md"
+    template.write_text("{{ nobody('first') }}", encoding="utf-8")
+    with pytest.raises(jinja2.UndefinedError, match="nobody"):
+        render.render(template, results)
+
+
+# ------------------------------------------------------------------------------------------- taking in
+
+
+def test_a_result_is_kept_without_single_inputs(tmp_path: Path) -> None:
+    file = write_json(
+        tmp_path / "run.json", {**result({}), "per_image": [{"input": "ada/0.webp"}], "failed": []}
+    )
+    kept = json.loads(render.keep(file, "mine", tmp_path).read_text(encoding="utf-8"))
+    assert kept == result({})
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"provenance": {**SOURCE, "revision": "0123-dirty"}}, "no commit"),
+        ({"provenance": {**SOURCE, "revision": None}}, "no commit"),
+        ({"failed": [{"input": "a", "error": "b"}]}, "1 inputs failed"),
+    ],
+)
+def test_what_cannot_be_repeated_is_not_kept(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:
+    file = write_json(tmp_path / "run.json", {**result({}), **changes})
+    with pytest.raises(HimeError, match=complaint):
+        render.keep(file, "mine", tmp_path)
+    assert not (tmp_path / "mine.json").exists()
+
+
+def test_make_results_is_a_target() -> None:
+    assert "\nresults: " in (REPOSITORY / "Makefile").read_text(encoding="utf-8")
