@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hime.cli import common_lr_size, open_degradation, open_method
+from hime.cli.evaluate import open_degradation
+from hime.cli.models import common_lr_size, open_method
 from hime.data.people import read_list
 from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE, Method, Restored, check_methods, evaluate
