@@ -1,6 +1,6 @@
 """hime's models beside ×4 networks of others, on one evaluation list, with one thread.
 
-    python comparisons/peers.py small-x4 small-x4-p --data ROOT --list LIST.jsonl --out results/peers
+    python comparisons/peers.py small-x4 small-x4-p --data ROOT --list LIST.jsonl --out runs/peers
 
 Real-ESRGAN (Wang et al. 2021), DAT-light (Chen et al. 2023) and BasicVSR (Chan et al. 2021), with the weights
 that packages of the Python registry bring; README.md beside this file says how to install them. The figures
@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hime.cli import common_lr_size, open_degradation, open_method
+from hime.cli.evaluate import open_degradation
+from hime.cli.models import common_lr_size, open_method
 from hime.data.people import read_list
 from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE, Method, Restored, check_methods, evaluate

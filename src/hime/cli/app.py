@@ -1,0 +1,36 @@
+"""``hime app``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from hime.cli.arguments import Commands, positive
+
+APP_PORT = 8765
+
+
+def add_app(commands: Commands) -> None:
+    """The arguments of ``hime app``."""
+    command = commands.add_parser(
+        "app",
+        help="restore in the browser",
+        description="Serves the app for this machine: open the address that it prints. Nothing is uploaded, "
+        "the pictures stay in the browser.",
+    )
+    command.add_argument(
+        "--export", type=Path, metavar="DIR", help="write it as a static site instead, for any web server"
+    )
+    command.add_argument("--port", type=positive, default=APP_PORT, metavar="N", help=f"default: {APP_PORT}")
+    command.set_defaults(command=app)
+
+
+def app(options: argparse.Namespace) -> int:
+    """``hime app``."""
+    from hime.tools.serve import export_site, serve
+
+    if options.export is None:
+        serve(options.port)
+    else:
+        print(export_site(options.export))
+    return 0

@@ -1,0 +1,97 @@
+"""``hime info`` and ``hime bench``: what a model is, and how fast."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from hime.cli.arguments import Commands, add_threads, not_negative, positive
+from hime.cli.models import open_restorer
+from hime.restoring.exported import DEFAULT_MODEL, available_models
+
+
+def add_info(commands: Commands) -> None:
+    """The arguments of ``hime info``."""
+    command = commands.add_parser("info", help="what a model is")
+    command.add_argument("model", nargs="?", metavar="MODEL", help=f"default: {DEFAULT_MODEL}")
+    command.add_argument("--json", action="store_true", help="the whole card")
+    command.add_argument(
+        "--costs",
+        type=not_negative,
+        nargs="?",
+        const=3,
+        metavar="N",
+        help="parameters and multiply-adds as others count them too, for 0 to N references; default: 3",
+    )
+    command.set_defaults(command=info)
+
+
+def info(options: argparse.Namespace) -> int:
+    """``hime info``."""
+    models = available_models()
+    default = DEFAULT_MODEL if DEFAULT_MODEL in models or not models else models[0]
+    card = open_restorer(options.model or default).card
+    counted = {}
+    if options.costs is not None:
+        from hime.evaluation.cost import costs, format_costs, network_of
+
+        counted = {"costs": costs(network_of(card), options.costs)}
+    if options.json:
+        print(json.dumps({**card, **counted, "available": models}, indent=2, ensure_ascii=False))
+    else:
+        print(format_card(card))
+        if counted:
+            print(format_costs(counted["costs"]))
+        print(f"available: {', '.join(models) or 'none'}")
+    return 0
+
+
+def format_card(card: dict[str, Any]) -> str:
+    """A model's card as text."""
+    macs = card["macs"]
+    training = card.get("training", {})
+    height, width = macs["lr"]
+    lines = [
+        f"{card['name']}: ×{card['scale']}, made for LR {card['lr_size']}×{card['lr_size']}",
+        f"  {card['parameters'] / 1e6:.3f} M parameters",
+        f"  {macs['total'] / 1e9:.3f} GMACs at LR {width}×{height} with {macs['references']} references "
+        f"({macs['encode_per_reference'] / 1e9:.3f} to encode each, {macs['restore'] / 1e9:.3f} to restore)",
+    ]
+    if "reconstruction" in card:
+        end = card["reconstruction"]
+        lines.append(f"  --fidelity 0 (its own pictures) to 1 (those of {end}), default {card['fidelity']:g}")
+    if training:
+        told = [key for key in ("preset", "data", "people", "photos", "steps") if key in training]
+        lines.append("  trained: " + ", ".join(f"{key} {_plain(training[key])}" for key in told))
+    lines += [f"  {key}: {_plain(card[key])}" for key in ("metrics", "date", "licence") if card.get(key)]
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    """A value of a card on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def add_bench(commands: Commands) -> None:
+    """The arguments of ``hime bench``."""
+    command = commands.add_parser("bench", help="how fast a model is on this machine")
+    command.add_argument(
+        "model", nargs="?", default=DEFAULT_MODEL, metavar="MODEL", help=f"default: {DEFAULT_MODEL}"
+    )
+    command.add_argument("--json", action="store_true", help="for other programs")
+    command.add_argument("--repeats", type=positive, default=50, metavar="N", help="default: 50")
+    add_threads(command)
+    command.set_defaults(command=bench)
+
+
+def bench(options: argparse.Namespace) -> int:
+    """``hime bench``."""
+    from hime.tools.bench import bench as run_bench
+    from hime.tools.bench import format_bench
+
+    result = run_bench(options.model, threads=options.threads, repeats=options.repeats)
+    print(json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench(result))
+    return 0

@@ -1,0 +1,75 @@
+"""Models as the commands name them: exported, run folders and checkpoints, with a dial, with ``@N``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hime.errors import HimeError
+from hime.restoring.exported import available_models
+from hime.restoring.restorer import Restorer, load
+
+if TYPE_CHECKING:
+    from hime.evaluation.evaluate import Method
+
+
+def open_restorer(model: str | Path, threads: int | None = None, fidelity: float | None = None) -> Restorer:
+    """A restorer of an exported model, or of a run folder or ``.safetensors`` checkpoint (needs PyTorch).
+
+    Raises:
+        HimeError: no such model, it is damaged, or has no dial for that ``fidelity``.
+    """
+    path = Path(model)
+    is_named = str(model) in available_models()  # a run folder of the same name is ./NAME
+    if not is_named and (path.suffix == ".safetensors" or any(path.glob("*.safetensors"))):
+        import torch
+
+        from hime.evaluation.checkpoint import TorchBackend
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        return Restorer(TorchBackend.load(path), fidelity)
+    return load(model, threads, fidelity)
+
+
+def open_measured(model: str | Path, threads: int | None = None, fidelity: float = 0.0) -> Restorer:
+    """A restorer whose dial, if it has one, stands at ``fidelity``: by default it is the model itself.
+
+    Raises:
+        HimeError: as `open_restorer`.
+    """
+    restorer = open_restorer(model, threads)
+    if restorer.fidelity is not None:
+        restorer.fidelity = fidelity
+    return restorer
+
+
+def open_method(model: str, threads: int | None = None, fidelity: float = 0.0) -> tuple[Method, Restorer]:
+    """A model to evaluate, and its restorer; MODEL@N gets N references at most.
+
+    Raises:
+        HimeError: as `open_restorer`.
+    """
+    from hime.evaluation.evaluate import Variant
+
+    name, _, count = model.rpartition("@")
+    is_limited = bool(name) and count.isdecimal() and not Path(model).exists()
+    restorer = open_measured(name if is_limited else model, threads, fidelity)
+    limit = f"@{count}" if is_limited else ""
+    place = f", fidelity {restorer.fidelity:g}" if restorer.fidelity else ""
+    if not limit and not place:
+        return restorer, restorer
+    return Variant(restorer, f"{restorer.name}{limit}{place}", int(count) if limit else None), restorer
+
+
+def common_lr_size(restorers: Sequence[Restorer]) -> int:
+    """The LR size that the models are made for.
+
+    Raises:
+        HimeError: it is not the same for all.
+    """
+    sizes = [int(restorer.card["lr_size"]) for restorer in restorers]
+    if len(set(sizes)) > 1:
+        raise HimeError(f"the models are made for LR sizes {', '.join(map(str, sizes))}; give --lr-size")
+    return sizes[0]

