@@ -13,8 +13,7 @@ import pytest
 
 import figures
 import render
-from conftest import REPOSITORY
-from figures import RESULTS, Results
+from figures import REPOSITORY, RESULTS, Results
 from hime.errors import HimeError
 from hime.files import write_json
 
