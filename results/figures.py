@@ -48,7 +48,6 @@ class Measured:
     def __init__(self, results: Mapping[str, Mapping[str, Any]]) -> None:
         self.first, *others = results.values()
         self.methods: dict[str, dict[str, float | None]] = {}
-        self.intervals: dict[str, dict[str, list[float] | None]] = {}
         self.differences: dict[tuple[str, str], dict[str, Any]] = {}
         for other in others:
             for key in ALIKE:
@@ -72,7 +71,6 @@ class Measured:
                 raise HimeError(f"{name}: {called(method)} is in another of these results too")
             seconds = result.get("seconds", {}).get(method)
             self.methods[called(method)] = {**figures, "seconds": seconds}
-            self.intervals[called(method)] = result["intervals"][method]
         for each in result["differences"]:
             self.differences[called(each["method"]), called(each["minus"])] = each
 
@@ -166,13 +164,6 @@ class Results:
         if value is None:
             raise HimeError(f"{names}: {metric} of {method} was not measured")
         return _cell(value, metric, digits)
-
-    def interval(self, names: Names, method: str, metric: str, digits: int | None = None) -> str:
-        """Its 95 % interval in brackets."""
-        ends = self._measured(names).intervals[method][metric]
-        if ends is None:
-            raise HimeError(f"{names}: {metric} of {method} has no interval")
-        return f"({' … '.join(_cell(end, metric, digits) for end in ends)})"
 
     def difference(
         self, names: Names, method: str, minus: str, metric: str, digits: int | None = None

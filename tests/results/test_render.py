@@ -131,7 +131,6 @@ def test_others_networks_have_their_plain_names() -> None:
 def test_single_figures(results: Results) -> None:
     assert results.number("first", "small-x4", "psnr") == "28.500"
     assert results.number("first", "small-x4", "gain") == "+3.50"
-    assert results.interval("first", "small-x4", "psnr", 1) == "(1.0 … 2.0)"
     assert results.gained(["first", "wrong"], "small-x4, another person's", "small-x4@0") == "-0.250"
 
 
