@@ -27,7 +27,7 @@ export default defineConfig({
     target: "es2022",
     modulePreload: false,
     assetsInlineLimit: 0,
-    rolldownOptions: { input: ["index.html", "src/service-worker.ts"], output: names },
+    rolldownOptions: { input: ["index.html", "src/site/service-worker.ts"], output: names },
   },
   worker: { format: "es", rolldownOptions: { output: names } },
 });

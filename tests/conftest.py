@@ -50,7 +50,7 @@ def tiny_network() -> HIME:
         )
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
-    return model.eval()
+    return model.half().float().eval()  # as exported models store it
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +94,7 @@ def tiny_perception_network(tiny_network: HIME) -> HIME:
         torch.manual_seed(1)
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
-    return model
+    return model.half().float()
 
 
 @pytest.fixture(scope="session")

@@ -412,7 +412,7 @@ def text_for_graph(folder: Path) -> None:
     ("damage", "message"),
     [
         (damage_card, r"card\.json: cannot be read .*export the model again"),
-        (old_card, r"card format 1, this version reads 2; export the model again"),
+        (old_card, r"card format 1, this version reads 3; export the model again"),
         (dial_of_weights, r"lacks the name of its reconstruction model, fidelity; export the model again"),
         (short_card, r"lacks parameters, sha256, macs\.total"),
         (no_graph, r"encode\.onnx: cannot be read"),

@@ -14,7 +14,7 @@ import torch
 from hime import HimeError
 from hime.evaluation.checkpoint import TorchBackend
 from hime.model import HIME, HIMEConfig
-from hime.restoring.exported import FILES, GRAPHS, WEIGHTS, OnnxBackend, read_card
+from hime.restoring.exported import FILES, GRAPHS, WEIGHTS, OnnxBackend, read_card, read_weights
 from hime.tools.export import TOLERANCE, export, export_model, largest_difference
 
 
@@ -26,7 +26,7 @@ def random_network(**changes: object) -> HIME:
     for name, parameter in model.named_parameters():
         if ".flow." not in name:  # whose own beginning gives flows of a part of a pixel
             torch.nn.init.normal_(parameter, std=0.1)
-    return model
+    return model.half().float()  # as exported models store it
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_equals_pytorch_at_sizes_that_the_exporter_did_not_check(
 def test_the_card_says_what_the_model_is(tiny_network: HIME, tiny_model: Path) -> None:
     assert sorted(path.name for path in tiny_model.iterdir()) == ["card.json", *FILES]
     card = json.loads((tiny_model / "card.json").read_text(encoding="utf-8"))
-    assert card["format"] == 2
+    assert (card["format"], card["weights"]) == (3, "float16")
     assert (card["name"], card["scale"], card["lr_size"]) == ("tiny-x4", 4, 8)
     assert card["parameters"] == sum(parameter.numel() for parameter in tiny_network.parameters())
     macs = card["macs"]
@@ -81,26 +81,35 @@ def test_the_card_says_what_the_model_is(tiny_network: HIME, tiny_model: Path) -
     assert (card["date"], card["licence"]) == ("2024-01-01", "none, they are random")
 
 
-def test_graphs_are_valid_and_free_in_size(tiny_model: Path) -> None:
+@pytest.fixture
+def expanded(tiny_model: Path, tmp_path: Path) -> Path:
+    """``tiny_model`` with its weights as the graphs see them."""
+    folder = shutil.copytree(tiny_model, tmp_path / "expanded")
+    weights = read_weights(tiny_model, read_card(tiny_model))
+    (folder / WEIGHTS).write_bytes(weights.astype("<f4").tobytes())
+    return folder
+
+
+def test_graphs_are_valid_and_free_in_size(expanded: Path) -> None:
     for name in GRAPHS:
-        onnx.checker.check_model(tiny_model / name, full_check=True)
-        model = onnx.load(tiny_model / name)
+        onnx.checker.check_model(expanded / name, full_check=True)
+        model = onnx.load(expanded / name)
         assert model.opset_import[0].version >= 17
     names = [axis.dim_param or axis.dim_value for axis in model.graph.input[1].type.tensor_type.shape.dim]
     assert names == ["N", 8, "H", "W"]
 
 
 def test_the_weights_lie_outside_of_the_graphs_in_order_and_once(
-    tiny_network: HIME, tiny_model: Path
+    tiny_network: HIME, tiny_model: Path, expanded: Path
 ) -> None:
     state = tiny_network.state_dict()
     expected = np.concatenate([weight.numpy().ravel() for weight in state.values()])
-    np.testing.assert_array_equal(np.fromfile(tiny_model / WEIGHTS, "<f4"), expected)
+    np.testing.assert_array_equal(np.fromfile(tiny_model / WEIGHTS, "<f2"), expected)
     used = set()
     for name in GRAPHS:
         inside = onnx.load(tiny_model / name, load_external_data=False)
         assert all(tensor.data_location == tensor.EXTERNAL for tensor in inside.graph.initializer)
-        for tensor in onnx.load(tiny_model / name).graph.initializer:
+        for tensor in onnx.load(expanded / name).graph.initializer:
             weight = tensor.name.removeprefix("model.")
             np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), state[weight].numpy())
             used.add(weight)
@@ -110,14 +119,14 @@ def test_the_weights_lie_outside_of_the_graphs_in_order_and_once(
 def test_weights_that_are_equal_stay_apart(tiny_network: HIME, tmp_path: Path) -> None:
     fresh = HIME(tiny_network.config)  # many of its weights are all zeros
     folder = export_model(fresh, tmp_path / "fresh")
-    assert (folder / WEIGHTS).stat().st_size == 4 * sum(weight.numel() for weight in fresh.parameters())
+    assert (folder / WEIGHTS).stat().st_size == 2 * sum(weight.numel() for weight in fresh.parameters())
     assert largest_difference(fresh, OnnxBackend(folder, threads=1)) <= TOLERANCE
 
 
 def test_a_checkpoint_behind_the_seam_gives_the_same(tiny_run: Path, tiny_model: Path) -> None:
     eager, exported = TorchBackend.load(tiny_run, device="cpu"), OnnxBackend(tiny_model, threads=1)
     different = {key for key in exported.card if exported.card[key] != eager.card.get(key)}
-    assert different == {"name", "sha256"}
+    assert different == {"name", "weights", "sha256"}
     random = np.random.default_rng(2)
     lr, photos = random.random((1, 3, 8, 8), np.float32), random.random((2, 3, 32, 32), np.float32)
     np.testing.assert_allclose(eager.encode(photos), exported.encode(photos), atol=TOLERANCE)

@@ -1,9 +1,9 @@
 """Exported models: folders of graphs and weights, found, checked, and run by ONNX Runtime.
 
 An exported model is a folder of ``encode.onnx`` (photos → features, once a person), ``restore.onnx``
-(headshot and features → picture and score maps), ``weights.bin`` (the weights of both graphs, float32 one
-after another) and ``card.json`` (what it is, with the checksums of the three). `hime.tools.export` writes
-such folders.
+(headshot and features → picture and score maps), ``weights.bin`` (the weights of both graphs one after
+another, float16 or float32 as the card says) and ``card.json`` (what it is, with the checksums of the three).
+`hime.tools.export` writes such folders.
 
 Shapes: ``N`` references, ``F`` feature channels, ``H W`` LR size, ``s`` scale.
 """
@@ -25,13 +25,15 @@ from hime.processors import usable_threads
 
 FloatArray = npt.NDArray[np.float32]
 
-CARD_FORMAT = 2
+CARD_FORMAT = 3
 DEFAULT_MODEL = "small-x4"
 """For headshots that were reduced as the paper's are."""
 DEFAULT_PHOTO_MODEL = "small-x4-real-p"
 """For faces as they are found in photographs: small in different ways, noisy and compressed."""
 GRAPHS = ("encode.onnx", "restore.onnx")
 WEIGHTS = "weights.bin"
+WEIGHT_TYPES = {"float16": "<f2", "float32": "<f4"}
+"""How `WEIGHTS` may hold its numbers, in a card's words and in NumPy's. The graphs compute in float32."""
 FILES = (*GRAPHS, WEIGHTS)
 """What an exported model is made of, beside its card."""
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -122,6 +124,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     if "macs" not in wrong:
         counts = ("lr", "references", "total", "encode_per_reference", "restore")
         wrong += [f"macs.{field}" for field in counts if field not in card["macs"]]
+    if card.get("weights") not in WEIGHT_TYPES:
+        wrong.append(f"weights, one of {', '.join(WEIGHT_TYPES)}")
     if "reconstruction" in card or "fidelity" in card:
         named, placed = isinstance(card.get("reconstruction"), str), isinstance(card.get("fidelity"), float)
         wrong += [] if named else ["the name of its reconstruction model"]
@@ -147,6 +151,16 @@ def read_checked(folder: Path, card: dict[str, Any], file: str) -> bytes:
     return content
 
 
+def read_weights(folder: Path, card: dict[str, Any]) -> FloatArray:
+    """The weights of an exported model, float32 one after another in the order of the network's state.
+
+    Raises:
+        HimeError: as for `read_checked`.
+    """
+    content = read_checked(folder, card, WEIGHTS)
+    return np.frombuffer(content, WEIGHT_TYPES[card["weights"]]).astype(np.float32)
+
+
 class OnnxBackend:
     """An exported model in ONNX Runtime, on the processor.
 
@@ -166,7 +180,7 @@ class OnnxBackend:
         self.folder = Path(folder)
         self.card = read_card(self.folder)
         self.threads = threads or usable_threads()
-        weights = read_checked(self.folder, self.card, WEIGHTS)
+        weights = read_weights(self.folder, self.card).astype("<f4").tobytes()
         # Between two operators the threads of `restore`, which a live video runs all the time, wait awake
         # (a fourth faster); those of `encode`, once a person, sleep: both awake would fight for the cores. So
         # would those of the dial's two ends, which therefore go to sleep when a picture is done.

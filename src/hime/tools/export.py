@@ -29,11 +29,13 @@ from hime.errors import HimeError
 from hime.evaluation.checkpoint import describe
 from hime.files import ordinary_mode
 from hime.model import HIME
-from hime.restoring.exported import FILES, GRAPHS, WEIGHTS, OnnxBackend
+from hime.restoring.exported import FILES, GRAPHS, WEIGHT_TYPES, WEIGHTS, OnnxBackend
 from hime.restoring.restorer import check_fidelity
 from hime.training.checkpoint import load_model
 
 OPSET = 18
+STORED = "float16"
+"""How weights are stored. Half of the bytes to fetch; what it changes in a result is below a level of 255."""
 TOLERANCE = 1e-4
 """Largest difference between ONNX Runtime and PyTorch, pictures and weights in [0, 1]."""
 CHECKED_SIZES = ((8, 8), (16, 16), (13, 21), (24, 40))
@@ -109,10 +111,11 @@ def export_model(
     folder = Path(folder)
     _check_free(folder)
     dial = _dial(folder, reconstruction, fidelity)
-    model = copy.deepcopy(model).cpu().float().eval()  # the caller's stays where and as it is
+    model = copy.deepcopy(model).cpu().half().float().eval()  # the caller's stays where and as it is
     contents = _graphs(model) | {WEIGHTS: b"".join(map(_values, model.state_dict().values()))}
     checksums = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
-    card = describe(model, metadata or {}, name or folder.resolve().name) | dial | {"sha256": checksums}
+    card = describe(model, metadata or {}, name or folder.resolve().name) | dial
+    card |= {"weights": STORED, "sha256": checksums}
     with _new_folder(folder.resolve()) as temporary:
         for file, content in contents.items():
             (temporary / file).write_bytes(content)
@@ -174,8 +177,8 @@ def _dial(folder: Path, reconstruction: str | None, fidelity: float | None) -> d
 
 
 def _values(weight: Tensor) -> bytes:
-    """The values of a weight as `WEIGHTS` holds them: little-endian float32, row by row."""
-    return weight.numpy().astype("<f4").tobytes()
+    """The values of a weight as `WEIGHTS` holds them: `STORED`, row by row."""
+    return weight.numpy().astype(WEIGHT_TYPES[STORED]).tobytes()
 
 
 def _graphs(model: HIME) -> dict[str, bytes]:

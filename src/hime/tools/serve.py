@@ -10,13 +10,20 @@ in the browser: no picture leaves it. Needs neither PyTorch nor OpenCV.
 
 from __future__ import annotations
 
+import io
 import json
 import mimetypes
+import shutil
+import socket
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from hime.errors import HimeError
@@ -53,6 +60,13 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+REQUEST_SECONDS = 20
+"""How long a connection may take for its next request, the time until it begins included. Browsers open a
+connection again when they need it."""
+ANSWER_SECONDS = 120
+"""How long a client may take for an answer: the largest file has 17 MB, and lies on the same machine."""
+MOST_CONNECTIONS = 128
+"""Where there are more, that which has kept the server waiting longest is closed; a browser opens six."""
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm"}
 
 
@@ -102,6 +116,9 @@ def _write(content: Path | bytes, path: Path) -> None:
 def open_server(port: int) -> ThreadingHTTPServer:
     """A server of the site for this machine alone; ``serve_forever`` runs it. Port 0 takes any that is free.
 
+    Clients that say nothing, or nonsense, or are slow, are closed (`REQUEST_SECONDS`, `ANSWER_SECONDS`,
+    `MOST_CONNECTIONS`); the others are answered meanwhile.
+
     Raises:
         HimeError: as for `site`, or the port is taken.
     """
@@ -111,7 +128,7 @@ def open_server(port: int) -> ThreadingHTTPServer:
         addresses = files
 
     try:
-        return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        return _Server(("127.0.0.1", port), Handler)
     except (OSError, OverflowError) as error:  # taken, not allowed, or no port at all
         raise HimeError(f"port {port} cannot be used ({error}); choose another --port") from error
 
@@ -123,9 +140,63 @@ def serve(port: int) -> None:
         server.serve_forever()
 
 
+class _Server(ThreadingHTTPServer):
+    """Connections have a thread each, and a time by which they must get on; the others are closed."""
+
+    request_queue_size = MOST_CONNECTIONS
+
+    def __init__(self, *arguments: Any) -> None:
+        self._ends: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
+        super().__init__(*arguments)
+
+    def allow(self, connection: socket.socket, seconds: float) -> None:
+        """Let the connection take so long for what it begins now."""
+        with self._lock:
+            self._ends.pop(connection, None)  # so that the last to begin stands last
+            self._ends[connection] = time.monotonic() + seconds
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Make room, then answer in a thread."""
+        self.allow(request, REQUEST_SECONDS)
+        with self._lock:
+            crowd = list(self._ends)[:-MOST_CONNECTIONS]
+        self._cut(crowd)
+        super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Close what takes too long; called twice a second, and after each new connection."""
+        now = time.monotonic()
+        with self._lock:
+            late = [connection for connection, end in self._ends.items() if end < now]
+        self._cut(late)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection that is over."""
+        with self._lock:
+            self._ends.pop(request, None)
+        super().shutdown_request(request)
+
+    def _cut(self, connections: list[socket.socket]) -> None:
+        """End them; the threads that wait for them see it and go."""
+        for connection in connections:
+            with self._lock:
+                self._ends.pop(connection, None)
+            with suppress(OSError):  # closed meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     addresses: Mapping[str, Path | bytes]
+    server: _Server
+
+    def handle_one_request(self) -> None:
+        self.server.allow(self.connection, REQUEST_SECONDS)
+        try:
+            super().handle_one_request()
+        except OSError:  # of the connection: the page was closed, or loaded again, or took too long
+            self.close_connection = True
 
     def do_GET(self) -> None:
         self._answer(with_body=True)
@@ -137,27 +208,39 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: what is restored is nobody's business."""
 
     def _answer(self, *, with_body: bool) -> None:
-        address = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
+        self.server.allow(self.connection, ANSWER_SECONDS)
+        status, address = HTTPStatus.OK, self._address()
+        content = self._open(address)
+        if content is None:
+            status, address, content = HTTPStatus.NOT_FOUND, "none.txt", io.BytesIO(b"no such file\n")
+        with content:
+            size = content.seek(0, io.SEEK_END)
+            content.seek(0)
+            self.send_response(status)
+            for name, value in HEADERS.items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", _type_of(address))
+            self.send_header("Content-Length", str(size))
+            self.send_header("Cache-Control", "no-cache")
+            self.end_headers()
+            if with_body:
+                shutil.copyfileobj(content, self.wfile)
+
+    def _address(self) -> str:
+        """Of the file that is asked for, below the site's root; one that is none if that is no address."""
+        try:
+            return unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
+        except ValueError:  # such as http://[
+            return "/"
+
+    def _open(self, address: str) -> IO[bytes] | None:
         found = self.addresses.get(address)
         try:
-            content = found.read_bytes() if isinstance(found, Path) else found
-        except OSError:
-            content = None
-        status, kind = HTTPStatus.OK, _type_of(address)
-        if content is None:
-            status, kind, content = HTTPStatus.NOT_FOUND, "text/plain", b"no such file\n"
-        self.send_response(status)
-        for name, value in HEADERS.items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Cache-Control", "no-cache")
-        self.end_headers()
-        if with_body:
-            try:
-                self.wfile.write(content)
-            except ConnectionError:  # the page was closed, or loaded again, meanwhile
-                self.close_connection = True
+            if isinstance(found, Path):
+                return found.open("rb")
+        except OSError:  # taken away since the server began
+            return None
+        return None if found is None else io.BytesIO(found)
 
 
 def _type_of(address: str) -> str:

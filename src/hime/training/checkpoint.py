@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.model import HIME, HIMEConfig
-from hime.restoring.exported import WEIGHTS, available_models, find_model, read_card, read_checked
+from hime.restoring.exported import WEIGHTS, available_models, find_model, read_card, read_weights
 
 RELEASED, STATE = "hime-checkpoint-1", "hime-state-2"
 LAST, BEST, CONFIG = "last.safetensors", "best.safetensors", "config.json"
@@ -154,7 +153,7 @@ def _load_exported(folder: Path) -> tuple[HIME, dict[str, str]]:
     metadata = {field: json.dumps(card.get(field, {})) for field in ("architecture", "training", "metrics")}
     metadata |= {field: str(card.get(field, "")) for field in ("date", "licence")}
     model = HIME(read_architecture(metadata, folder))
-    values = torch.from_numpy(np.frombuffer(read_checked(folder, card, WEIGHTS), "<f4").astype(np.float32))
+    values = torch.from_numpy(read_weights(folder, card))
     state = model.state_dict()
     lengths = [weight.numel() for weight in state.values()]
     if sum(lengths) != len(values):

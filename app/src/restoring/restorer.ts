@@ -1,29 +1,13 @@
 /** The restorer: the references are set once, many headshots restored. The counterpart of `hime.restoring.restorer`. */
 
-import { fromPlanes, newImage, type Image } from "./image";
+import { fromPlanes, newImage, type Image } from "../pictures/arrays";
+import { Problem } from "../problem";
+import { openOnProcessor, type Open } from "../site/runtime";
+import { fetchModel, type Card } from "./exported";
 import { Network, type Definition, type Output } from "./network";
-import { Problem } from "./problem";
-import { openOnProcessor, type Open } from "./runtime";
-import { fetchChecked, fetchJson } from "./site";
 
-const CARD_FORMAT = 2;
 /** Of an output; half a level of 255: no pixel of the result differs by more than one level. */
 const SAME = 0.5 / 255;
-
-/** Of a model's `card.json`, as far as it is used. */
-export interface Card {
-  readonly format: number;
-  readonly name: string;
-  readonly scale: number;
-  readonly lr_size: number;
-  readonly feature_channels: number;
-  readonly licence: string;
-  readonly sha256: Readonly<Record<string, string>>;
-  /** The name of the model at the other end of the dial, if there is one. */
-  readonly reconstruction?: string;
-  /** Where the dial stands if nothing is said. */
-  readonly fidelity?: number;
-}
 
 /** What came out of one headshot. */
 export interface Restoration {
@@ -56,17 +40,9 @@ export class Model {
     private readonly processor: Network,
   ) {}
 
-  /** Fetch the model of that name below `models`, compare its files with the checksums of its card, and open it. */
+  /** Fetch the model of that name below `models`, and open it; see `fetchModel`. */
   static async open(models: string, name: string): Promise<Model> {
-    const card = await fetchJson<Card>(`${models}/${name}/card.json`);
-    if (card.format !== CARD_FORMAT)
-      throw new Problem(`${name}: card format ${card.format}, this page reads ${CARD_FORMAT}; export the site again`);
-    const [encode, restore, weights] = await Promise.all(
-      ["encode.onnx", "restore.onnx", "weights.bin"].map((file) =>
-        fetchChecked(`${models}/${name}/${file}`, card.sha256[file]),
-      ),
-    );
-    const definition = { scale: card.scale, channels: card.feature_channels, encode, restore, weights };
+    const { card, definition } = await fetchModel(models, name);
     return new Model(models, card, definition, await Network.open(definition, openOnProcessor));
   }
 

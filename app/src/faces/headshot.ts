@@ -4,16 +4,13 @@
  * Coordinates are pixels, x to the right and y down, pixel centres at whole numbers.
  */
 
-import { clamp, newImage, reduce, reduceValues, resize, roundHalfEven, type Image, type Values } from "./image";
-import { Problem } from "./problem";
-
-export type Point = readonly [x: number, y: number];
+import { inverse, type Affine, type Point } from "../pictures/affine";
+import { clamp, newImage, reduce, reduceValues, resize, roundHalfEven, type Image, type Values } from "../pictures/arrays";
+import { sample } from "../pictures/scipy";
+import { Problem } from "../problem";
 
 /** Eye on the picture's left, eye on its right, tip of the nose, corners of the mouth on the left and right. */
 export type Landmarks = readonly Point[];
-
-/** x' = a·x + b·y + c, y' = d·x + e·y + f. */
-export type Affine = readonly [a: number, b: number, c: number, d: number, e: number, f: number];
 
 /** The mask is 1 up to this distance from the centre, in halves of a side, and falls to 0 at 1. */
 const MASK_FULL = 0.72;
@@ -75,16 +72,6 @@ export class Frame {
   toCrop(size: number): Affine {
     return inverse(this.fromCrop(size));
   }
-}
-
-export function apply([a, b, c, d, e, f]: Affine, [x, y]: Point): Point {
-  return [a * x + b * y + c, d * x + e * y + f];
-}
-
-export function inverse([a, b, c, d, e, f]: Affine): Affine {
-  const determinant = a * e - b * d;
-  const [A, B, D, E] = [e / determinant, -b / determinant, -d / determinant, a / determinant];
-  return [A, B, -(A * c + B * f), D, E, -(D * c + E * f)];
 }
 
 /** The longer side of the upright box around the points. */
@@ -220,79 +207,4 @@ function around(image: Image, frame: Frame, multiple: number): { part: Image; le
     }
   }
   return { part, left, top };
-}
-
-/** Pixels by which the border is repeated before splines are fitted: their reach is forgotten within it. */
-const PADDING = 12;
-const POLE = Math.sqrt(3) - 2;
-
-/** The values at `matrix`·(x, y, 1) for each pixel, by cubic splines: SciPy's `affine_transform`. */
-export function sample(values: Image | Values, matrix: Affine, width: number, height: number): Values {
-  const wide = values.width + 2 * PADDING;
-  const high = values.height + 2 * PADDING;
-  const splines = fit(values, wide, high);
-  const [a, b, c, d, e, f] = matrix;
-  const data = new Float32Array(width * height * 3);
-  const across = new Float64Array(4);
-  const down = new Float64Array(4);
-  for (let row = 0, place = 0; row < height; row++)
-    for (let column = 0; column < width; column++, place += 3) {
-      const x = clamp(a * column + b * row + c + PADDING, 0, wide - 1);
-      const y = clamp(d * column + e * row + f + PADDING, 0, high - 1);
-      const [firstColumn, firstRow] = [Math.floor(x) - 1, Math.floor(y) - 1];
-      basis(x - firstColumn - 1, across);
-      basis(y - firstRow - 1, down);
-      let [red, green, blue] = [0, 0, 0];
-      for (let i = 0; i < 4; i++) {
-        const begin = clamp(firstRow + i, 0, high - 1) * wide;
-        for (let j = 0; j < 4; j++) {
-          const from = (begin + clamp(firstColumn + j, 0, wide - 1)) * 3;
-          const weight = down[i] * across[j];
-          red += weight * splines[from];
-          green += weight * splines[from + 1];
-          blue += weight * splines[from + 2];
-        }
-      }
-      data[place] = red;
-      data[place + 1] = green;
-      data[place + 2] = blue;
-    }
-  return { width, height, data };
-}
-
-/** The four cubic B-splines at `x` past the second of their places. */
-function basis(x: number, weights: Float64Array): void {
-  const rest = 1 - x;
-  weights[0] = (rest * rest * rest) / 6;
-  weights[1] = (x * x * (x - 2) * 3 + 4) / 6;
-  weights[2] = (rest * rest * (rest - 2) * 3 + 4) / 6;
-  weights[3] = 1 - weights[0] - weights[1] - weights[2];
-}
-
-/** Coefficients of the cubic splines through the values, whose border is repeated `PADDING` times. */
-function fit(values: Image | Values, wide: number, high: number): Float64Array {
-  const result = new Float64Array(wide * high * 3);
-  for (let row = 0, place = 0; row < high; row++) {
-    const begin = clamp(row - PADDING, 0, values.height - 1) * values.width;
-    for (let column = 0; column < wide; column++) {
-      const from = (begin + clamp(column - PADDING, 0, values.width - 1)) * 3;
-      for (let channel = 0; channel < 3; channel++) result[place++] = values.data[from + channel] * 36; // 6 an axis
-    }
-  }
-  for (let row = 0; row < high; row++) {
-    const begin = row * wide * 3;
-    const end = begin + wide * 3;
-    for (let place = begin + 3; place < end; place++) result[place] += POLE * result[place - 3];
-    for (let place = end - 3; place < end; place++)
-      result[place] = (POLE / (POLE * POLE - 1)) * (result[place] + POLE * result[place - 3]);
-    for (let place = end - 4; place >= begin; place--) result[place] = POLE * (result[place + 3] - result[place]);
-  }
-  const stride = wide * 3;
-  const end = high * stride;
-  for (let place = stride; place < end; place++) result[place] += POLE * result[place - stride];
-  for (let place = end - stride; place < end; place++)
-    result[place] = (POLE / (POLE * POLE - 1)) * (result[place] + POLE * result[place - stride]);
-  for (let place = end - stride - 1; place >= 0; place--)
-    result[place] = POLE * (result[place + stride] - result[place]);
-  return result;
 }

@@ -1,18 +1,13 @@
-/**
- * Faces: finding them, and telling people apart. The counterpart of `hime.faces`.
- *
- * Two networks of OpenCV's model zoo in their 8-bit form: YuNet (Wu et al. 2023) finds faces and five landmarks
- * each, SFace (Zhong et al. 2021) turns an aligned face into 128 numbers. The second, 10.7 MB, is fetched at its
- * first use: one face against photos of one person needs none.
- */
+/** Faces found in pictures by YuNet (Wu et al. 2023), with five landmarks each. See `hime.faces.detection`. */
 
-import { apply, extent, Frame, inverse, type Affine, type Landmarks, type Point } from "./headshot";
-import { clamp, crop, roundHalfEven, type Image } from "./image";
-import { resizeForFaces, warp } from "./opencv";
-import { openOnProcessor, Tensor, type InferenceSession } from "./runtime";
-import { fetchBytes } from "./site";
+import { apply, type Affine, type Point } from "../pictures/affine";
+import { clamp, crop, roundHalfEven, type Image } from "../pictures/arrays";
+import { resizeForFaces, sides, warp } from "../pictures/opencv";
+import { fetchBytes } from "../site/files";
+import { openOnProcessor, Tensor, type InferenceSession } from "../site/runtime";
+import { extent, Frame, type Landmarks } from "./headshot";
 
-// How pictures are looked at, and what was measured of it, is told in hime.faces.
+// How pictures are looked at, and what was measured of it, is told in hime.faces.detection.
 /** Longest sides to which every picture is brought to look for faces of any size. */
 const DETECTION_SIDES = [160, 640];
 /** Pictures are enlarged no more than this to look for faces. */
@@ -38,22 +33,12 @@ const REFINED_MARGIN = 1.3;
 /** Radians: a face that lies so in its cut-out needs no other look. */
 const STRAIGHT = 0.05;
 const REFINEMENTS = 2;
-/** Landmarks say where to look once more to such a part of the headshot's side: see `hime.faces`. */
+/** Landmarks say where to look once more to such a part of the headshot's side: see `hime.faces.detection`. */
 const STEADY = 4096;
 const MINIMUM_SCORE = 0.6;
 /** Two boxes whose intersection is more than this share of their union are one face. */
 const OVERLAP = 0.3;
 const STRIDES = [8, 16, 32];
-
-const ALIGNED_SIDE = 112;
-/** Where the five landmarks lie in the aligned face (the template of ArcFace). */
-const TEMPLATE: Landmarks = [
-  [38.2946, 51.6963],
-  [73.5318, 51.5014],
-  [56.0252, 71.7366],
-  [41.5493, 92.3655],
-  [70.7299, 92.2041],
-];
 
 export interface Box {
   readonly left: number;
@@ -70,17 +55,12 @@ export interface Face {
   readonly score: number;
 }
 
-export class Faces {
-  private embedder: Promise<InferenceSession> | null = null;
+export class Detector {
+  private constructor(private readonly network: InferenceSession) {}
 
-  private constructor(
-    private readonly folder: string,
-    private readonly detector: InferenceSession,
-  ) {}
-
-  /** Fetch the detector from `folder`. */
-  static async fetch(folder: string): Promise<Faces> {
-    return new Faces(folder, await openOnProcessor(await fetchBytes(`${folder}/yunet.onnx`)));
+  /** Fetch the network from `folder`. */
+  static async fetch(folder: string): Promise<Detector> {
+    return new Detector(await openOnProcessor(await fetchBytes(`${folder}/yunet.onnx`)));
   }
 
   /**
@@ -160,7 +140,7 @@ export class Faces {
         for (let channel = 0; channel < 3; channel++)
           planes[((2 - channel) * high + row) * wide + column] = image.data[(row * image.width + column) * 3 + channel];
     const input = new Tensor("float32", planes, [1, 3, high, wide]);
-    const outputs = await this.detector.run({ input });
+    const outputs = await this.network.run({ input });
     const values = (name: string): Float32Array => outputs[name].data as Float32Array;
     const found: Face[] = [];
     for (const stride of STRIDES) {
@@ -215,60 +195,6 @@ export class Faces {
     }
     return face;
   }
-
-  /** The face with these landmarks as a vector of length 1, with 128 entries. */
-  async embed(image: Image, landmarks: Landmarks): Promise<Float32Array> {
-    this.embedder ??= fetchBytes(`${this.folder}/sface.onnx`).then((bytes) => openOnProcessor(bytes));
-    let network: InferenceSession;
-    try {
-      network = await this.embedder;
-    } catch (error) {
-      this.embedder = null; // the next call tries again
-      throw error;
-    }
-    let points = landmarks;
-    let [transform, scale] = toTemplate(points);
-    if (scale < 1) {
-      // Reduced by area first, so that pixels between the samples count too.
-      const [width, height] = sides(image, scale);
-      const [across, down] = [width / image.width, height / image.height];
-      points = points.map(([x, y]): Point => [(x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5]);
-      image = resizeForFaces(image, width, height);
-      [transform] = toTemplate(points);
-    }
-    const aligned = warp(image, inverse(transform), ALIGNED_SIDE, ALIGNED_SIDE);
-    const size = ALIGNED_SIDE * ALIGNED_SIDE;
-    const planes = new Float32Array(3 * size);
-    for (let place = 0; place < size; place++)
-      for (let channel = 0; channel < 3; channel++) planes[channel * size + place] = aligned.data[place * 3 + channel];
-    const { fc1 } = await network.run({ data: new Tensor("float32", planes, [1, 3, ALIGNED_SIDE, ALIGNED_SIDE]) });
-    return unitVector(fc1.data as Float32Array);
-  }
-}
-
-/** Cosine between two embeddings. */
-export function similarity(one: Float32Array, other: Float32Array): number {
-  return one.reduce((sum, value, index) => sum + value * other[index], 0);
-}
-
-export function unitVector(vector: Float32Array): Float32Array {
-  const length = Math.hypot(...vector);
-  return vector.map((value) => value / length);
-}
-
-/** The similarity (turn, scale, shift) that brings the points nearest to the template, and its scale. */
-function toTemplate(points: Landmarks): [Affine, number] {
-  const mean = (of: Landmarks, axis: 0 | 1): number => of.reduce((sum, point) => sum + point[axis], 0) / of.length;
-  const [x, y, u, v] = [mean(points, 0), mean(points, 1), mean(TEMPLATE, 0), mean(TEMPLATE, 1)];
-  let [along, across, norm] = [0, 0, 0];
-  points.forEach(([px, py], index) => {
-    const [dx, dy, du, dv] = [px - x, py - y, TEMPLATE[index][0] - u, TEMPLATE[index][1] - v];
-    along += dx * du + dy * dv;
-    across += dx * dv - dy * du;
-    norm += dx * dx + dy * dy;
-  });
-  const [cosine, sine] = [along / norm, across / norm];
-  return [[cosine, -sine, u - cosine * x + sine * y, sine, cosine, v - sine * x - cosine * y], Math.hypot(cosine, sine)];
 }
 
 /** The frame's part of the picture, upright, `REFINED_SIDE` a side; faster and less exact than `cut`. */
@@ -325,11 +251,6 @@ function tiles(extent: number, factor: number): Tile[] {
 
 function isWithin(place: number, { from, to }: Tile): boolean {
   return from <= place && place < to;
-}
-
-function sides(image: Image, factor: number): [width: number, height: number] {
-  const side = (extent: number): number => Math.max(1, roundHalfEven(extent * factor));
-  return [side(image.width), side(image.height)];
 }
 
 /** Multiples of a power of two, see `STEADY`. */

@@ -1,20 +1,15 @@
 /** Live video: the camera's face at a reduced size against the restored one, side by side. */
 
+import type { Engine } from "../worker/engine";
 import { shot, startCamera, stopCamera } from "./camera";
 import { element, make } from "./dom";
-import type { Engine } from "./worker";
-
-interface Page {
-  /** How many photos of the person there are. */
-  photos(): number;
-  addPhotos(files: readonly File[]): void;
-  run(act: () => Promise<void>): void;
-}
+import type { Photos } from "./photos";
+import { run } from "./status";
 
 /** Frames over which the rate is taken. */
 const RATE_FRAMES = 20;
 
-export function startLive(engine: Engine, page: Page): void {
+export function startLive(engine: Engine, photos: Photos): void {
   const video = make("video", { muted: true, playsInline: true });
   const start = element<HTMLButtonElement>("live-start");
   const photo = element<HTMLButtonElement>("live-photo");
@@ -37,7 +32,7 @@ export function startLive(engine: Engine, page: Page): void {
         }
         times.push(performance.now());
         if (times.length > RATE_FRAMES) times.shift();
-        const count = page.photos();
+        const { count } = photos;
         const each = (times.at(-1)! - times[0]) / Math.max(1, times.length - 1);
         const speed = times.length > 1 ? `${(1000 / each).toFixed(1)} frames a second` : "";
         rate.textContent = `${speed}, ${count === 0 ? "no photo yet" : count === 1 ? "one photo" : `${count} photos`}`;
@@ -59,16 +54,16 @@ export function startLive(engine: Engine, page: Page): void {
 
   start.addEventListener("click", () => {
     if (running) return show(false);
-    page.run(async () => {
+    run(async () => {
       await startCamera(video);
       show(true);
       frames().catch((error: unknown) => {
         show(false);
-        page.run(() => Promise.reject(error));
+        run(() => Promise.reject(error));
       });
     });
   });
   photo.addEventListener("click", () => {
-    page.run(async () => page.addPhotos([await shot(video)]));
+    run(async () => photos.add([await shot(video)]));
   });
 }

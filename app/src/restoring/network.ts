@@ -4,8 +4,8 @@
  * Shapes: `N` references, `F` feature channels, `H W` LR size, `s` scale.
  */
 
-import { centreCrop, resize, toPlanes, type Image } from "./image";
-import { Tensor, type InferenceSession, type Open } from "./runtime";
+import { centreCrop, resize, toPlanes, type Image } from "../pictures/arrays";
+import { Tensor, type InferenceSession, type Open } from "../site/runtime";
 
 /** The name under which the graphs know the file of their weights. */
 const WEIGHTS = "weights.bin";

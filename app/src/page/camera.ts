@@ -1,7 +1,7 @@
 /** The camera, for single pictures and for live video. */
 
+import { Problem } from "../problem";
 import { element } from "./dom";
-import { Problem } from "./problem";
 
 export async function startCamera(video: HTMLVideoElement): Promise<MediaStream> {
   let stream: MediaStream;

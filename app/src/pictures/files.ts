@@ -1,7 +1,7 @@
 /** Pictures as files: decoded by the browser, written with the marks of an altered photograph. */
 
-import { newImage, type Image } from "./image";
-import { Problem } from "./problem";
+import { Problem } from "../problem";
+import { newImage, type Image } from "./arrays";
 
 const MAX_PIXELS = 64_000_000;
 const JPEG_QUALITY = 0.95;

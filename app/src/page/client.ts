@@ -1,8 +1,8 @@
 /** The page's side of the worker: its calls as functions that return promises. */
 
-import type { Box } from "./faces";
-import { Problem } from "./problem";
-import type { Engine } from "./worker";
+import type { Box } from "../faces/detection";
+import { Problem } from "../problem";
+import type { Engine } from "../worker/engine";
 
 /** Something went wrong; `boxes` if faces were found of which one can be chosen. */
 export class EngineProblem extends Problem {
@@ -32,7 +32,7 @@ interface Listener {
 
 /** Start the worker. */
 export function startEngine(listener: Listener): Engine {
-  const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  const worker = new Worker(new URL("../worker/worker.ts", import.meta.url), { type: "module" });
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   let calls = 0;
   let failure: EngineProblem | null = null;

@@ -1,7 +1,13 @@
 /** What the face networks see, resampled with OpenCV's numbers. */
 
-import { clamp, newImage, roundHalfEven, type Image } from "./image";
-import type { Affine } from "./headshot";
+import type { Affine } from "./affine";
+import { clamp, newImage, roundHalfEven, type Image } from "./arrays";
+
+/** The sides of the picture scaled by `factor`, in whole pixels. */
+export function sides(image: Image, factor: number): [width: number, height: number] {
+  const side = (extent: number): number => Math.max(1, roundHalfEven(extent * factor));
+  return [side(image.width), side(image.height)];
+}
 
 /** OpenCV's `resize`: by area where the picture shrinks, linearly where it grows. */
 export function resizeForFaces(image: Image, width: number, height: number): Image {

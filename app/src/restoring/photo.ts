@@ -1,10 +1,13 @@
 /** A whole photograph: its faces found, known, restored and put back. The counterpart of `hime.restoring.photo`. */
 
-import { chooseReferences, embedded, match, meanEmbedding, yawOf, type Reference } from "./album";
-import { similarity, type Box, type Face, type Faces } from "./faces";
-import { add, apply, cut, extent, Frame, type Landmarks } from "./headshot";
-import { clamp, LANCZOS, newImage, resize, roundHalfEven, type Image, type Values } from "./image";
-import { Problem } from "./problem";
+import { chooseReferences, embedded, match, meanEmbedding, yawOf, type Reference } from "../faces/album";
+import type { Box, Face } from "../faces/detection";
+import { similarity, type Embedder } from "../faces/embedding";
+import { add, cut, extent, Frame, type Landmarks } from "../faces/headshot";
+import { apply } from "../pictures/affine";
+import { clamp, LANCZOS, newImage, resize, roundHalfEven, type Image, type Values } from "../pictures/arrays";
+import { blur } from "../pictures/scipy";
+import { Problem } from "../problem";
 import type { Model, Restorer } from "./restorer";
 
 /** Sides in pixels of the faces, with hair and neck, that are restored. */
@@ -56,7 +59,7 @@ export class NotKnown extends Problem {
 }
 
 export interface Means {
-  readonly faces: Faces;
+  readonly embedder: Embedder;
   readonly model: Model;
   readonly restorer: Restorer;
   /** Told of what is being done. */
@@ -88,7 +91,7 @@ export async function restoreFaces(
   // One face against photos of one person needs nobody told apart.
   if (references.length > MOST_REFERENCES || (references.length > 0 && found.length > 1)) {
     means.progress("Telling people apart");
-    references = await embedded(references, means.faces);
+    references = await embedded(references, means.embedder);
   }
   const whose = await whoseFace(image, found, references, means, onlyFace);
 
@@ -143,7 +146,7 @@ async function whoseFace(
   const known = references.flatMap(({ embedding }) => (embedding ? [embedding] : []));
   if (known.length === 0) return found.length === 1 ? 0 : -1; // nobody had to be told apart
   const embeddings: Float32Array[] = [];
-  for (const face of found) embeddings.push(await means.faces.embed(image, face.landmarks));
+  for (const face of found) embeddings.push(await means.embedder.embed(image, face.landmarks));
   return match(embeddings, meanEmbedding(known));
 }
 
@@ -187,8 +190,8 @@ async function isLessLike(
   const toCrop = Frame.of(found.landmarks).toCrop(face.restored.width);
   const landmarks = found.landmarks.map((point) => apply(toCrop, point));
   const plain = resize(face.lr, face.restored.width, face.restored.height, LANCZOS);
-  const before = similarity(await means.faces.embed(plain, landmarks), person);
-  const after = similarity(await means.faces.embed(face.restored, landmarks), person);
+  const before = similarity(await means.embedder.embed(plain, landmarks), person);
+  const after = similarity(await means.embedder.embed(face.restored, landmarks), person);
   return after < before - LIKENESS_MARGIN;
 }
 
@@ -235,31 +238,4 @@ export function matched(restored: Image, plain: Image): Image {
   const levels = new Uint8ClampedArray(result.data.buffer); // rounds half to even
   for (let place = 0; place < levels.length; place++) levels[place] = restored.data[place] - coarse.data[place];
   return result;
-}
-
-/** SciPy's `gaussian_filter`, the border repeated. */
-function blur(values: Values, deviation: number): Values {
-  const radius = Math.trunc(4 * deviation + 0.5);
-  const taps = Float64Array.from({ length: 2 * radius + 1 }, (_, i) => Math.exp(-0.5 * ((i - radius) / deviation) ** 2));
-  const sum = taps.reduce((total, tap) => total + tap, 0);
-  const weights = taps.map((tap) => tap / sum);
-  const { width, height } = values;
-  const along = (data: Float32Array, length: number, step: number, begins: readonly number[]): Float32Array => {
-    const result = new Float32Array(data.length);
-    const line = new Float64Array(length + 2 * radius);
-    for (const begin of begins) {
-      for (let index = 0; index < line.length; index++)
-        line[index] = data[begin + clamp(index - radius, 0, length - 1) * step];
-      for (let index = 0; index < length; index++) {
-        let total = 0;
-        for (let tap = 0; tap < weights.length; tap++) total += weights[tap] * line[index + tap];
-        result[begin + index * step] = total;
-      }
-    }
-    return result;
-  };
-  const columns = Array.from({ length: width * 3 }, (_, index) => index);
-  const down = along(values.data, height, width * 3, columns);
-  const rows = Array.from({ length: height * 3 }, (_, index) => Math.floor(index / 3) * width * 3 + (index % 3));
-  return { width, height, data: along(down, width, 3, rows) };
 }

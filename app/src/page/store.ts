@@ -1,7 +1,7 @@
 /** People kept on the device, in the browser's IndexedDB. */
 
-import type { Reference } from "./album";
-import { Problem } from "./problem";
+import type { Reference } from "../faces/album";
+import { Problem } from "../problem";
 
 export interface Kept {
   readonly name: string;

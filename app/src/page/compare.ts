@@ -1,8 +1,8 @@
 /** Two pictures of one size, one over the other, with a line between them that moves, and a zoom. */
 
+import type { Point } from "../pictures/affine";
+import { clamp } from "../pictures/arrays";
 import { drawn, make } from "./dom";
-import type { Point } from "./headshot";
-import { clamp } from "./image";
 
 const ZOOMS = [1, 2, 4, 8];
 

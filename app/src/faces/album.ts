@@ -1,8 +1,10 @@
 /** Albums: which photos of a person can be used as references, and whose face is whose. See `hime.faces.album`. */
 
-import { apply, cut, extent, Frame, type Landmarks } from "./headshot";
-import { clamp, resize, roundHalfEven, type Image } from "./image";
-import { similarity, unitVector, type Face, type Faces } from "./faces";
+import { apply } from "../pictures/affine";
+import { clamp, resize, roundHalfEven, type Image } from "../pictures/arrays";
+import type { Detector, Face } from "./detection";
+import { similarity, unitVector, type Embedder } from "./embedding";
+import { cut, extent, Frame, type Landmarks } from "./headshot";
 
 // The limits, and where they come from, are those of hime.faces.album.
 const SAME_PERSON = 0.38;
@@ -53,8 +55,8 @@ export function yawOf(points: Landmarks): number {
 }
 
 /** The faces of a photo of the person that can be looked at, the largest first. */
-export async function facesOf(photo: Image, faces: Faces): Promise<Face[]> {
-  const found = await faces.detect(photo, SMALLEST_FACE);
+export async function facesOf(photo: Image, detector: Detector): Promise<Face[]> {
+  const found = await detector.detect(photo, SMALLEST_FACE);
   return found.slice(0, MOST_FACES).filter((face) => extent(face.landmarks) >= 1);
 }
 
@@ -82,10 +84,10 @@ export function look(name: string, image: Image, face: Face): Look {
 }
 
 /** The references with an embedding each. */
-export async function embedded(references: readonly Reference[], faces: Faces): Promise<Reference[]> {
+export async function embedded(references: readonly Reference[], embedder: Embedder): Promise<Reference[]> {
   const result: Reference[] = [];
   for (const reference of references) {
-    const embedding = reference.embedding ?? (await faces.embed(reference.crop, reference.landmarks));
+    const embedding = reference.embedding ?? (await embedder.embed(reference.crop, reference.landmarks));
     result.push({ ...reference, embedding });
   }
   return result;

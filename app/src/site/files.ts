@@ -1,6 +1,6 @@
 /** Files of the site, fetched, and compared with their checksums where there are some. */
 
-import { Problem } from "./problem";
+import { Problem } from "../problem";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

@@ -1,0 +1,145 @@
+/** The page: what is dropped, chosen and taken goes to the worker; what comes back is shown. */
+
+import type { Box } from "../faces/detection";
+import { keepSite } from "../site/offline";
+import type { ModelEntry, ShownFace } from "../worker/answers";
+import { EngineProblem, startEngine } from "./client";
+import { button, element, make } from "./dom";
+import { ignoreOtherDrops, takeIn } from "./inputs";
+import { startLive } from "./live";
+import { Photos } from "./photos";
+import { showFaces, showWhole } from "./result";
+import { Choice, run, tell } from "./status";
+
+await keepSite();
+const engine = startEngine({
+  progress: (step) => tell(`${step} …`),
+  runsOn: (place) => (element("runs-on").textContent = place),
+});
+
+let picture: { readonly key: number; readonly file: File } | null = null;
+let pictures = 0;
+let onlyFace: number | null = null;
+const photos = new Photos(engine, restoreNow);
+
+// ------------------------------------------------------------------------------------------- model and dial
+
+const model = element<HTMLSelectElement>("model");
+const fidelity = element<HTMLInputElement>("fidelity");
+
+async function openModel(name: string, place?: number): Promise<void> {
+  tell("Loading the model …");
+  const opened = await engine.open(name, place);
+  element("dial").hidden = opened.fidelity === null;
+  element("licence").textContent = `${name}: ${opened.licence}.`;
+  if (opened.fidelity !== null) fidelity.value = String(opened.fidelity);
+  showFidelity();
+}
+
+function showFidelity(): void {
+  element("fidelity-value").textContent = Number(fidelity.value).toFixed(1);
+}
+
+function described({ name, scale, fidelity }: ModelEntry): string {
+  return `${name}: ×${scale}, ${fidelity === null ? "least error" : "looks real"}`;
+}
+
+fidelity.addEventListener("input", showFidelity);
+for (const input of [model, fidelity])
+  input.addEventListener("change", () =>
+    run(async () => {
+      await openModel(model.value, input === fidelity ? Number(fidelity.value) : undefined);
+      if (element("result").hidden || !(await restoreNow())) tell("Ready.");
+    }),
+  );
+
+// ------------------------------------------------------------------------------------------- restoring
+
+function setPicture(files: File[]): void {
+  picture = { key: ++pictures, file: files[0] };
+  onlyFace = null;
+  element("picture-name").textContent = files[0].name;
+  element<HTMLButtonElement>("restore").disabled = false;
+  if (photos.count > 0) restore();
+  else tell("Now give photos of the person, or restore without.");
+}
+
+function restore(): void {
+  run(async () => void (await restoreNow()));
+}
+
+function restoreFace(number: number): void {
+  onlyFace = number;
+  restore();
+}
+
+/** Whether there is a picture. */
+async function restoreNow(): Promise<boolean> {
+  if (picture === null) return false;
+  const { key, file } = picture;
+  const start = performance.now();
+  let faces: readonly ShownFace[] = [];
+  for (let isComplete = false; !isComplete; ) {
+    ({ faces, isComplete } = await engine.restore(key, file, onlyFace).catch(async (error: unknown) => {
+      element("result").hidden = true; // never an older result beside a new problem
+      const boxes = error instanceof EngineProblem ? error.boxes : null;
+      throw boxes === null ? error : new Choice((error as EngineProblem).message, await choices(file, boxes));
+    }));
+    showFaces(faces, restoreFace);
+  }
+  const seconds = (performance.now() - start) / 1000;
+  showWhole(await engine.putBack(), faces, file.name); // takes its time where the picture is large
+  const count = faces.filter((face) => face.restored).length;
+  tell(`${count} of ${faces.length} ${faces.length === 1 ? "face" : "faces"} restored in ${seconds.toFixed(1)} s.`);
+  return true;
+}
+
+/** Let the user say whom to restore. */
+async function choices(file: File, boxes: readonly Box[]): Promise<HTMLButtonElement[]> {
+  const bitmap = await createImageBitmap(file);
+  const buttons = boxes.map(({ left, top, width, height }, number) => {
+    const choice = button(`Face ${number + 1}`, () => restoreFace(number));
+    const canvas = make("canvas", { width: 96, height: 96, ariaHidden: "true" });
+    const side = 1.4 * Math.max(width, height);
+    const [x, y] = [left + (width - side) / 2, top + (height - side) / 2];
+    canvas.getContext("2d")!.drawImage(bitmap, x, y, side, side, 0, 0, 96, 96);
+    choice.prepend(canvas);
+    return choice;
+  });
+  bitmap.close();
+  return buttons;
+}
+
+function save(type: "image/jpeg" | "image/png", suffix: string): void {
+  run(async () => {
+    tell("Writing the file …");
+    const blob = await engine.save(type);
+    const link = make("a", { href: URL.createObjectURL(blob), download: `${stem(picture!.file.name)}-restored.${suffix}` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    tell("The file is in your downloads.");
+  });
+}
+
+function stem(name: string): string {
+  return name.replace(/\.[^.]*$/, "");
+}
+
+// ------------------------------------------------------------------------------------------- start
+
+takeIn("picture", setPicture);
+takeIn("photos", (files) => photos.add(files));
+ignoreOtherDrops();
+element("restore").addEventListener("click", restore);
+element("save-jpeg").addEventListener("click", () => save("image/jpeg", "jpg"));
+element("save-png").addEventListener("click", () => save("image/png", "png"));
+startLive(engine, photos);
+
+run(async () => {
+  const models = await engine.start(new URL(".", document.baseURI).href.replace(/\/$/, ""));
+  model.replaceChildren(...models.map((entry) => make("option", { value: entry.name }, described(entry))));
+  await openModel(models[0].name);
+  await engine.prepare();
+  tell(picture ? "Ready." : "Ready. Give a picture and photos of the person.");
+});
+run(() => photos.showKept());

@@ -1,0 +1,78 @@
+/** What was restored: each face with what its photos gave to it, and the whole picture. */
+
+import type { ShownFace, ShownPhoto } from "../worker/answers";
+import { compare } from "./compare";
+import { button, drawn, element, make, percent } from "./dom";
+import { capitalised } from "./status";
+
+/** @param choose restore the face of that number instead. */
+export function showFaces(faces: readonly ShownFace[], choose: (number: number) => void): void {
+  element("faces").replaceChildren(...faces.map((face, number) => showFace(face, number, () => choose(number))));
+  element("whole").hidden = true;
+  element("result").hidden = false;
+}
+
+export function showWhole(photo: ShownPhoto, faces: readonly ShownFace[], name: string): void {
+  const { width, height } = photo.image;
+  const scale = photo.enlargement;
+  const marks = faces.map((face, number) => ({
+    corners: face.corners.map(([x, y]) => [((x + 0.5) * scale) / width, ((y + 0.5) * scale) / height] as const),
+    label: String(number + 1),
+  }));
+  element("photo").replaceChildren(compare(photo.plain, photo.image, name, marks));
+  element("whole").hidden = false;
+}
+
+function showFace(face: ShownFace, number: number, choose: () => void): HTMLElement {
+  const heading = make("h3", {}, `Face ${number + 1}`);
+  if (face.restored === null) {
+    const choice = face.sizeProblem === null ? [button("Restore this face", choose)] : [];
+    return make("article", {}, heading, make("p", {}, `Left as it is: ${face.left}.`), ...choice);
+  }
+  const plain = enlarged(face.lr, face.restored.width, face.restored.height);
+  const parts: Node[] = [heading, compare(plain, face.restored, `Face ${number + 1}`)];
+  if (face.warning) parts.splice(1, 0, make("p", { className: "warning" }, capitalised(face.warning)));
+  if (face.references.length > 0) {
+    const rest = Math.max(0, 1 - face.shares.reduce((sum, share) => sum + share, 0));
+    const most = face.scores.flatMap((scores) => [...scores]).reduce((one, other) => Math.max(one, other));
+    const shown = face.references.map((_, index) => showReference(face, index, most));
+    const box = make("div", { className: "row" }, ...shown);
+    const toggle = make("input", { type: "checkbox" });
+    toggle.addEventListener("change", () => box.classList.toggle("maps", toggle.checked));
+    parts.push(
+      make("p", {}, `What each photo gave to it (${percent(rest)} came from none):`),
+      box,
+      make("label", {}, toggle, " show where (bright: much, dark: little)"),
+    );
+  } else parts.push(make("p", {}, "Restored without photos of the person: less true to them."));
+  return make("article", {}, ...parts);
+}
+
+function showReference(face: ShownFace, index: number, most: number): HTMLElement {
+  const { name, crop } = face.references[index];
+  const map = drawn(scoreMap(face.scores[index], most, face.lr.width), `Where ${name} was used`);
+  return make(
+    "figure",
+    {},
+    make("div", { className: "over" }, drawn(crop, `Photo ${name}`), map),
+    make("figcaption", {}, `${percent(face.shares[index])} ${name}`),
+  );
+}
+
+/** Weights from 0, black, to the largest of all photos, white. */
+function scoreMap(scores: Float32Array, most: number, width: number): ImageData {
+  const map = new ImageData(width, scores.length / width);
+  scores.forEach((score, place) => {
+    const level = (255 * score) / most;
+    map.data.set([level, level, level, 255], place * 4);
+  });
+  return map;
+}
+
+/** The picture as a browser enlarges it. */
+function enlarged(small: ImageData, width: number, height: number): ImageData {
+  const context = new OffscreenCanvas(width, height).getContext("2d")!;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(drawn(small, ""), 0, 0, width, height);
+  return context.getImageData(0, 0, width, height);
+}

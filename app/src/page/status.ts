@@ -1,0 +1,50 @@
+/** What the page tells: what it is doing, and what went wrong; one thing is done at a time. */
+
+import { Problem } from "../problem";
+import { element, make } from "./dom";
+
+const status = element("status");
+const problem = element("problem");
+const result = element("result");
+
+/** A problem with ways out, of which the user takes one. */
+export class Choice extends Problem {
+  constructor(
+    message: string,
+    readonly buttons: readonly HTMLButtonElement[],
+  ) {
+    super(message);
+  }
+}
+
+export function tell(text: string): void {
+  status.textContent = text;
+}
+
+export function showProblem(error: unknown): void {
+  if (!(error instanceof Problem)) console.error(error);
+  const message = error instanceof Error ? error.message : String(error);
+  problem.replaceChildren(capitalised(message));
+  if (error instanceof Choice) problem.append(make("div", { className: "buttons" }, ...error.buttons));
+}
+
+export function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+let running = Promise.resolve();
+
+/** Do that after all that was asked for before; what goes wrong is told. */
+export function run(act: () => Promise<void>): void {
+  running = running.then(async () => {
+    problem.replaceChildren();
+    result.setAttribute("aria-busy", "true");
+    try {
+      await act();
+    } catch (error) {
+      tell("");
+      showProblem(error);
+    }
+    result.removeAttribute("aria-busy");
+  });
+}

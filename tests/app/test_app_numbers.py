@@ -1,0 +1,234 @@
+"""The worker gives what Python gives: headshots, photographs, pictures as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import PIL.ExifTags
+import PIL.Image
+import PIL.ImageCms
+import pytest
+from in_browser import (
+    CHROMIUM,
+    FLAGS,
+    WITHIN,
+    engine_page,
+    largest_difference,
+    needs_browser,
+    one_face,
+    packed,
+    person,
+    run,
+    unpacked,
+)
+
+from hime.faces.album import read_person
+from hime.pictures.reading import read_image
+from hime.tools.serve import PAGE_MODEL
+
+pytestmark = needs_browser
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "references", "fidelity"),
+    [
+        ("small-x4", (32, 32), (1, 2, 3), None),
+        ("small-x4", (21, 33), (2, 5), None),
+        ("small-x4", (32, 32), (), None),
+        ("small-x8", (16, 16), (1, 2), None),
+        ("small-x4-p", (32, 32), (1, 2), 0.4),
+        ("small-x8-p", (16, 16), (1, 2), 1.0),
+    ],
+)
+def test_headshot_equals_python(
+    engine: Any,
+    demo_people: Path,
+    tmp_path: Path,
+    model: str,
+    size: tuple[int, int],
+    references: tuple[int, ...],
+    fidelity: float | None,
+) -> None:
+    engine("([model, fidelity]) => call('open', model, fidelity ?? undefined)", [model, fidelity])
+    lr, photos = headshots(tmp_path, demo_people, size, references)
+    dial = [] if fidelity is None else ["--fidelity", str(fidelity)]
+    assert restored_as_by_python(engine, tmp_path, lr, photos, "--model", model, *dial)
+
+
+def headshots(
+    folder: Path, demo_people: Path, size: tuple[int, int], references: tuple[int, ...]
+) -> tuple[Path, list[Path]]:
+    """A demo person's headshot of that size, and those photos."""
+    lr = folder / "lr.png"
+    headshot = PIL.Image.open(demo_people / "ada" / "0.webp").convert("RGB")
+    headshot.resize(size, PIL.Image.Resampling.BICUBIC).save(lr)
+    photos = []
+    for number in references:
+        photos.append(folder / f"{number}.png")
+        PIL.Image.open(demo_people / "ada" / f"{number}.webp").convert("RGB").save(photos[-1])
+    return lr, photos
+
+
+def restored_as_by_python(
+    evaluate: Callable[..., Any], folder: Path, lr: Path, photos: list[Path], *options: str
+) -> bool:
+    """Whether the model that is open gives what `hime restore --aligned` gives with these options."""
+    refs = ["--refs", *photos] if photos else []
+    run("restore", lr, *refs, "--aligned", *options, "--out", folder / "out.png")
+    png, shares = evaluate(
+        """async ([lr, references]) => {
+          const photos = await Promise.all(references.map(image));
+          const { image: restored, shares } = await call("restoreHeadshot", await image(lr), photos);
+          return [await png(restored), shares];
+        }""",
+        [packed(lr), [packed(photo) for photo in photos]],
+    )
+    same = largest_difference(unpacked(png), read_image(folder / "out.png")) <= WITHIN
+    return same and len(shares) == len(photos)
+
+
+def test_graphics_card_gives_the_same(driver: Any, address: str, demo_people: Path, tmp_path: Path) -> None:
+    """WebGPU, here computed by the processor, so that it is taken only by a slowing clock."""
+    flags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+    browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+    page = engine_page(browser, address)
+    page.workers[0].evaluate(
+        "() => { let [now, step] = [0, 1024]; performance.now = () => (now += step *= 0.9); }"
+    )
+    page.evaluate("call('open', 'small-x8')")
+    told = page.evaluate(
+        """async () => {
+          for (const start = Date.now(); runsOn.length < 2 && Date.now() < start + 120_000; )
+            await new Promise((resolve) => setTimeout(resolve, 50));
+          return runsOn.at(-1);
+        }"""
+    )
+    assert told.startswith("Runs on the graphics card: the same results")
+    lr, photos = headshots(tmp_path, demo_people, (16, 16), (1,))  # shapes of the trial: ready for them
+    assert restored_as_by_python(page.evaluate, tmp_path, lr, photos, "--model", "small-x8")
+    browser.close()
+
+
+def several_faces(folder: Path, demo_people: Path, shared: Path | None) -> tuple[Path, list[Path]]:
+    """Three people, of whom the second is wanted."""
+    picture = PIL.Image.new("RGB", (330, 120), (120, 110, 90))
+    for number, (name, side) in enumerate((("ben", 70), ("ada", 48), ("eva", 60))):
+        face = PIL.Image.open(demo_people / name / "0.webp").convert("RGB").resize((side, side))
+        picture.paste(face, (20 + 105 * number, 30))
+    picture.save(folder / "several.png")
+    return folder / "several.png", person(folder, "ada", demo_people)
+
+
+def real_photo(folder: Path, demo_people: Path, shared: Path | None) -> tuple[Path, list[Path]]:
+    """A photograph made small, and others of the same person as they are."""
+    if shared is None:
+        pytest.skip("no shared folder of photographs: set HIME_SHARED")
+    photos = shared / "photos" / "lisa"
+    small = PIL.Image.open(photos / "lisa1.jpg").convert("RGB")
+    small.resize((96, 128), PIL.Image.Resampling.BICUBIC).save(folder / "lisa.png")
+    return folder / "lisa.png", [photos / f"lisa{number}.jpg" for number in (2, 3)]
+
+
+def real_group(folder: Path, demo_people: Path, shared: Path | None) -> tuple[Path, list[Path]]:
+    """A photograph of several people, made small; other photos of one of them."""
+    if shared is None:
+        pytest.skip("no shared folder of photographs: set HIME_SHARED")
+    source = shared / "photos" / "several_faces" / "7429_189620.jpg"
+    group = PIL.Image.open(source).convert("RGB")
+    group.resize((group.width // 4, group.height // 4), PIL.Image.Resampling.BICUBIC).save(
+        folder / "group.png"
+    )
+    return folder / "group.png", sorted((shared / "photos" / "people" / "7429").glob("*.jpg"))[:2]
+
+
+@pytest.mark.parametrize("case", [one_face, several_faces, real_photo, real_group])
+def test_photograph_equals_python(
+    engine: Any, demo_people: Path, shared_if_any: Path | None, tmp_path: Path, case: Callable[..., Any]
+) -> None:
+    picture, photos = case(tmp_path, demo_people, shared_if_any)
+    run("restore", picture, "--refs", *photos, "--crop", "--out", tmp_path / "face.png")
+    run("restore", picture, "--refs", *photos, "--out", tmp_path / "whole.png")
+    faces, whole, rejected = engine(
+        """async ([model, picture, photos]) => {
+          await call("open", model);
+          await call("setReferences", []);
+          const { references, rejected } = await call("readPhotos", photos.map(file));
+          await call("setReferences", references);
+          const key = Math.random();
+          let [faces, isComplete] = [[], false];
+          while (!isComplete) ({ faces, isComplete } = await call("restore", key, file(picture), null));
+          const restored = faces.flatMap((face) => face.restored ? [face.restored] : []);
+          const whole = await call("putBack");
+          return [await Promise.all(restored.map(png)), await png(whole.image), rejected];
+        }""",
+        [PAGE_MODEL, packed(picture), [packed(photo) for photo in photos]],
+    )
+    assert rejected == []
+    (face,) = (unpacked(png) for png in faces)
+    assert largest_difference(face, read_image(tmp_path / "face.png")) <= WITHIN
+    assert largest_difference(unpacked(whole), read_image(tmp_path / "whole.png")) <= WITHIN
+
+
+@pytest.mark.parametrize(("sides", "calls"), [((110, 22), [1, 2]), ((22, 22), [2])])
+def test_large_picture_gives_the_first_face_before_all_are_found(
+    engine: Any, demo_people: Path, tmp_path: Path, sides: tuple[int, int], calls: list[int]
+) -> None:
+    """Of what is seen at a glance at once; where nothing is, the first answer is the whole one."""
+    picture = PIL.Image.new("RGB", (2200, 1400), (120, 110, 90))
+    for number, (name, side) in enumerate(zip(("ada", "ben"), sides, strict=True)):
+        face = PIL.Image.open(demo_people / name / "0.webp").convert("RGB").resize((side, side))
+        picture.paste(face, (300 + 1300 * number, 700))
+    picture.save(tmp_path / "large.png")
+    answers = engine(
+        """async ([model, picture]) => {
+          await call("open", model);
+          await call("setReferences", []);
+          const [key, answers] = [Math.random(), []];
+          while (!answers.at(-1)?.isComplete) answers.push(await call("restore", key, file(picture), null));
+          return answers.map(({ faces }) => faces.map(({ box, restored }) => [box.left, restored.width]));
+        }""",
+        [PAGE_MODEL, packed(tmp_path / "large.png")],
+    )
+    assert [len(faces) for faces in answers] == calls
+    for (left, width), start, side in zip(answers[-1], (300, 1600), sides, strict=True):
+        assert start - side / 2 < left < start + side
+        assert width == pytest.approx(4 * side, rel=0.35)
+
+
+def test_pictures_are_upright_and_in_srgb(engine: Any, demo_people: Path, tmp_path: Path) -> None:
+    """As Python reads them, for every orientation of EXIF and with a profile that swaps red and blue."""
+    upright = PIL.Image.open(person(tmp_path, "ada", demo_people)[0])
+    turns = {
+        2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+        3: PIL.Image.Transpose.ROTATE_180,
+        4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+        5: PIL.Image.Transpose.TRANSPOSE,
+        6: PIL.Image.Transpose.ROTATE_90,
+        7: PIL.Image.Transpose.TRANSVERSE,
+        8: PIL.Image.Transpose.ROTATE_270,
+    }
+    files = []
+    for orientation in range(1, 9):
+        exif = PIL.Image.Exif()
+        exif[PIL.ExifTags.Base.Orientation] = orientation
+        stored = upright.transpose(turns[orientation]) if orientation in turns else upright
+        files.append(tmp_path / f"orientation{orientation}.jpg")
+        stored.save(files[-1], quality=95, subsampling=0, exif=exif)
+    profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+    files.append(tmp_path / "profile.png")
+    PIL.Image.merge("RGB", upright.split()[::-1]).save(files[-1], icc_profile=swapped)
+    for file in files:
+        crop = engine(
+            """async (photo) => {
+              await call("setReferences", []);
+              const { references } = await call("readPhotos", [file(photo)]);
+              return png(references[0].crop);
+            }""",
+            packed(file),
+        )
+        (reference,) = read_person([file]).references
+        assert reference.crop is not None
+        assert largest_difference(unpacked(crop), reference.crop) <= WITHIN, file.name

@@ -1,0 +1,86 @@
+"""The site as it is served and exported: whole, small, offline, nothing but its own."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import http.server
+import threading
+from pathlib import Path
+from typing import Any
+
+from in_browser import needs_browser, one_face, restored, run
+
+from hime.restoring.exported import PRETRAINED, read_card
+from hime.tools.serve import BUILT, HEADERS, PAGE_MODEL, POLICY, site
+
+pytestmark = needs_browser
+
+
+def test_exported_site_is_whole_and_small(tmp_path: Path) -> None:
+    run("app", "--export", tmp_path / "site")
+    files = [path for path in (tmp_path / "site").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 64_000_000
+    assert "Content-Security-Policy" in (tmp_path / "site" / "_headers").read_text()
+    for name in ("index.html", "worker.js", "faces/sface.onnx", "models/models.json"):
+        assert (tmp_path / "site" / name).is_file()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Of Python's own server, without its log."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing."""
+
+
+def test_static_host_serves_threads_and_offline_from_the_second_visit_on(
+    browser: Any, demo_people: Path, tmp_path: Path
+) -> None:
+    """From a subfolder of a web server that sends no headers of ours, and is gone after the first visit."""
+    run("app", "--export", tmp_path / "public" / "faces")
+    handler = functools.partial(QuietHandler, directory=tmp_path / "public")
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page.goto(f"http://localhost:{server.server_address[1]}/faces/")
+        page.get_by_text("Ready.").wait_for()
+        assert not page.evaluate("crossOriginIsolated")
+        assert "one thread" in page.locator("#runs-on").inner_text()
+        restored(page, *one_face(tmp_path, demo_people, None))
+        server.shutdown()
+    page.reload()
+    page.get_by_text("Ready.").wait_for()
+    assert page.evaluate("crossOriginIsolated")
+    restored(page, *one_face(tmp_path, demo_people, None))
+    page.get_by_label("Model").select_option("small-x8")  # never loaded
+    page.get_by_role("alert").get_by_text("check the connection").wait_for()
+    page.close()
+
+
+def test_rules_of_the_page_are_those_of_the_server() -> None:
+    assert POLICY in (BUILT / "index.html").read_text()
+    assert HEADERS["Content-Security-Policy"].startswith(POLICY)
+
+
+def test_first_visit_loads_only_what_it_uses(
+    browser: Any, address: str, demo_people: Path, tmp_path: Path
+) -> None:
+    """Compressed as a web server would, with the first result."""
+    context = browser.new_context()
+    asked: set[str] = set()
+    context.on("request", lambda request: asked.add(request.url.removeprefix(f"{address}/") or "index.html"))
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{address}/")
+    page.get_by_text("Ready.").wait_for()
+    restored(page, *one_face(tmp_path, demo_people, None))
+    context.close()
+    card = read_card(PRETRAINED / PAGE_MODEL)
+    needed = {PAGE_MODEL} | ({card["reconstruction"]} if card.get("fidelity") else set())
+    assert {Path(file).parent.name for file in asked if file.endswith("weights.bin")} == needed
+    assert not [file for file in asked if "sface" in file or "jspi" in file]  # one person, no WebGPU
+    files = site()
+    loaded = [files[file] for file in asked if file in files]
+    raw = [file.read_bytes() if isinstance(file, Path) else file for file in loaded]
+    assert 4_000_000 < sum(len(gzip.compress(content, 6)) for content in raw) <= 12_000_000

@@ -1,0 +1,50 @@
+"""The pages as they are written: the constants of Python, and imports that go one way."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from hime.faces import album, detection, embedding, headshot, networks
+from hime.restoring import exported, photo
+
+SOURCES = (Path(__file__).parents[2] / "app" / "src").resolve()
+
+
+ROOMS = ("problem", "site", "pictures", "faces", "restoring", "worker", "page")
+"""Each imports of those before it only; `faces` and `restoring` hold the namesakes of Python's modules."""
+NAMESAKES = (album, detection, embedding, headshot, exported, photo)
+
+
+def test_numbers_are_those_of_python() -> None:
+    """Every constant of the page's modules that their namesakes in Python have too."""
+    pattern = re.compile(r"^(?:export )?const ([A-Z_]+)(?:: \w+)? = ([-\d./\s\[\],]+);", re.MULTILINE)
+    compared = set()
+    for module in (*NAMESAKES, networks):
+        room, name = module.__name__.split(".")[1:]
+        source = (SOURCES / room / f"{'detection' if module is networks else name}.ts").read_text()
+        for name, value in pattern.findall(source):
+            if hasattr(module, name):
+                assert np.array_equal(eval(value), getattr(module, name)), name
+                compared.add(name)
+    assert compared >= {"SAME_PERSON", "DETECTION_SIDES", "TEMPLATE", "MASK_FULL", "LR_SIDES", "CARD_FORMAT"}
+
+
+def test_imports_go_one_way() -> None:
+    files = sorted(SOURCES.rglob("*.ts"))
+    imported = 0
+    for file in files:
+        room = ROOMS.index(_room(file))
+        for found in re.findall(r'from "(\.[^"]+)"', file.read_text()):
+            other = (file.parent / f"{found}.ts").resolve()
+            assert other in files, f"{file}: {found}"
+            assert other.parent == file.parent or ROOMS.index(_room(other)) < room, f"{file}: {found}"
+            imported += 1
+    assert imported > 50
+    assert {_room(file) for file in files} == set(ROOMS)
+
+
+def _room(file: Path) -> str:
+    return file.relative_to(SOURCES).parts[0].removesuffix(".ts")
