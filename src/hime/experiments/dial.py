@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from hime.data.people import read_list
@@ -23,7 +22,7 @@ from hime.evaluation.measures import Measure, available_measures
 from hime.evaluation.provenance import provenance
 from hime.experiments.report import save_figure, write_text
 from hime.files import write_json
-from hime.restoring.exported import GRAPHS, WEIGHTS, OnnxBackend, find_model
+from hime.restoring.exported import GRAPHS, WEIGHT_TYPES, WEIGHTS, OnnxBackend, find_model, read_weights
 from hime.restoring.restorer import Restorer
 
 FIDELITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -60,16 +59,17 @@ def between(perception: OnnxBackend, reconstruction: OnnxBackend, fidelity: floa
         reconstruction: another one with the same graphs.
         fidelity: in [0, 1].
     """
-    ends = [np.fromfile(model.folder / WEIGHTS, "<f4") for model in (perception, reconstruction)]
-    weights = ((1 - fidelity) * ends[0] + fidelity * ends[1]).astype("<f4").tobytes()
+    ends = [read_weights(model.folder, model.card) for model in (perception, reconstruction)]
+    weights = ((1 - fidelity) * ends[0] + fidelity * ends[1]).astype(WEIGHT_TYPES["float32"]).tobytes()
     checksums = {**perception.card["sha256"], WEIGHTS: hashlib.sha256(weights).hexdigest()}
     card = {key: value for key, value in perception.card.items() if key not in ("reconstruction", "fidelity")}
+    card |= {"weights": "float32", "sha256": checksums}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for graph in GRAPHS:
             shutil.copyfile(perception.folder / graph, folder / graph)
         (folder / WEIGHTS).write_bytes(weights)
-        (folder / "card.json").write_text(json.dumps({**card, "sha256": checksums}), encoding="utf-8")
+        (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
         return OnnxBackend(folder, perception.threads)
 
 
