@@ -17,9 +17,9 @@ from hime import HimeError
 from hime.cli import main
 from hime.data.people import DEMO_PEOPLE, people_in
 from hime.evaluation.degradation import Realistic
-from hime.pictures.arrays import resize
+from hime.pictures.arrays import area_reduce, downscale, resize
 from hime.pictures.reading import read_image
-from hime.training.data import misaligned, reduced
+from hime.training.batches import misaligned, reduced
 from hime.training.degradation import Recipe, bicubic_lr, draw_recipe, realistic_lr
 
 NOTHING = Recipe(
@@ -169,3 +169,15 @@ def test_hime_evaluate_takes_a_degradation(
     assert "strong, seed 0" in capsys.readouterr().out
     plain, strong = (each["methods"]["bicubic"]["psnr"] for each in figures)
     assert strong < plain - 1
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_degradation_is_pillows(scale: int) -> None:
+    paths = [photo for photos in people_in(DEMO_PEOPLE).values() for photo in photos][:6]
+    images = [area_reduce(read_image(path), 128, 128) for path in paths]
+    expected = np.stack([downscale(image, scale) for image in images])
+    lr = bicubic_lr(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), scale)
+    steps = (lr * 255).permute(0, 2, 3, 1).numpy()
+    assert np.abs(steps - np.rint(steps)).max() < 1e-4
+    assert np.abs(steps - expected).max() <= 1 + 1e-4
+    assert (np.rint(steps) == expected).mean() > 0.999

@@ -21,9 +21,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from hime import HimeError
 from hime.data.people import DEMO_PEOPLE
 from hime.losses.objective import Objective
+from hime.training.batches import Batch, Draw, draw, gather
 from hime.training.checkpoint import load_model, load_state
-from hime.training.data import Batch, Draw, Photos, draw, gather, load_photos
 from hime.training.loop import ema_decay, learning_rate, psnr, train
+from hime.training.photos import Photos, load_photos
 from hime.training.presets import PRESETS, TrainingConfig, build_model, override
 from hime.training.steps import generator_step
 

@@ -246,7 +246,7 @@ def _time_training(card: dict[str, Any], precision: str, steps: int, gflops: flo
 
     from hime.losses.objective import Objective
     from hime.model import HIME, HIMEConfig
-    from hime.training.data import Batch
+    from hime.training.batches import Batch
     from hime.training.presets import TrainingConfig
     from hime.training.steps import generator_step
 

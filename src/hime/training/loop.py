@@ -42,6 +42,7 @@ from hime.model import HIME
 from hime.model.alignment import FlowGuidedAlignment
 from hime.model.discriminator import build_discriminator
 from hime.model.flow import SpyNet
+from hime.training.batches import Batch, Draw, Draws, evaluation_pairs, gather
 from hime.training.checkpoint import (
     BEST,
     CONFIG,
@@ -54,7 +55,7 @@ from hime.training.checkpoint import (
     save_released,
     save_state,
 )
-from hime.training.data import Batch, Draw, Draws, evaluation_pairs, gather, load_photos
+from hime.training.photos import load_photos
 from hime.training.presets import ReferenceSampling, TrainingConfig, build_model
 from hime.training.steps import discriminator_step, generator_step
 from hime.training.widening import is_narrower, widen
