@@ -100,8 +100,11 @@ class TrainingConfig:
     discriminator_channels: int = 32
     discriminator_rate: float = 1.0
     """The discriminator's learning rate as a multiple of the network's."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    channels_last: bool = True
+    precision: Literal["bf16", "fp32", "auto"] = "auto"
+    """Of the networks' passes; weights and losses are fp32 always. "auto": what the machine is good at, see
+    `hime.training.arithmetic`."""
+    channels_last: bool | Literal["auto"] = "auto"
+    """The layout of feature maps in memory; "auto" likewise."""
     seed: int = 0
 
     evaluate_every: int = 2000
@@ -274,7 +277,14 @@ def _parse(text: str, kind: Any, key: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if type(None) in choices and text.lower() == "none":
             return None
-        return _parse(text, next(choice for choice in choices if choice is not type(None)), key)
+        kind, *more = (choice for choice in choices if choice is not type(None))
+        words = [word for choice in more for word in typing.get_args(choice)]  # of bool | Literal["auto"]
+        if text in words:
+            return text
+        try:
+            return _parse(text, kind, key)
+        except HimeError as error:
+            raise HimeError(" or ".join([str(error), *words])) from None
     if origin is Literal:
         for choice in choices:
             if text == str(choice):
