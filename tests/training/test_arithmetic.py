@@ -18,6 +18,7 @@ from hime.training.presets import TrainingConfig, override
 
 CPU = torch.device("cpu")
 GOOD, PLAIN = Arithmetic("bf16", True), Arithmetic("fp32", False)
+WITHOUT = "the processor has neither amx_bf16 nor avx512_bf16"
 AUTO = override(TINY, ["precision=auto", "channels_last=auto", "steps=4"])
 
 
@@ -36,12 +37,12 @@ def processor(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize(
     ("features", "expected", "reason"),
     [
-        ((), PLAIN, "the processor has no bf16 arithmetic"),
-        (("avx512_f", "avx512_bw"), PLAIN, "the processor has no bf16 arithmetic"),
+        ((), PLAIN, WITHOUT),
+        (("avx512_f", "avx512_bw"), PLAIN, WITHOUT),
         (("avx512_bf16",), GOOD, "the processor has avx512_bf16"),
         (("amx_bf16",), GOOD, "the processor has amx_bf16"),
         (("avx512_bf16", "amx_bf16"), GOOD, "the processor has amx_bf16 and avx512_bf16"),
-        (("neon", "bf16"), PLAIN, "the processor has no bf16 arithmetic"),
+        (("neon", "bf16"), PLAIN, WITHOUT),
     ],
 )
 def test_a_processor(processor, features: tuple[str, ...], expected: Arithmetic, reason: str) -> None:  # type: ignore[no-untyped-def]
@@ -82,9 +83,9 @@ def test_another_device_is_left_at_fp32() -> None:
 @pytest.mark.parametrize(
     ("changes", "precision", "channels_last", "words"),
     [
-        ([], "fp32", False, "fp32, contiguous (the processor has no bf16 arithmetic)"),
-        (["precision=bf16"], "bf16", False, "bf16, contiguous (the processor has no bf16 arithmetic)"),
-        (["channels_last=true"], "fp32", True, "fp32, channels-last (the processor has no bf16 arithmetic)"),
+        ([], "fp32", False, f"fp32, contiguous ({WITHOUT})"),
+        (["precision=bf16"], "bf16", False, f"bf16, contiguous ({WITHOUT})"),
+        (["channels_last=true"], "fp32", True, f"fp32, channels-last ({WITHOUT})"),
         (["precision=bf16", "channels_last=true"], "bf16", True, "bf16, channels-last (as asked for)"),
     ],
 )

@@ -26,7 +26,7 @@ from hime.training.presets import TrainingConfig
 
 CPUINFO = Path("/proc/cpuinfo")
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
-"""Those of x86 processors; PyTorch's gradients in bf16 on ARM were not measured, so fp32 is chosen there."""
+"""Those of x86 processors. How a training in bf16 fares on ARM was not measured: fp32 is taken there."""
 
 
 class Arithmetic(NamedTuple):
@@ -54,7 +54,7 @@ def of_machine(device: torch.device) -> tuple[Arithmetic, str]:
     elif device.type == "cpu":
         found = [name for name in BF16_INSTRUCTIONS if name in cpu_features()]
         has_bf16 = bool(found)
-        reason = f"the processor has {' and '.join(found) or 'no bf16 arithmetic'}"
+        reason = f"the processor has {' and '.join(found) or 'neither ' + ' nor '.join(BF16_INSTRUCTIONS)}"
     else:
         has_bf16, reason = False, f"bf16 was not tried on {device.type}"
     return Arithmetic("bf16" if has_bf16 else "fp32", has_bf16), reason
