@@ -11,6 +11,7 @@ from tiny import SIZE, uneven
 from torch.utils.data import DataLoader
 
 from hime import HimeError
+from hime.training import photo_recipe
 from hime.training.batches import (
     BLANK_LEVELS,
     Batch,
@@ -190,8 +191,30 @@ def test_evaluation_pairs_are_fixed_and_plain(photos: Photos) -> None:
     assert len(evaluation_pairs(photos, 1000, 4, 3)[1]) == len(photos)
 
 
-def test_workers_draw_what_one_process_draws(photos: Photos) -> None:
-    draws = Draws(photos, 7, 4, 4, ReferenceSampling(), lr_sizes=(8,), degradation="realistic")
+def test_target_and_lr_have_the_drawn_tone_references_their_own(
+    photos: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photo_recipe, "TONED", 1.0)
+    monkeypatch.setattr(photo_recipe, "TONES", {"grey": 1.0})
+    monkeypatch.setattr(photo_recipe, "NIGHT", 0.0)
+
+    def colour(images: torch.Tensor) -> torch.Tensor:
+        return (images.amax(-3) - images.amin(-3)).mean((-2, -1))
+
+    drawn = draw(photos, 0, 0, 16, 4, PLAIN, degradation="photos")
+    batch = gather(photos, drawn)
+    assert (batch.hr.amax(1) - batch.hr.amin(1)).max() <= 1 / 255
+    assert (colour(batch.lr).sort().values[:4] < 2 / 255).all()  # noise may be coloured
+    assert colour(batch.references).mean() > 0.05
+    plain = gather(photos, drawn._replace(tones=None))
+    assert colour(plain.hr).mean() > 0.05
+    pairs, _ = evaluation_pairs(photos, 4, 4, 1, degradation="photos")
+    assert (pairs.hr.amax(1) - pairs.hr.amin(1)).max() <= 1 / 255
+
+
+@pytest.mark.parametrize("degradation", ["realistic", "photos"])
+def test_workers_draw_what_one_process_draws(photos: Photos, degradation: str) -> None:
+    draws = Draws(photos, 7, 4, 4, ReferenceSampling(), lr_sizes=(8,), degradation=degradation)
     loaded = list(DataLoader(draws, batch_size=None, sampler=range(2, 5), num_workers=2))
     assert len(loaded) == 3
     for step, drawn in enumerate(loaded, start=2):

@@ -121,6 +121,39 @@ def test_strength_bounds_what_is_drawn() -> None:
     assert none.resize[0] == 1
 
 
+RELEASED = {
+    "mild": [
+        [[8, 11, 16], [65, 12, 20], [130, 10, 12], [204, 16, 0]],
+        [[7, 63, 18], [60, 69, 40], [130, 62, 197], [186, 63, 22]],
+        [[14, 125, 20], [72, 129, 200], [135, 137, 196], [203, 136, 153]],
+        [[17, 194, 0], [58, 188, 18], [141, 196, 164], [191, 187, 28]],
+    ],
+    "medium": [
+        [[20, 23, 6], [72, 23, 19], [145, 24, 39], [195, 20, 17]],
+        [[21, 64, 11], [69, 62, 69], [138, 65, 183], [185, 68, 51]],
+        [[7, 129, 28], [68, 131, 182], [138, 149, 195], [199, 128, 168]],
+        [[8, 189, 14], [69, 195, 59], [144, 195, 164], [195, 193, 48]],
+    ],
+    "strong": [
+        [[31, 34, 5], [83, 32, 31], [141, 39, 0], [185, 32, 35]],
+        [[28, 70, 20], [78, 83, 63], [141, 72, 189], [174, 69, 37]],
+        [[25, 126, 4], [65, 121, 154], [132, 143, 199], [198, 131, 175]],
+        [[28, 187, 0], [80, 190, 77], [131, 183, 161], [187, 181, 31]],
+    ],
+}
+"""Every eighth pixel of the LR of entry 3."""
+
+
+@pytest.mark.parametrize("strength", RELEASED)
+def test_named_levels_give_the_pictures_that_released_figures_rest_on(strength: str) -> None:
+    y, x = np.mgrid[:128, :128]
+    disc = ((x - 64) ** 2 + (y - 64) ** 2 < 1600) * 200
+    truth = np.stack([2 * x % 256, 2 * y % 256, disc], axis=2).astype(np.uint8)
+    lr = Realistic(strength)(truth, 4, 3)
+    difference = lr[::8, ::8].astype(float) - RELEASED[strength]
+    assert np.abs(difference).mean() < 1  # another processor may round another way
+
+
 def test_misaligned_references_are_turned_scaled_and_shifted(photo: Tensor) -> None:
     images = photo[None].repeat(4, 1, 1, 1)
     moves = torch.zeros(4, 4)

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hime.training.degradation import DegradationName, Recipe, bicubic_lr, draw_recipe, realistic_lr
+from hime.training.degradation import DegradationName, Recipe, bicubic_lr, draw_recipes, lr_by
+from hime.training.photo_recipe import PhotoRecipe, toned, tones
 from hime.training.photos import Photos
 from hime.training.presets import ReferenceSampling
 
@@ -68,7 +69,7 @@ class Draw(NamedTuple):
     ``target`` B: rows of ``Photos``; ``choice``: of their references; ``scale``: s; ``lr_size``: the LR's
     side, None for S/s; ``window``: side in HR pixels that pairs are cut to, None for whole photos;
     ``corners`` B×2: of the `windows`, in LR pixels; ``degraded`` B×3×h×w uint8: the LR headshots where they
-    are not simply the targets reduced.
+    are not simply the targets reduced; ``tones`` B×3×4: of targets and LR, see `toned`.
     """
 
     target: Tensor
@@ -78,6 +79,7 @@ class Draw(NamedTuple):
     window: int | None = None
     corners: Tensor | None = None
     degraded: Tensor | None = None
+    tones: Tensor | None = None
 
 
 def draw(
@@ -100,7 +102,7 @@ def draw(
     replacements as ``ReferenceSampling`` says. People with too few photos have fewer references.
 
     Args:
-        photos: the training photos, with the pixels on the CPU for a realistic degradation.
+        photos: the training photos, with the pixels on the CPU for any degradation but bicubic.
         step: number of the step, from 0.
         seed: the training's seed.
         batch_size: pairs in all processes together.
@@ -110,7 +112,7 @@ def draw(
         part: (process, processes); this one gets every ``processes``-th pair.
         lr_sizes: LR sides, one of which is drawn; None: S/s.
         window: side in HR pixels that pairs are cut to, see `windows`; S in `Batch` is then this.
-        degradation: see `hime.training.degradation`; of the realistic one, a strength is drawn for each pair.
+        degradation: see `hime.training.degradation`; of all but bicubic, a strength is drawn for each pair.
     """
     generator = step_generator(seed, step)
     target = photos.targets[torch.randint(len(photos.targets), (batch_size,), generator=generator)]
@@ -119,10 +121,10 @@ def draw(
     lr_size = None
     if lr_sizes is not None:
         lr_size = lr_sizes[int(torch.randint(len(lr_sizes), (), generator=generator))]
-    recipes: list[Recipe] | None = None
-    if degradation == "realistic":
+    recipes: Sequence[Recipe | PhotoRecipe] | None = None
+    if degradation != "bicubic":
         strengths = torch.rand(batch_size, generator=generator).tolist()
-        recipes = [draw_recipe(generator, strength) for strength in strengths]
+        recipes = draw_recipes(degradation, strengths, generator)
     corners = None
     if window is not None:
         places = (photos.images.shape[-1] - window) // scale + 1
@@ -138,7 +140,7 @@ def draw(
     )
     if recipes is None:
         return drawn
-    return drawn._replace(degraded=degraded(photos, drawn, recipes[mine]))
+    return degrade(photos, drawn, recipes[mine])
 
 
 class Draws(Dataset[Draw]):
@@ -238,17 +240,19 @@ def targets(photos: Photos, drawn: Draw) -> Tensor:
     hr = torch.where(mirrored[:, None, None, None], hr.flip(-1), hr)
     if drawn.lr_size is not None and drawn.lr_size * drawn.scale != hr.shape[-1]:
         hr = reduced(hr, drawn.lr_size * drawn.scale)
-    return hr
+    return hr if drawn.tones is None else toned(hr, drawn.tones)
 
 
-def degraded(photos: Photos, drawn: Draw, recipes: Sequence[Recipe]) -> Tensor:
-    """The LR headshots of a realistic degradation, B×3×h×w uint8.
+def degrade(photos: Photos, drawn: Draw, recipes: Sequence[Recipe | PhotoRecipe]) -> Draw:
+    """``drawn`` with the tones of the recipes and the LR headshots that they give.
 
     Made one by one on the CPU, where JPEG is, and so the same whatever the training runs on.
     """
+    drawn = drawn._replace(tones=tones(recipes))
     hr = targets(photos, drawn).cpu()
     side = hr.shape[-1] // drawn.scale
-    return torch.stack([realistic_lr(photo, side, recipe) for photo, recipe in zip(hr, recipes, strict=True)])
+    lr = [lr_by(recipe, photo, side) for photo, recipe in zip(hr, recipes, strict=True)]
+    return drawn._replace(degraded=torch.stack(lr))
 
 
 def windows(batch: Batch, corners: Tensor, side: int) -> Batch:
@@ -304,8 +308,8 @@ def evaluation_pairs(
         count_weights=(0.0,) * references + (1.0,), temperature=None, blank=0.0, wrong=0.0, flip="none"
     )
     choice = draw_references(photos, target, sampling, 1.0, generator)
-    recipes = [draw_recipe(generator) for _ in target] if degradation == "realistic" else None
+    recipes = draw_recipes(degradation, [1.0] * len(target), generator)
     drawn = Draw(target, choice, scale, lr_size)
     if recipes is not None:
-        drawn = drawn._replace(degraded=degraded(photos, drawn, recipes))
+        drawn = degrade(photos, drawn, recipes)
     return gather(photos, drawn), tuple(photos.names[int(row)] for row in target)

@@ -78,6 +78,8 @@ class TrainingConfig:
     """Side in HR pixels of the windows that pairs are cut to: one place for a target and its references,
     drawn for each pair. None: whole photos. Held-out people are always evaluated on whole photos."""
     degradation: DegradationName = "bicubic"
+    """How LR headshots come from photos: simply reduced, as faces that were small in a good picture (both in
+    `hime.training.degradation`), or through all that photos suffer (`hime.training.photo_recipe`)."""
     references: int = 3
     """The most references of a pair; 0 trains the network without any."""
     sampling: ReferenceSampling = dataclasses.field(default_factory=ReferenceSampling)
@@ -186,7 +188,7 @@ SIZE_64: dict[str, Any] = {"scale": 4, "hr_size": 256, "window": 128, "evaluatio
 REAL: dict[str, Any] = {
     "hr_size": 256,
     "lr_sizes": (16, 24, 32, 32, 32, 48, 64),
-    "degradation": "realistic",
+    "degradation": "photos",
     "sampling": ReferenceSampling(misalignment=0.04),
 }
 """Faces as they are found in photos: small in different ways, of different sizes, and not quite aligned
