@@ -32,10 +32,10 @@ from hime.cli.models import common_lr_size, open_method
 from hime.data.people import read_list
 from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE, Method, Restored, check_methods, evaluate
-from hime.evaluation.evaluate import COLUMNS as EVALUATED
 from hime.evaluation.measures import Figures, Measure, Sample, available_measures
 from hime.evaluation.provenance import provenance
 from hime.evaluation.sheet import Sheet
+from hime.evaluation.table import COLUMNS as EVALUATED
 from hime.files import write_atomically, write_json
 from hime.pictures.arrays import Image, from_planes, to_planes, upscale
 from hime.pictures.writing import write_image

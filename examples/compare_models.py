@@ -5,7 +5,8 @@ python examples/compare_models.py
 
 import hime
 from hime.data.people import DEMO_PEOPLE, read_list
-from hime.evaluation.evaluate import evaluate, format_table
+from hime.evaluation.evaluate import evaluate
+from hime.evaluation.table import format_table
 
 models = [hime.load("small-x4"), hime.load("small-x4-p")]
 entries = read_list(DEMO_PEOPLE / "list.jsonl")

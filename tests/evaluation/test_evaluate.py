@@ -13,10 +13,11 @@ import pytest
 
 from hime.data.people import ListEntry, make_list, read_list
 from hime.errors import HimeError
-from hime.evaluation.evaluate import References, Variant, evaluate, format_table, parse_references
+from hime.evaluation.evaluate import References, Variant, evaluate, parse_references
 from hime.evaluation.measures import Distortion, Figures, Measure, Sample
 from hime.evaluation.metrics import psnr, ssim
 from hime.evaluation.sheet import Sheet
+from hime.evaluation.table import format_table
 from hime.pictures.arrays import Image, downscale, upscale
 from hime.pictures.reading import read_target
 

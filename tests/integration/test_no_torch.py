@@ -42,6 +42,7 @@ MODULES = [
     "hime.evaluation.measures",
     "hime.evaluation.metrics",
     "hime.evaluation.sheet",
+    "hime.evaluation.table",
     "hime.faces.detection",
     "hime.faces.embedding",
     "hime.faces.headshot",

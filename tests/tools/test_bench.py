@@ -7,9 +7,11 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
 from hime.cli import main
 from hime.tools import bench as benchmark
+from hime.training.arithmetic import of_machine
 
 
 def test_the_form(tiny_model: Path) -> None:
@@ -30,7 +32,10 @@ def test_the_form(tiny_model: Path) -> None:
     assert {row["batch_size"] for row in result["training"].values()} == {8}
     assert set(result["training"]) == {"fp32", "bf16"}
     assert all(0 < row["share_of_peak"] < 1.5 for row in result["training"].values())
+    arithmetic, reason = of_machine(torch.device("cpu"))
+    assert result["training_takes"] == f"{arithmetic} ({reason})"
     text = benchmark.format_bench(result)
+    assert f"hime train takes {arithmetic}" in text
     assert "ONNX Runtime warm" in text
     assert "8×8 → 32×32, 3 references, 1 threads" in text
 

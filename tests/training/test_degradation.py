@@ -17,9 +17,9 @@ from hime import HimeError
 from hime.cli import main
 from hime.data.people import DEMO_PEOPLE, people_in
 from hime.evaluation.degradation import Realistic
-from hime.pictures.arrays import resize
+from hime.pictures.arrays import area_reduce, downscale, resize
 from hime.pictures.reading import read_image
-from hime.training.data import misaligned, reduced
+from hime.training.batches import misaligned, reduced
 from hime.training.degradation import Recipe, bicubic_lr, draw_recipe, realistic_lr
 
 NOTHING = Recipe(
@@ -121,6 +121,39 @@ def test_strength_bounds_what_is_drawn() -> None:
     assert none.resize[0] == 1
 
 
+RELEASED = {
+    "mild": [
+        [[8, 11, 16], [65, 12, 20], [130, 10, 12], [204, 16, 0]],
+        [[7, 63, 18], [60, 69, 40], [130, 62, 197], [186, 63, 22]],
+        [[14, 125, 20], [72, 129, 200], [135, 137, 196], [203, 136, 153]],
+        [[17, 194, 0], [58, 188, 18], [141, 196, 164], [191, 187, 28]],
+    ],
+    "medium": [
+        [[20, 23, 6], [72, 23, 19], [145, 24, 39], [195, 20, 17]],
+        [[21, 64, 11], [69, 62, 69], [138, 65, 183], [185, 68, 51]],
+        [[7, 129, 28], [68, 131, 182], [138, 149, 195], [199, 128, 168]],
+        [[8, 189, 14], [69, 195, 59], [144, 195, 164], [195, 193, 48]],
+    ],
+    "strong": [
+        [[31, 34, 5], [83, 32, 31], [141, 39, 0], [185, 32, 35]],
+        [[28, 70, 20], [78, 83, 63], [141, 72, 189], [174, 69, 37]],
+        [[25, 126, 4], [65, 121, 154], [132, 143, 199], [198, 131, 175]],
+        [[28, 187, 0], [80, 190, 77], [131, 183, 161], [187, 181, 31]],
+    ],
+}
+"""Every eighth pixel of the LR of entry 3."""
+
+
+@pytest.mark.parametrize("strength", RELEASED)
+def test_named_levels_give_the_pictures_that_released_figures_rest_on(strength: str) -> None:
+    y, x = np.mgrid[:128, :128]
+    disc = ((x - 64) ** 2 + (y - 64) ** 2 < 1600) * 200
+    truth = np.stack([2 * x % 256, 2 * y % 256, disc], axis=2).astype(np.uint8)
+    lr = Realistic(strength)(truth, 4, 3)
+    difference = lr[::8, ::8].astype(float) - RELEASED[strength]
+    assert np.abs(difference).mean() < 1  # another processor may round another way
+
+
 def test_misaligned_references_are_turned_scaled_and_shifted(photo: Tensor) -> None:
     images = photo[None].repeat(4, 1, 1, 1)
     moves = torch.zeros(4, 4)
@@ -169,3 +202,15 @@ def test_hime_evaluate_takes_a_degradation(
     assert "strong, seed 0" in capsys.readouterr().out
     plain, strong = (each["methods"]["bicubic"]["psnr"] for each in figures)
     assert strong < plain - 1
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_degradation_is_pillows(scale: int) -> None:
+    paths = [photo for photos in people_in(DEMO_PEOPLE).values() for photo in photos][:6]
+    images = [area_reduce(read_image(path), 128, 128) for path in paths]
+    expected = np.stack([downscale(image, scale) for image in images])
+    lr = bicubic_lr(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), scale)
+    steps = (lr * 255).permute(0, 2, 3, 1).numpy()
+    assert np.abs(steps - np.rint(steps)).max() < 1e-4
+    assert np.abs(steps - expected).max() <= 1 + 1e-4
+    assert (np.rint(steps) == expected).mean() > 0.999

@@ -12,7 +12,7 @@ from hime.training.presets import PRESETS, TrainingConfig, build_model, override
 def test_every_preset_is_the_network_it_is_named_after(name: str) -> None:
     config = preset(name)
     perception = config.loss.adversarial > 0
-    real = config.degradation == "realistic"
+    real = config.degradation == "photos"
     made_for = "-real" if real else "-64" if config.window else ""
     assert name == f"{config.model}-x{config.scale}{made_for}{'-p' if perception else ''}"
     model = build_model(config)
@@ -32,7 +32,10 @@ def test_unknown_preset() -> None:
         ("learning_rate=1e-4", lambda c: c.learning_rate, 1e-4),
         ("precision=fp32", lambda c: c.precision, "fp32"),
         ("scale=8", lambda c: c.scale, 8),
+        ("precision=auto", lambda c: c.precision, "auto"),
         ("channels_last=false", lambda c: c.channels_last, False),
+        ("channels_last=True", lambda c: c.channels_last, True),
+        ("channels_last=auto", lambda c: c.channels_last, "auto"),
         ("betas=0.9,0.999", lambda c: c.betas, (0.9, 0.999)),
         ("init=runs/a=b", lambda c: c.init, "runs/a=b"),
         ("init=none", lambda c: c.init, None),
@@ -73,8 +76,8 @@ def test_changes_that_are_right_only_together() -> None:
         ("steps=1e3", "whole number"),
         ("steps=0", "at least 1"),
         ("learning_rate=fast", "a number"),
-        ("precision=fp16", "one of bf16, fp32"),
-        ("channels_last=1", "true or false"),
+        ("precision=fp16", "one of bf16, fp32, auto"),
+        ("channels_last=1", "true or false or auto"),
         ("betas=0.9", "give 2 numbers"),
         ("references=2", "give 3 numbers"),
         ("hr_size=30", "no multiple of scale"),

@@ -78,11 +78,12 @@ def _references(text: str) -> Any:
 def evaluate(options: argparse.Namespace) -> int:
     """``hime evaluate``."""
     from hime.data.people import read_list
-    from hime.evaluation.evaluate import check_methods, format_table
+    from hime.evaluation.evaluate import check_methods
     from hime.evaluation.evaluate import evaluate as run_evaluation
     from hime.evaluation.measures import available_measures
     from hime.evaluation.provenance import provenance
     from hime.evaluation.sheet import Sheet
+    from hime.evaluation.table import format_table
 
     if options.sheet is not None and options.sheet.suffix.lower() not in SUFFIXES:
         raise HimeError(f"{options.sheet}: a contact sheet is one of {', '.join(SUFFIXES)}")

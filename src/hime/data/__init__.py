@@ -1,4 +1,5 @@
-"""People folders, splits and lists (`people`), and data sets as they are distributed (`sources`, `prepare`).
+"""People folders, splits and lists (`people`), and data sets as they are distributed (`sources`, `prepare`,
+`placing`).
 
 `prepare` makes of a data set a people folder, identity-disjoint splits and an evaluation list: what
 `hime prepare` does. Without PyTorch.

@@ -14,19 +14,12 @@ format. What is published for CelebAMask-HQ is the split of seed 0, in ``celebam
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import tempfile
-import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hime.data.people import (
     ListEntry,
@@ -37,15 +30,10 @@ from hime.data.people import (
     write_list,
     write_people,
 )
-from hime.data.sources import PARTS, Landmarks, Source, read_source
+from hime.data.placing import place
+from hime.data.sources import PARTS, Source, read_source
 from hime.errors import HimeError
-from hime.faces.headshot import Frame, cut
 from hime.files import write_atomically
-from hime.pictures.arrays import Image, area_reduce
-from hime.pictures.reading import read_image
-from hime.pictures.writing import write_image
-from hime.processors import usable_threads
-from hime.progress import track
 
 HELD_OUT = 287 / 2887
 """Share of people in ``test`` where the split is ours: section 5.1 holds out 287 of 2,887."""
@@ -55,8 +43,6 @@ PUBLISHED_LIST = "fea89e7fc7baa6adc3f0db14dddd38ec1e7382e7527e6860470fb88ad5a27d
 """SHA-256 of the evaluation list of CelebAMask-HQ: seed 0, three references, five inputs a person."""
 
 EXAMPLES = 5
-
-_detecting = threading.Lock()  # the detector holds the size of its picture
 
 
 @dataclass
@@ -170,10 +156,7 @@ def prepare(
     """
     out = Path(out)
     source = read_source(dataset, root, with_pictures=not lists_only)
-    if size is None and not source.is_cut and not lists_only:
-        raise HimeError(f"{dataset}: headshots are cut out of its photographs; give --size, say 128")
-    if size is not None and size < 1:
-        raise HimeError(f"copies of {size} pixels: give a size of at least 1")
+    _check_size(source, size, dataset, lists_only)
     kept = {person: names for person, names in source.people.items() if len(names) > references}
     if not kept:
         raise HimeError(f"{root}: nobody has {references + 1} pictures; ask for fewer --references")
@@ -195,7 +178,9 @@ def prepare(
     _claim(out, settings)
     file_names = {person: {name: name for name in names} for person, names in kept.items()}
     if not lists_only:
-        file_names = _place(source, kept, out, size, hard_links, prepared)
+        placed = place(source, kept, out, size, hard_links)
+        file_names = placed.file_names
+        prepared.unusable, prepared.faceless, prepared.small = placed.unusable, placed.faceless, placed.small
         if prepared.unusable and not partial:
             return prepared
     enough = {person: list(names) for person, names in file_names.items() if len(names) > references}
@@ -209,9 +194,7 @@ def prepare(
     prepared.entries = choose_entries(held_out, references, inputs_per_person, seed)
     if dataset == "celebamask-hq":
         prepared.is_published = is_published(split, prepared.entries)
-    for part, people in split.items():
-        write_people(out / f"{part}.txt", people)
-    write_list(out / "test.jsonl", [_renamed(entry, file_names) for entry in prepared.entries])
+    _write_lists(out, split, [_renamed(entry, file_names) for entry in prepared.entries])
     prepared.is_done = True
     lists = {"seed": seed, "references": references, "inputs_per_person": inputs_per_person}
     _write_record(out, settings, lists | prepared.as_json())
@@ -223,6 +206,14 @@ def is_published(split: Mapping[str, Sequence[str]], entries: Sequence[ListEntry
     digest = hashlib.sha256(format_list(entries).encode()).hexdigest()
     same = all(list(people) == read_people(PUBLISHED / f"{part}.txt") for part, people in split.items())
     return same and digest == PUBLISHED_LIST
+
+
+def _check_size(source: Source, size: int | None, dataset: str, lists_only: bool) -> None:
+    """Refuse a size of copies that there cannot be."""
+    if size is None and not source.is_cut and not lists_only:
+        raise HimeError(f"{dataset}: headshots are cut out of its photographs; give --size, say 128")
+    if size is not None and size < 1:
+        raise HimeError(f"copies of {size} pixels: give a size of at least 1")
 
 
 def _split(kept: Mapping[str, Sequence[str]], source: Source, seed: int) -> dict[str, list[str]]:
@@ -251,6 +242,12 @@ def _claim(out: Path, settings: Mapping[str, object]) -> None:
         raise HimeError(f"{out}: was prepared with {told}; choose another --out")
 
 
+def _write_lists(out: Path, split: Mapping[str, Sequence[str]], entries: Sequence[ListEntry]) -> None:
+    for part, people in split.items():
+        write_people(out / f"{part}.txt", people)
+    write_list(out / "test.jsonl", entries)
+
+
 def _write_record(out: Path, settings: Mapping[str, object], found: Mapping[str, object]) -> None:
     text = json.dumps({**settings, **found}, indent=2, ensure_ascii=False) + "\n"
     write_atomically(out / "prepared.json", lambda path: path.write_text(text, encoding="utf-8"))
@@ -264,148 +261,3 @@ def _renamed(entry: ListEntry, file_names: Mapping[str, Mapping[str, str]]) -> L
         return f"{person}/{file_names[person][name]}"
 
     return ListEntry(placed(entry.input), tuple(map(placed, entry.references)))
-
-
-# -------------------------------------------------------------------------------------------- pictures
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What came of one picture."""
-
-    unusable: str | None = None
-    is_faceless: bool = False
-    is_small: bool = False
-
-
-def _place(
-    source: Source,
-    kept: Mapping[str, Sequence[str]],
-    out: Path,
-    size: int | None,
-    hard_links: bool,
-    prepared: Prepared,
-) -> dict[str, dict[str, str]]:
-    """Put the pictures of ``kept`` into ``out`` and note in ``prepared`` what was amiss.
-
-    Returns:
-        Each person's pictures that are in place, by the data set's own names: the names of their files.
-    """
-    if size is not None and not source.is_cut and not source.landmarks:
-        from hime.faces.networks import require
-
-        require()
-    file_names: dict[str, dict[str, str]] = {}
-    with _workers() as executor:
-        work: list[tuple[str, str, str, Future[_Outcome]]] = []
-        for person, names in kept.items():
-            file_names[person] = {}
-            stems = Counter(Path(name).stem for name in names)
-            for name in names:
-                key = f"{person}/{name}"
-                if key not in source.files:
-                    continue
-                file, stem = source.files[key], Path(name).stem
-                if size is None:
-                    file_name = stem + file.suffix
-                    future = executor.submit(_link, file, out / person / file_name, hard_links)
-                else:
-                    file_name = (stem if stems[stem] == 1 else name) + ".png"
-                    points = source.landmarks.get(key)
-                    target = out / person / file_name
-                    future = executor.submit(_copy, file, target, size, source.is_cut, points)
-                work.append((person, name, file_name, future))
-        for person, name, file_name, future in track(work, "pictures"):
-            outcome = future.result()
-            if outcome.unusable is not None:
-                prepared.unusable.append(f"{person}/{name}: {outcome.unusable}")
-            elif outcome.is_faceless:
-                prepared.faceless.append(f"{person}/{name}")
-            elif outcome.is_small:
-                prepared.small.append(f"{person}/{name}")
-            else:
-                file_names[person][name] = file_name
-    return file_names
-
-
-@contextlib.contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
-    """A thread a core; what has not begun when the block is left is given up."""
-    executor = ThreadPoolExecutor(usable_threads())
-    try:
-        yield executor
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _link(source: Path, target: Path, hard: bool) -> _Outcome:
-    """Link a headshot, if it is one."""
-    source = source.resolve()
-    if hard and target.is_file() and target.samefile(source):
-        return _Outcome()
-    if not hard and target.is_symlink() and target.is_file() and target.readlink() == source:
-        return _Outcome()
-    try:
-        _check_square(read_image(source))
-    except HimeError as error:
-        return _Outcome(unusable=str(error))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".link.", dir=target.parent) as folder:
-            link = Path(folder, target.name)
-            if hard:
-                link.hardlink_to(source)
-            else:
-                link.symlink_to(source)
-            link.replace(target)
-    except OSError as error:
-        raise HimeError(
-            f"{target}: cannot be linked ({error.strerror}); give --size for copies, or "
-            f"{'leave out --hard-links' if hard else '--hard-links'}"
-        ) from None
-    return _Outcome()
-
-
-def _copy(source: Path, target: Path, size: int, is_cut: bool, landmarks: Landmarks | None) -> _Outcome:
-    """Write the headshot in ``size``×``size`` pixels."""
-    if target.is_file():
-        return _Outcome()
-    try:
-        image = read_image(source)
-        if is_cut:
-            _check_square(image)
-            if image.shape[0] < size:
-                return _Outcome(is_small=True)
-            headshot = area_reduce(image, size, size)
-        else:
-            if landmarks is None:
-                landmarks = _central_face(image)
-                if landmarks is None:
-                    return _Outcome(is_faceless=True)
-            frame = Frame.of(landmarks)
-            if frame.side < size:
-                return _Outcome(is_small=True)
-            headshot = cut(image, frame, size)
-    except HimeError as error:
-        return _Outcome(unusable=str(error))
-    write_image(target, headshot)
-    return _Outcome()
-
-
-def _check_square(image: Image) -> None:
-    height, width = image.shape[:2]
-    if height != width:
-        raise HimeError(f"{width}×{height} pixels, not square, so no headshot")
-
-
-def _central_face(image: Image) -> Landmarks | None:
-    """Landmarks of the face nearest to the middle: the person whom the photograph is of, in LFW."""
-    from hime.faces.detection import detect
-
-    with _detecting:
-        faces = detect(image)
-    if not faces:
-        return None
-    middle = np.array([image.shape[1] - 1, image.shape[0] - 1]) / 2
-    nearest = min(faces, key=lambda face: float(np.abs(face.landmarks.mean(axis=0) - middle).max()))
-    return [(float(x), float(y)) for x, y in nearest.landmarks]

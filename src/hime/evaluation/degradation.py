@@ -8,7 +8,7 @@ import torch
 
 from hime.errors import HimeError
 from hime.pictures.arrays import Image
-from hime.training.data import step_generator
+from hime.training.batches import step_generator
 from hime.training.degradation import STRENGTHS, draw_recipe, realistic_lr
 
 

@@ -1,9 +1,32 @@
-"""One or more methods over one evaluation list, with the bicubic baseline beside them."""
+"""One or more methods over one evaluation list, with the bicubic baseline beside them.
+
+The result is what `hime evaluate --out` writes after ``provenance``, ready for JSON; METRIC is each of the
+measures':
+
+- ``model`` and ``models``: the first method's name, and all of them.
+- ``list``, ``scale``, ``lr_size``, ``references``, ``luminance`` (of PSNR and SSIM),
+  ``degradation`` (``bicubic``, or what was given).
+- ``images`` and ``people``: how many were measured.
+- ``methods``: ``{METHOD: {METRIC: mean over images}}``, METHOD being ``bicubic`` and each name.
+- ``intervals``: ``{METHOD: {METRIC: [low, high]}}``, 95 % by `PeopleBootstrap`.
+- ``differences``: ``[{"method", "minus", "mean": {METRIC: …}, "interval": {METRIC: [low, high]}}]``
+  of each method to bicubic, and of each further method to the first.
+- ``truth``: ``{"identity_references": …}`` of the photos themselves, where that is measured.
+- ``no_face``: in how many photos no face was found, where identity is measured.
+- ``per_image``: ``input``, ``references``, ``shares`` (of the first method) and ``{METRIC: value}``
+  for each METHOD.
+- ``failed``: ``input`` and ``error`` of entries whose files could not be used; the others are
+  measured all the same.
+
+PSNR is null where an image equals its target, and so are a mean over such an image and its interval;
+null too are identity where no face is found (left out of the means), a mean over no image, and
+intervals of fewer than two people.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -27,16 +50,6 @@ photos of another person (``"wrong"``)."""
 BASELINE = "bicubic"
 TRUTH = "truth"
 MID_GREY = 128
-
-COLUMNS = {
-    "psnr": ("PSNR", 3),
-    "ssim": ("SSIM", 4),
-    "lpips": ("LPIPS", 4),
-    "lpips_squeeze": ("LPIPS-squeeze", 4),
-    "identity": ("identity", 4),
-    "identity_references": ("…to references", 4),
-}
-"""The table's heading of each metric, and its decimals."""
 
 
 class Restored(Protocol):
@@ -134,27 +147,7 @@ def evaluate(
         sheet: gets a row for each input that it shows.
 
     Returns:
-        What `hime evaluate --out` writes after ``provenance``, ready for JSON; METRIC is each of the
-        measures':
-
-        - ``model`` and ``models``: the first method's name, and all of them.
-        - ``list``, ``scale``, ``lr_size``, ``references``, ``luminance`` (of PSNR and SSIM),
-          ``degradation`` (``bicubic``, or what was given).
-        - ``images`` and ``people``: how many were measured.
-        - ``methods``: ``{METHOD: {METRIC: mean over images}}``, METHOD being ``bicubic`` and each name.
-        - ``intervals``: ``{METHOD: {METRIC: [low, high]}}``, 95 % by `PeopleBootstrap`.
-        - ``differences``: ``[{"method", "minus", "mean": {METRIC: …}, "interval": {METRIC: [low, high]}}]``
-          of each method to bicubic, and of each further method to the first.
-        - ``truth``: ``{"identity_references": …}`` of the photos themselves, where that is measured.
-        - ``no_face``: in how many photos no face was found, where identity is measured.
-        - ``per_image``: ``input``, ``references``, ``shares`` (of the first method) and ``{METRIC: value}``
-          for each METHOD.
-        - ``failed``: ``input`` and ``error`` of entries whose files could not be used; the others are
-          measured all the same.
-
-        PSNR is null where an image equals its target, and so are a mean over such an image and its interval;
-        null too are identity where no face is found (left out of the means), a mean over no image, and
-        intervals of fewer than two people.
+        The result as above.
 
     Raises:
         HimeError: the list is empty or does not have the references asked for; methods have one name, or
@@ -163,44 +156,33 @@ def evaluate(
     if not entries:
         raise HimeError(f"{list_name}: no entry in it; make lists with `hime make-list`")
     names = check_methods(methods)
-    scale = methods[0].scale
+    scale, root = methods[0].scale, Path(data_root)
     if measures is None:
         measures, _ = available_measures()
     chosen = [_references_of(number, entries, references, list_name) for number in range(len(entries))]
-    root, size = Path(data_root), lr_size * scale
     per_image: list[dict[str, Any]] = []
-    people: list[str] = []
     of_truth: list[Figures] = []
     failed: list[dict[str, str]] = []
     for number, entry in enumerate(track(entries, "evaluate")):
         try:
-            truth = read_target(root / entry.input, size)
-            photos = [read_target(root / name, size) for name in chosen[number]]
+            truth, *photos = (
+                read_target(root / name, lr_size * scale) for name in (entry.input, *chosen[number])
+            )
             if references == "blank":
                 photos = [np.full_like(truth, MID_GREY) for _ in entry.references]
             lr = downscale(truth, scale) if degradation is None else degradation(truth, scale, number)
-            restored = [_restore(method, lr, photos, root / entry.input) for method in methods]
-            pictures = {BASELINE: upscale(lr, scale)}
-            pictures |= {name: each.image for name, each in zip(names, restored, strict=True)}
+            pictures, shares = _restore(methods, lr, photos, root / entry.input)
             sample = Sample(truth, tuple(root / name for name in entry.references))
             figures = _measure(measures, {**pictures, TRUTH: truth}, sample)
         except HimeError as error:
             failed.append({"input": entry.input, "error": str(error)})
             continue
-        people.append(entry.person)
         of_truth.append(figures.pop(TRUTH))
-        shares = [round(float(share), 4) for share in restored[0].shares]
         per_image.append({"input": entry.input, "references": chosen[number], "shares": shares, **figures})
         if sheet is not None and sheet.shows(number):
             sheet.add(entry.input, lr, pictures, figures, truth, photos)
     metrics = [metric for measure in measures for metric in measure.metrics]
-    values = {
-        name: {metric: _column([image[name] for image in per_image], metric) for metric in metrics}
-        for name in (BASELINE, *names)
-    }
-    pairs = [(name, BASELINE) for name in names] + [(name, names[0]) for name in names[1:]]
-    bootstrap = PeopleBootstrap(people)
-    result: dict[str, Any] = {
+    return {
         "model": names[0],
         "models": names,
         "list": list_name,
@@ -209,30 +191,11 @@ def evaluate(
         "references": references,
         "degradation": BASELINE if degradation is None else str(degradation),
         "luminance": any(getattr(measure, "luminance", False) for measure in measures),
-        "images": len(per_image),
-        "people": len(set(people)),
-        "methods": {name: _means(columns) for name, columns in values.items()},
-        "intervals": {name: _intervals(columns, bootstrap) for name, columns in values.items()},
-        "differences": [],
+        **_summarise(names, metrics, per_image),
+        **(_of_the_photos(of_truth) if "identity" in metrics else {}),
+        "per_image": [_rounded(image, (BASELINE, *names)) for image in per_image],
+        "failed": failed,
     }
-    for name, other in pairs:
-        with np.errstate(invalid="ignore"):  # of two exact restorations: PSNR is infinite in both
-            difference = {metric: values[name][metric] - values[other][metric] for metric in metrics}
-        result["differences"].append(
-            {
-                "method": name,
-                "minus": other,
-                "mean": _means(difference),
-                "interval": _intervals(difference, bootstrap),
-            }
-        )
-    if "identity" in metrics:
-        result["truth"] = _means({"identity_references": _column(of_truth, "identity_references")})
-        result["no_face"] = sum(figures["identity"] is None for figures in of_truth)
-    for image in per_image:
-        for name in (BASELINE, *names):
-            image[name] = {metric: _number(value) for metric, value in image[name].items()}
-    return {**result, "per_image": per_image, "failed": failed}
 
 
 def check_methods(methods: Sequence[Method]) -> list[str]:
@@ -270,56 +233,6 @@ def parse_references(text: str) -> References:
     raise HimeError(f"references are a number from 0 up, blank or wrong, not {text!r}")
 
 
-def format_table(result: dict[str, Any]) -> str:
-    """The result of `evaluate` as lines of text.
-
-    A heading; each method's means with their intervals below; the differences likewise; what was left out.
-    """
-    lr_size, target = result["lr_size"], result["lr_size"] * result["scale"]
-    references = result["references"]
-    rows = [["", *(COLUMNS[metric][0] for metric in result["methods"][BASELINE])]]
-    for name, means in result["methods"].items():
-        rows += _table_rows(name, means, result["intervals"][name], "")
-    for each in result["differences"]:
-        rows += _table_rows(f"{each['method']} − {each['minus']}", each["mean"], each["interval"], "+")
-    labels, *columns = ([len(cell) for cell in column] for column in zip(*rows, strict=True))
-    widths = [max(column) for column in columns]
-    lines = [
-        f"{result['list']}: {result['images']} images of {result['people']} people, {lr_size}→{target}, "
-        f"{references} reference{'' if references == 1 else 's'}"
-        + ("" if result["degradation"] == BASELINE else f", {result['degradation']}")
-        + (", PSNR and SSIM on luminance" if result["luminance"] else "")
-    ]
-    for label, *cells in rows:
-        figures = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        lines.append(f"{label:{max(labels)}}{figures}")
-    if result["people"] > 1:
-        lines.append("below each mean: its 95 % interval, over people")
-    if result.get("truth", {}).get("identity_references") is not None:
-        lines.append(f"the photos themselves: {result['truth']['identity_references']:.4f} to references")
-    if result.get("no_face"):
-        lines.append(f"no face found in {result['no_face']} photos: left out of identity")
-    if result["failed"]:
-        lines.append(f"{len(result['failed'])} failed:")
-        lines += [f"  {failure['error']}" for failure in result["failed"]]
-    return "\n".join(lines)
-
-
-def _table_rows(
-    label: str, means: dict[str, float | None], intervals: dict[str, list[float] | None], sign: str
-) -> list[list[str]]:
-    """A row of means, and one of their intervals if there are any."""
-
-    def cell(value: float | None, metric: str) -> str:
-        return "–" if value is None else f"{value:{sign}.{COLUMNS[metric][1]}f}"
-
-    rows = [[label, *(cell(value, metric) for metric, value in means.items())]]
-    if any(intervals.values()):
-        ends = ("…".join(cell(end, metric) for end in each or ()) for metric, each in intervals.items())
-        rows.append(["", *ends])
-    return rows
-
-
 def _references_of(
     number: int, entries: Sequence[ListEntry], references: References, list_name: str
 ) -> list[str]:
@@ -345,12 +258,20 @@ def _references_of(
     return list(entry.references[:references])
 
 
-def _restore(method: Method, lr: Image, photos: Sequence[Image], path: Path) -> Restored:
-    method.set_references(photos)
-    try:
-        return method.restore(lr)
-    except HimeError as error:
-        raise HimeError(f"{path}: {error}") from error
+def _restore(
+    methods: Sequence[Method], lr: Image, photos: Sequence[Image], path: Path
+) -> tuple[dict[str, Image], list[float]]:
+    """What bicubic and each method make of an input, and the references' shares in the first one's."""
+    restored = []
+    for method in methods:
+        method.set_references(photos)
+        try:
+            restored.append(method.restore(lr))
+        except HimeError as error:
+            raise HimeError(f"{path}: {error}") from error
+    pictures = {BASELINE: upscale(lr, methods[0].scale)}
+    pictures |= {method.name: each.image for method, each in zip(methods, restored, strict=True)}
+    return pictures, [round(float(share), 4) for share in restored[0].shares]
 
 
 def _measure(measures: Sequence[Measure], pictures: dict[str, Image], sample: Sample) -> dict[str, Figures]:
@@ -360,6 +281,51 @@ def _measure(measures: Sequence[Measure], pictures: dict[str, Image], sample: Sa
         for name, found in zip(pictures, measure(list(pictures.values()), sample), strict=True):
             figures[name] |= found
     return figures
+
+
+def _summarise(
+    names: Sequence[str], metrics: Sequence[str], per_image: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Means, intervals and differences over all images that were measured."""
+    people = [ListEntry(image["input"], ()).person for image in per_image]
+    bootstrap = PeopleBootstrap(people)
+    values = {
+        name: {metric: _column([image[name] for image in per_image], metric) for metric in metrics}
+        for name in (BASELINE, *names)
+    }
+    pairs = [(name, BASELINE) for name in names] + [(name, names[0]) for name in names[1:]]
+    differences = []
+    for name, other in pairs:
+        with np.errstate(invalid="ignore"):  # of two exact restorations: PSNR is infinite in both
+            difference = {metric: values[name][metric] - values[other][metric] for metric in metrics}
+        differences.append(
+            {
+                "method": name,
+                "minus": other,
+                "mean": _means(difference),
+                "interval": _intervals(difference, bootstrap),
+            }
+        )
+    return {
+        "images": len(per_image),
+        "people": len(set(people)),
+        "methods": {name: _means(columns) for name, columns in values.items()},
+        "intervals": {name: _intervals(columns, bootstrap) for name, columns in values.items()},
+        "differences": differences,
+    }
+
+
+def _of_the_photos(of_truth: Sequence[Figures]) -> dict[str, Any]:
+    return {
+        "truth": _means({"identity_references": _column(of_truth, "identity_references")}),
+        "no_face": sum(figures["identity"] is None for figures in of_truth),
+    }
+
+
+def _rounded(image: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """What ``per_image`` says of an image, ready for JSON."""
+    figures = {name: {metric: _number(value) for metric, value in image[name].items()} for name in names}
+    return {**image, **figures}
 
 
 def _column(figures: Sequence[Figures], metric: str) -> npt.NDArray[np.float64]:

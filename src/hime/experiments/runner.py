@@ -81,7 +81,6 @@ def reproduce(
         print(f"{name}: {row.label}, {number} of {len(chosen.rows)}", file=sys.stderr, flush=True)
         train(configs[row.name], sources, runs[row.name], preset=chosen.preset)
     config = max(configs.values(), key=lambda each: each.references)
-    loss = override(preset(chosen.preset), changes).loss
     measured = evaluate(
         [*start, *(Variant(opened(run, row), row, configs[row].references) for row, run in runs.items())],
         list_root,
@@ -95,7 +94,8 @@ def reproduce(
         raise HimeError(
             f"{list_path}: none of it can be measured; the first: {measured['failed'][0]['error']}"
         )
-    data = json.loads((next(iter(runs.values())) / CONFIG).read_text(encoding="utf-8"))["data"]
+    trained_on = json.loads((next(iter(runs.values())) / CONFIG).read_text(encoding="utf-8"))["data"]
+    started_from = None if init is None else checkpoint_name(init)
     result = {
         "provenance": provenance(list_root, list=list_path),
         "experiment": name,
@@ -103,35 +103,46 @@ def reproduce(
         "notes": list(chosen.notes),
         "axis": chosen.axis,
         "budget": budget,
-        "training": {
-            "preset": chosen.preset,
-            "init": None if init is None else checkpoint_name(init),
-            "changes": list(changes),
-            "steps": config.steps,
-            "batch_size": config.batch_size,
-            "seed": config.seed,
-            "loss": dataclasses.asdict(loss),
-            "data": data["sources"],
-            "people": data["people"],
-            "photos": data["photos"],
-        },
+        "training": _training(chosen, config, started_from, changes, trained_on),
         "evaluation": {
-            "list": measured["list"],
-            "images": measured["images"],
-            "people": measured["people"],
-            "lr_size": measured["lr_size"],
-            "scale": measured["scale"],
-            "references": measured["references"],
+            key: measured[key] for key in ("list", "images", "people", "lr_size", "scale", "references")
         },
-        "rows": table_rows(chosen.rows, measured, None if init is None else checkpoint_name(init)),
+        "rows": table_rows(chosen.rows, measured, started_from),
         "claims": [examine(claim, chosen.rows, measured["per_image"]) for claim in chosen.claims],
         "failed": measured["failed"],
     }
+    return _write(out, name, result)
+
+
+def _write(out: Path, name: str, result: dict[str, Any]) -> str:
+    """Write OUT/NAME.md, .json and .png; returns the Markdown."""
     text = markdown(result)
     write_json(out / f"{name}.json", result)
     write_text(out / f"{name}.md", text)
     save_figure(out / f"{name}.png", plot(result))
     return text
+
+
+def _training(
+    chosen: Experiment,
+    config: TrainingConfig,
+    init: str | None,
+    changes: Sequence[str],
+    data: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the result says of the trainings of its rows."""
+    return {
+        "preset": chosen.preset,
+        "init": init,
+        "changes": list(changes),
+        "steps": config.steps,
+        "batch_size": config.batch_size,
+        "seed": config.seed,
+        "loss": dataclasses.asdict(override(preset(chosen.preset), changes).loss),
+        "data": data["sources"],
+        "people": data["people"],
+        "photos": data["photos"],
+    }
 
 
 def config_of(

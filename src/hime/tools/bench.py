@@ -60,7 +60,8 @@ def bench(
         (headshot restored) with ``milliseconds``, ``images_per_second``, ``gmacs``, ``share_of_peak``;
         ``training`` (None without PyTorch): ``fp32`` and ``bf16`` with ``pairs_per_second``, ``batch_size``,
         and ``share_of_peak`` of ``peak_gflops``, that of products in the same precision; a step counts as
-        three restorations, since its backward pass does the work of two.
+        three restorations, since its backward pass does the work of two; ``training_takes``: which of the two
+        `hime train` takes on this machine, and the layout, that of both figures.
 
     Raises:
         HimeError: no such model, or it is damaged.
@@ -83,12 +84,15 @@ def bench(
     }
     if not has_pytorch:
         peak = _peak(products, matrix_sizes)
-        measured = _time_backend(backend, repeats)
-        shares = _shares(measured, card, peak)
-        return {**result, "peak": peak, "onnxruntime": shares, "pytorch": None, "training": None}
+        shares = _shares(_time_backend(backend, repeats), card, peak)
+        without = dict.fromkeys(("pytorch", "training", "training_takes"))
+        return {**result, "peak": peak, "onnxruntime": shares, **without}
 
     import torch
 
+    from hime.training.arithmetic import of_machine
+
+    arithmetic, reason = of_machine(torch.device("cpu"))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -99,7 +103,8 @@ def bench(
         steps = max(1, repeats // 5)
         peaks = {"fp32": peak["gflops"], "bf16": _bf16_peak(matrix_sizes)}
         training = {
-            precision: _time_training(card, precision, steps, gflops) for precision, gflops in peaks.items()
+            precision: _time_training(card, precision, arithmetic.channels_last, steps, gflops)
+            for precision, gflops in peaks.items()
         }
     finally:
         torch.set_num_threads(before)
@@ -109,6 +114,7 @@ def bench(
         "onnxruntime": _shares(measured, card, peak),
         "pytorch": _shares(eager, card, peak),
         "training": training,
+        "training_takes": f"{arithmetic} ({reason})",
     }
 
 
@@ -145,6 +151,7 @@ def format_bench(result: dict[str, Any]) -> str:
             for name, row in result["training"].items()
         )
         lines.append(f"training, batch {BATCH_SIZE}, pairs/s: {rates}")
+        lines.append(f"hime train takes {result['training_takes']}")
     return "\n".join(lines)
 
 
@@ -239,13 +246,15 @@ def _torch_backend(card: dict[str, Any]) -> Backend:
     return TorchBackend(HIME(HIMEConfig(**card["architecture"])), card, device="cpu")
 
 
-def _time_training(card: dict[str, Any], precision: str, steps: int, gflops: float) -> dict[str, float]:
+def _time_training(
+    card: dict[str, Any], precision: str, channels_last: bool, steps: int, gflops: float
+) -> dict[str, float]:
     """Pairs a second of training steps: forward, backward, clipping and Adam, not the drawing of data."""
     import torch
 
     from hime.losses.objective import Objective
     from hime.model import HIME, HIMEConfig
-    from hime.training.data import Batch
+    from hime.training.batches import Batch
     from hime.training.presets import TrainingConfig
     from hime.training.steps import generator_step
 
@@ -253,7 +262,7 @@ def _time_training(card: dict[str, Any], precision: str, steps: int, gflops: flo
     scale = int(card["scale"])
     config = TrainingConfig()
     model = HIME(HIMEConfig(**card["architecture"]))
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     parameters = list(model.parameters())
     optimiser = torch.optim.Adam(parameters, lr=1e-6, fused=True)
     objective = Objective(config.loss)

@@ -3,13 +3,16 @@
 The realistic degradation puts blur, resizing, sensor noise and JPEG compression one after the other in
 random order and strength, as BSRGAN (Zhang et al. 2021) and Real-ESRGAN (Wang et al. 2021) do; the ranges
 are ours, for headshots that were small in their picture rather than ruined. A `Recipe` holds all that was
-drawn, so that the same recipe always gives the same picture.
+drawn, so that the same recipe always gives the same picture. Released figures rest on these pictures: what
+a seed gives stays as it is. All that happens to photos is another degradation, ``photos``, in
+`hime.training.photo_recipe`.
 """
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DegradationName = Literal["bicubic", "realistic"]
+from hime.training.photo_recipe import PhotoRecipe, draw_photo_recipe, photo_lr
+
+DegradationName = Literal["bicubic", "realistic", "photos"]
 
 STRENGTHS = {"mild": 1 / 3, "medium": 2 / 3, "strong": 1.0}
 """Named upper ends of what `draw_recipe` draws."""
@@ -107,6 +112,24 @@ def realistic_lr(hr: Tensor, side: int, recipe: Recipe) -> Tensor:
         image = steps[name](image, side, recipe)
     image = _to_size(image, side, "bicubic")
     return _compress(image, recipe.jpeg[1]).mul(255).round().to(torch.uint8)
+
+
+def draw_recipes(
+    degradation: DegradationName, strengths: Sequence[float], generator: torch.Generator
+) -> list[Recipe] | list[PhotoRecipe] | None:
+    """A recipe of that degradation for each strength; None for bicubic, which needs none."""
+    if degradation == "realistic":
+        return [draw_recipe(generator, strength) for strength in strengths]
+    if degradation == "photos":
+        return [draw_photo_recipe(generator, strength) for strength in strengths]
+    return None
+
+
+def lr_by(recipe: Recipe | PhotoRecipe, hr: Tensor, side: int) -> Tensor:
+    """`realistic_lr` or `photo_lr`, whichever the recipe is for."""
+    if isinstance(recipe, PhotoRecipe):
+        return photo_lr(hr, side, recipe)
+    return realistic_lr(hr, side, recipe)
 
 
 def _blur(image: Tensor, side: int, recipe: Recipe) -> Tensor:

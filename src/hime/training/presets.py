@@ -78,6 +78,8 @@ class TrainingConfig:
     """Side in HR pixels of the windows that pairs are cut to: one place for a target and its references,
     drawn for each pair. None: whole photos. Held-out people are always evaluated on whole photos."""
     degradation: DegradationName = "bicubic"
+    """How LR headshots come from photos: simply reduced, as faces that were small in a good picture (both in
+    `hime.training.degradation`), or through all that photos suffer (`hime.training.photo_recipe`)."""
     references: int = 3
     """The most references of a pair; 0 trains the network without any."""
     sampling: ReferenceSampling = dataclasses.field(default_factory=ReferenceSampling)
@@ -100,8 +102,11 @@ class TrainingConfig:
     discriminator_channels: int = 32
     discriminator_rate: float = 1.0
     """The discriminator's learning rate as a multiple of the network's."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    channels_last: bool = True
+    precision: Literal["bf16", "fp32", "auto"] = "auto"
+    """Of the networks' passes; weights and losses are fp32 always. "auto": what the machine is good at, see
+    `hime.training.arithmetic`."""
+    channels_last: bool | Literal["auto"] = "auto"
+    """The layout of feature maps in memory; "auto" likewise."""
     seed: int = 0
 
     evaluate_every: int = 2000
@@ -183,7 +188,7 @@ SIZE_64: dict[str, Any] = {"scale": 4, "hr_size": 256, "window": 128, "evaluatio
 REAL: dict[str, Any] = {
     "hr_size": 256,
     "lr_sizes": (16, 24, 32, 32, 32, 48, 64),
-    "degradation": "realistic",
+    "degradation": "photos",
     "sampling": ReferenceSampling(misalignment=0.04),
 }
 """Faces as they are found in photos: small in different ways, of different sizes, and not quite aligned
@@ -274,7 +279,14 @@ def _parse(text: str, kind: Any, key: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if type(None) in choices and text.lower() == "none":
             return None
-        return _parse(text, next(choice for choice in choices if choice is not type(None)), key)
+        kind, *more = (choice for choice in choices if choice is not type(None))
+        words = [word for choice in more for word in typing.get_args(choice)]  # of bool | Literal["auto"]
+        if text in words:
+            return text
+        try:
+            return _parse(text, kind, key)
+        except HimeError as error:
+            raise HimeError(" or ".join([str(error), *words])) from None
     if origin is Literal:
         for choice in choices:
             if text == str(choice):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hime.losses.adversarial import discriminator_loss
 from hime.losses.objective import Objective
-from hime.training.data import Batch
+from hime.training.batches import Batch
 
 
 def generator_step(

@@ -1,146 +1,41 @@
-"""Photos in memory, the pairs drawn from them and the degradation."""
+"""What is drawn for a step, and the pairs made of it."""
 
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from tiny import SIZE, uneven
 from torch.utils.data import DataLoader
 
 from hime import HimeError
-from hime.data.people import DEMO_PEOPLE, people_in
-from hime.pictures.arrays import area_reduce, downscale
-from hime.pictures.reading import read_image
-from hime.training.data import (
+from hime.training import photo_recipe
+from hime.training.batches import (
     BLANK_LEVELS,
     Batch,
     Draw,
     Draws,
-    Photos,
-    assemble,
     draw,
     draw_references,
     evaluation_pairs,
     gather,
-    load_photos,
-    photo_similarity,
     step_generator,
 )
-from hime.training.degradation import bicubic_lr
+from hime.training.photos import Photos
 from hime.training.presets import ReferenceSampling
 
-SIZE = 32
 PLAIN = ReferenceSampling(count_weights=(0, 0, 0, 1), temperature=None, blank=0, wrong=0, flip="none")
-
-
-@pytest.fixture(scope="module")
-def photos() -> Photos:
-    return load_photos([(DEMO_PEOPLE, None)], SIZE, progress=False)
 
 
 def make_batch(photos: Photos, *arguments: Any, **more: Any) -> Batch:
     return gather(photos, draw(photos, *arguments, **more))
 
 
-def uneven(*counts: int) -> Photos:
-    """People of ``counts`` photos; the pixels of photo m all have the value m."""
-    total = sum(counts)
-    images = torch.arange(total, dtype=torch.uint8)[:, None, None, None].expand(total, 3, SIZE, SIZE)
-    person = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    names = tuple(f"r/{who}/{row}" for row, who in enumerate(person.tolist()))
-    return assemble(images.contiguous(), person, names)
-
-
 def rows_of(values: torch.Tensor) -> torch.Tensor:
     """Which photo of ``uneven`` each image is."""
     return (values[..., 0, 0, 0] * 255).round().long()
-
-
-@pytest.mark.parametrize("scale", [2, 4, 8])
-def test_degradation_is_pillows(scale: int) -> None:
-    paths = [photo for photos in people_in(DEMO_PEOPLE).values() for photo in photos][:6]
-    images = [area_reduce(read_image(path), 128, 128) for path in paths]
-    expected = np.stack([downscale(image, scale) for image in images])
-    lr = bicubic_lr(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), scale)
-    steps = (lr * 255).permute(0, 2, 3, 1).numpy()
-    assert np.abs(steps - np.rint(steps)).max() < 1e-4
-    assert np.abs(steps - expected).max() <= 1 + 1e-4
-    assert (np.rint(steps) == expected).mean() > 0.999
-
-
-def test_photos_are_the_files_reduced_by_area(photos: Photos) -> None:
-    people = people_in(DEMO_PEOPLE)
-    paths = [path for files in people.values() for path in files]
-    assert len(photos) == len(paths)
-    assert photos.people == len(people)
-    assert photos.images.shape == (len(paths), 3, SIZE, SIZE)
-    for row in (0, 7, len(paths) - 1):
-        expected = area_reduce(read_image(paths[row]), SIZE, SIZE)
-        assert np.array_equal(photos.images[row].permute(1, 2, 0).numpy(), expected)
-        assert photos.names[row].endswith(f"{paths[row].parent.name}/{paths[row].name}")
-        assert photos.first[row] <= row < photos.first[row] + photos.count[row]
-
-
-def test_files_that_cannot_be_used_are_left_out_by_name(tmp_path: Path) -> None:
-    people = list(people_in(DEMO_PEOPLE).items())[:2]
-    for name, files in people:
-        (tmp_path / name).mkdir()
-        for path in files[:3]:
-            shutil.copy(path, tmp_path / name)
-    broken = tmp_path / people[0][0] / "broken.webp"
-    broken.write_bytes(people[0][1][0].read_bytes()[:500])
-    photos = load_photos([(tmp_path, None)], SIZE, progress=False)
-    assert len(photos) == 6
-    assert len(photos.skipped) == 1
-    assert "broken.webp" in photos.skipped[0]
-    assert "\n" not in photos.skipped[0]
-    side = read_image(people[0][1][0]).shape[0]
-    with pytest.raises(HimeError, match=f"smaller than the target, {2 * side}"):
-        load_photos([(tmp_path, None)], 2 * side, progress=False)
-
-
-def test_missing_people_are_an_error() -> None:
-    with pytest.raises(HimeError, match="nobody-here"):
-        load_photos([(DEMO_PEOPLE, ["nobody-here"])], SIZE, progress=False)
-
-
-def test_one_name_below_two_roots_is_two_people(tmp_path: Path) -> None:
-    name, files = next(iter(people_in(DEMO_PEOPLE).items()))
-    roots = [tmp_path / "a" / "faces", tmp_path / "b" / "faces"]
-    for root in roots:
-        (root / name).mkdir(parents=True)
-        for path in files[:2]:
-            shutil.copy(path, root / name)
-    photos = load_photos([(root, [name]) for root in roots], SIZE, progress=False)
-    assert photos.people == 2
-    assert len(set(photos.names)) == 4
-
-
-def test_split_keeps_people_apart(photos: Photos) -> None:
-    rest, aside = photos.split(0.03, seed=1)
-    assert aside is not None
-    people = [{name.rpartition("/")[0] for name in part.names} for part in (rest, aside)]
-    assert not people[0] & people[1]
-    assert len(people[1]) == 1
-    assert len(rest) + len(aside) == len(photos)
-    assert photos.split(0, seed=1) == (photos, None)
-    with pytest.raises(HimeError, match="one person"):
-        uneven(3).split(0.5, seed=0)
-
-
-def test_similarity_is_the_correlation_of_grey_thumbnails(photos: Photos) -> None:
-    table = photo_similarity(photos.images[:4])
-    grey = photos.images[:4].double().mean(dim=1)
-    thumbnails = grey.reshape(4, 16, SIZE // 16, 16, SIZE // 16).mean(dim=(2, 4)).flatten(1)
-    expected = torch.from_numpy(np.corrcoef(thumbnails.numpy())).float()
-    torch.testing.assert_close(table, expected, atol=1e-4, rtol=0)
-    assert photos.similarity[0, 0] == -torch.inf
-    torch.testing.assert_close(photos.similarity[0, 1], expected[0, 1], atol=1e-4, rtol=0)
 
 
 def test_references_are_other_photos_of_the_same_person() -> None:
@@ -296,8 +191,30 @@ def test_evaluation_pairs_are_fixed_and_plain(photos: Photos) -> None:
     assert len(evaluation_pairs(photos, 1000, 4, 3)[1]) == len(photos)
 
 
-def test_workers_draw_what_one_process_draws(photos: Photos) -> None:
-    draws = Draws(photos, 7, 4, 4, ReferenceSampling(), lr_sizes=(8,), degradation="realistic")
+def test_target_and_lr_have_the_drawn_tone_references_their_own(
+    photos: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photo_recipe, "TONED", 1.0)
+    monkeypatch.setattr(photo_recipe, "TONES", {"grey": 1.0})
+    monkeypatch.setattr(photo_recipe, "NIGHT", 0.0)
+
+    def colour(images: torch.Tensor) -> torch.Tensor:
+        return (images.amax(-3) - images.amin(-3)).mean((-2, -1))
+
+    drawn = draw(photos, 0, 0, 16, 4, PLAIN, degradation="photos")
+    batch = gather(photos, drawn)
+    assert (batch.hr.amax(1) - batch.hr.amin(1)).max() <= 1 / 255
+    assert (colour(batch.lr).sort().values[:4] < 2 / 255).all()  # noise may be coloured
+    assert colour(batch.references).mean() > 0.05
+    plain = gather(photos, drawn._replace(tones=None))
+    assert colour(plain.hr).mean() > 0.05
+    pairs, _ = evaluation_pairs(photos, 4, 4, 1, degradation="photos")
+    assert (pairs.hr.amax(1) - pairs.hr.amin(1)).max() <= 1 / 255
+
+
+@pytest.mark.parametrize("degradation", ["realistic", "photos"])
+def test_workers_draw_what_one_process_draws(photos: Photos, degradation: str) -> None:
+    draws = Draws(photos, 7, 4, 4, ReferenceSampling(), lr_sizes=(8,), degradation=degradation)
     loaded = list(DataLoader(draws, batch_size=None, sampler=range(2, 5), num_workers=2))
     assert len(loaded) == 3
     for step, drawn in enumerate(loaded, start=2):

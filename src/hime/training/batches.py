@@ -1,43 +1,31 @@
-"""Training photos in memory, and the batches drawn from them.
+"""Training batches: which photos are drawn, and the pairs made of their pixels.
 
 Every random decision of step t comes from a generator seeded with (seed, t): a resumed training needs the
 step number only. Decisions are made on the CPU for the whole batch (`draw`), pixels are gathered on the
 photos' device (`gather`); a process of several takes its part of the same decisions, so that the batch of a
 step does not depend on the number of processes.
 
-Shapes: ``M`` photos, ``K`` photos of the person who has most, ``B`` batch, ``N`` references, ``S`` HR size,
-``s`` scale.
+Shapes: ``B`` batch, ``N`` references, ``S`` HR size, ``s`` scale; ``M`` photos.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import os
-from collections import Counter
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
-from hime.data.people import people_in, photos_of, split_people
-from hime.errors import HimeError
-from hime.pictures.reading import read_target
-from hime.training.degradation import DegradationName, Recipe, bicubic_lr, draw_recipe, realistic_lr
+from hime.training.degradation import DegradationName, Recipe, bicubic_lr, draw_recipes, lr_by
+from hime.training.photo_recipe import PhotoRecipe, toned, tones
+from hime.training.photos import Photos
 from hime.training.presets import ReferenceSampling
 
 BLANK_LEVELS = (128, 0, 255)
 """Grey, black and white, the blank photos that a reference may become."""
-
-THUMBNAIL = 16
-"""Side of the grey reductions whose correlation is the similarity of two photos."""
 
 
 class Batch(NamedTuple):
@@ -51,159 +39,6 @@ class Batch(NamedTuple):
     hr: Tensor
     references: Tensor
     present: Tensor
-
-
-@dataclasses.dataclass(frozen=True)
-class Photos:
-    """Photos of people, those of a person in one run of rows.
-
-    ``images``: M×3×S×S uint8. ``person``: M, the number of each photo's person. ``first``, ``count``: M, the
-    row where that person's photos begin and how many they are. ``similarity``: M×K float32, to each photo of
-    the same person in order; −inf for the photo itself and beyond ``count``. ``targets``: the rows that may
-    be a target; all may be references. All but ``images`` stay on the CPU. ``names``: M of
-    "SOURCE/PERSON/FILE"; ``skipped``: a line for each file that could not be used.
-    """
-
-    images: Tensor
-    person: Tensor
-    first: Tensor
-    count: Tensor
-    similarity: Tensor
-    targets: Tensor
-    names: tuple[str, ...]
-    skipped: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @property
-    def people(self) -> int:
-        """How many people there are."""
-        return int((self.first == torch.arange(len(self))).sum())
-
-    def to(self, device: torch.device) -> Photos:
-        """The same photos with the pixels on ``device``."""
-        return dataclasses.replace(self, images=self.images.to(device))
-
-    def fingerprint(self) -> str:
-        """A short name for this very set of photos, wherever their folders lie."""
-        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:16]
-
-    def split(self, fraction: float, seed: int) -> tuple[Photos, Photos | None]:
-        """Set aside ``fraction`` of the people (at least one): the rest, and those or None for fraction 0.
-
-        Raises:
-            HimeError: there is only one person.
-        """
-        if fraction == 0:
-            return self, None
-        people = list(dict.fromkeys(name.rpartition("/")[0] for name in self.names))
-        if len(people) < 2:
-            raise HimeError("one person cannot be split: give more people or set held_out_fraction=0")
-        count = min(max(1, round(fraction * len(people))), len(people) - 1)
-        _, held_out = split_people(people, count / len(people), seed)
-        aside = set(held_out)
-        chosen = torch.tensor([name.rpartition("/")[0] in aside for name in self.names])
-        return self._rows(~chosen), self._rows(chosen)
-
-    def _rows(self, chosen: Tensor) -> Photos:
-        rows = chosen.nonzero().flatten()
-        names = tuple(self.names[int(row)] for row in rows)
-        part = assemble(self.images[rows.to(self.images.device)], self.person[rows], names, self.skipped)
-        return dataclasses.replace(part, targets=torch.isin(rows, self.targets).nonzero().flatten())
-
-    def restrict(self, targets: Collection[str]) -> Photos:
-        """The same photos with those of ``names`` that are in ``targets`` as the only targets.
-
-        Raises:
-            HimeError: there is none of them.
-        """
-        chosen = torch.tensor([name in targets for name in self.names])
-        if not chosen.any():
-            raise HimeError(
-                f"none of the photos is among the {len(targets)} targets, such as "
-                f"{min(targets, default='(none)')}; write them like {self.names[0]}, one a line"
-            )
-        return dataclasses.replace(self, targets=chosen.nonzero().flatten())
-
-
-def load_photos(
-    sources: Sequence[tuple[Path | str, Sequence[str] | None]], size: int = 128, *, progress: bool = True
-) -> Photos:
-    """Read the photos of people into memory.
-
-    Args:
-        sources: (root folder, its people or None for all of them); a name below two roots is two people.
-        size: side of the HR targets. Larger square crops are reduced by area; smaller and not square ones,
-            and files that cannot be decoded, are left out with a line in ``skipped``.
-        progress: show a progress bar on a terminal.
-
-    Raises:
-        HimeError: a root or a person is missing, or nothing usable is left. People with one photo are left
-            out too: they can be nobody's reference.
-    """
-    files: list[tuple[str, Path]] = []
-    labels = _labels([Path(root) for root, _ in sources])
-    for label, (root, people) in zip(labels, sources, strict=True):
-        chosen = people_in(root) if people is None else photos_of(root, people)
-        files += [(f"{label}/{name}", path) for name, paths in chosen.items() for path in paths]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        read = pool.map(lambda file: _read(file[1], size), files)
-        results = list(tqdm(read, "photos", len(files), unit="photo", disable=None if progress else True))
-
-    skipped = [result for result in results if isinstance(result, str)]
-    usable = [
-        (*file, image) for file, image in zip(files, results, strict=True) if not isinstance(image, str)
-    ]
-    photos = Counter(name for name, _, _ in usable)
-    skipped += [f"{name}: only one usable photo" for name, count in photos.items() if count < 2]
-    usable = [photo for photo in usable if photos[photo[0]] >= 2]
-    if not usable:
-        roots = ", ".join(str(root) for root, _ in sources)
-        reason = f" ({skipped[0]})" if skipped else ""
-        raise HimeError(f"{roots}: no person with two usable photos{reason}; give folders ROOT/PERSON/*.webp")
-
-    images = torch.from_numpy(np.stack([image for _, _, image in usable])).permute(0, 3, 1, 2).contiguous()
-    numbers = {name: number for number, name in enumerate(photos)}
-    person = torch.tensor([numbers[name] for name, _, _ in usable])
-    names = tuple(f"{name}/{path.name}" for name, path, _ in usable)
-    return assemble(images, person, names, tuple(skipped))
-
-
-def _labels(roots: Sequence[Path]) -> list[str]:
-    """The last part of each root, numbered where two are the same."""
-    names = [root.resolve().name for root in roots]
-    return [f"{name}-{place}" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
-
-
-def _read(path: Path, size: int) -> np.ndarray | str:
-    """The photo as S×S×3 uint8, or the line that says why not."""
-    try:
-        return read_target(path, size)
-    except HimeError as error:
-        return str(error)
-
-
-def assemble(images: Tensor, person: Tensor, names: tuple[str, ...], skipped: tuple[str, ...] = ()) -> Photos:
-    """``Photos`` of images M×3×S×S uint8 sorted by person: numbers people, makes the similarity table."""
-    _, person, counts = torch.unique_consecutive(person, return_inverse=True, return_counts=True)
-    starts = counts.cumsum(0) - counts
-    similarity = torch.full((len(names), int(counts.max())), -torch.inf)
-    for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
-        table = photo_similarity(images[start : start + count]).cpu()
-        similarity[start : start + count, :count] = table.fill_diagonal_(-torch.inf)
-    everyone = torch.arange(len(names))
-    return Photos(images, person, starts[person], counts[person], similarity, everyone, names, skipped)
-
-
-def photo_similarity(images: Tensor) -> Tensor:
-    """Correlation of the grey 16×16 reductions, means removed: M×3×S×S uint8 → M×M float32 in [−1, 1]."""
-    grey = images.float().mean(dim=1, keepdim=True)
-    small = F.adaptive_avg_pool2d(grey, THUMBNAIL).flatten(1)
-    small = small - small.mean(dim=1, keepdim=True)
-    small = small / small.norm(dim=1, keepdim=True).clamp_min(1e-6)
-    similarity: Tensor = small @ small.T
-    return similarity
 
 
 def step_generator(seed: int, step: int, purpose: str = "batch") -> torch.Generator:
@@ -234,7 +69,7 @@ class Draw(NamedTuple):
     ``target`` B: rows of ``Photos``; ``choice``: of their references; ``scale``: s; ``lr_size``: the LR's
     side, None for S/s; ``window``: side in HR pixels that pairs are cut to, None for whole photos;
     ``corners`` B×2: of the `windows`, in LR pixels; ``degraded`` B×3×h×w uint8: the LR headshots where they
-    are not simply the targets reduced.
+    are not simply the targets reduced; ``tones`` B×3×4: of targets and LR, see `toned`.
     """
 
     target: Tensor
@@ -244,6 +79,7 @@ class Draw(NamedTuple):
     window: int | None = None
     corners: Tensor | None = None
     degraded: Tensor | None = None
+    tones: Tensor | None = None
 
 
 def draw(
@@ -266,7 +102,7 @@ def draw(
     replacements as ``ReferenceSampling`` says. People with too few photos have fewer references.
 
     Args:
-        photos: the training photos, with the pixels on the CPU for a realistic degradation.
+        photos: the training photos, with the pixels on the CPU for any degradation but bicubic.
         step: number of the step, from 0.
         seed: the training's seed.
         batch_size: pairs in all processes together.
@@ -276,7 +112,7 @@ def draw(
         part: (process, processes); this one gets every ``processes``-th pair.
         lr_sizes: LR sides, one of which is drawn; None: S/s.
         window: side in HR pixels that pairs are cut to, see `windows`; S in `Batch` is then this.
-        degradation: see `hime.training.degradation`; of the realistic one, a strength is drawn for each pair.
+        degradation: see `hime.training.degradation`; of all but bicubic, a strength is drawn for each pair.
     """
     generator = step_generator(seed, step)
     target = photos.targets[torch.randint(len(photos.targets), (batch_size,), generator=generator)]
@@ -285,10 +121,10 @@ def draw(
     lr_size = None
     if lr_sizes is not None:
         lr_size = lr_sizes[int(torch.randint(len(lr_sizes), (), generator=generator))]
-    recipes: list[Recipe] | None = None
-    if degradation == "realistic":
+    recipes: Sequence[Recipe | PhotoRecipe] | None = None
+    if degradation != "bicubic":
         strengths = torch.rand(batch_size, generator=generator).tolist()
-        recipes = [draw_recipe(generator, strength) for strength in strengths]
+        recipes = draw_recipes(degradation, strengths, generator)
     corners = None
     if window is not None:
         places = (photos.images.shape[-1] - window) // scale + 1
@@ -304,7 +140,7 @@ def draw(
     )
     if recipes is None:
         return drawn
-    return drawn._replace(degraded=degraded(photos, drawn, recipes[mine]))
+    return degrade(photos, drawn, recipes[mine])
 
 
 class Draws(Dataset[Draw]):
@@ -404,17 +240,19 @@ def targets(photos: Photos, drawn: Draw) -> Tensor:
     hr = torch.where(mirrored[:, None, None, None], hr.flip(-1), hr)
     if drawn.lr_size is not None and drawn.lr_size * drawn.scale != hr.shape[-1]:
         hr = reduced(hr, drawn.lr_size * drawn.scale)
-    return hr
+    return hr if drawn.tones is None else toned(hr, drawn.tones)
 
 
-def degraded(photos: Photos, drawn: Draw, recipes: Sequence[Recipe]) -> Tensor:
-    """The LR headshots of a realistic degradation, B×3×h×w uint8.
+def degrade(photos: Photos, drawn: Draw, recipes: Sequence[Recipe | PhotoRecipe]) -> Draw:
+    """``drawn`` with the tones of the recipes and the LR headshots that they give.
 
     Made one by one on the CPU, where JPEG is, and so the same whatever the training runs on.
     """
+    drawn = drawn._replace(tones=tones(recipes))
     hr = targets(photos, drawn).cpu()
     side = hr.shape[-1] // drawn.scale
-    return torch.stack([realistic_lr(photo, side, recipe) for photo, recipe in zip(hr, recipes, strict=True)])
+    lr = [lr_by(recipe, photo, side) for photo, recipe in zip(hr, recipes, strict=True)]
+    return drawn._replace(degraded=torch.stack(lr))
 
 
 def windows(batch: Batch, corners: Tensor, side: int) -> Batch:
@@ -470,8 +308,8 @@ def evaluation_pairs(
         count_weights=(0.0,) * references + (1.0,), temperature=None, blank=0.0, wrong=0.0, flip="none"
     )
     choice = draw_references(photos, target, sampling, 1.0, generator)
-    recipes = [draw_recipe(generator) for _ in target] if degradation == "realistic" else None
+    recipes = draw_recipes(degradation, [1.0] * len(target), generator)
     drawn = Draw(target, choice, scale, lr_size)
     if recipes is not None:
-        drawn = drawn._replace(degraded=degraded(photos, drawn, recipes))
+        drawn = degrade(photos, drawn, recipes)
     return gather(photos, drawn), tuple(photos.names[int(row)] for row in target)

@@ -1,0 +1,179 @@
+"""The pictures of a data set put into a people folder: linked, or cut and reduced to copies of one size."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hime.data.sources import Landmarks, Source
+from hime.errors import HimeError
+from hime.faces.headshot import Frame, cut
+from hime.pictures.arrays import Image, area_reduce
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
+from hime.processors import usable_threads
+from hime.progress import track
+
+_detecting = threading.Lock()  # the detector holds the size of its picture
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of one picture."""
+
+    unusable: str | None = None
+    is_faceless: bool = False
+    is_small: bool = False
+
+
+@dataclass
+class Placed:
+    """The pictures that are in place, and what was amiss with the others.
+
+    Attributes:
+        file_names: each person's pictures by the data set's own names: the names of their files.
+        unusable: ``PERSON/NAME: reason``.
+        faceless: PERSON/NAME of photographs in which no face was found.
+        small: PERSON/NAME of headshots with fewer pixels than the copies are to have.
+    """
+
+    file_names: dict[str, dict[str, str]] = field(default_factory=dict)
+    unusable: list[str] = field(default_factory=list)
+    faceless: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
+
+
+def place(
+    source: Source, kept: Mapping[str, Sequence[str]], out: Path, size: int | None, hard_links: bool
+) -> Placed:
+    """Put the pictures of ``kept``, the names of each person, into ``out``; arguments as `prepare` has them.
+
+    Raises:
+        HimeError: ``out`` cannot be written to, or faces are to be found and the extra is not installed.
+    """
+    if size is not None and not source.is_cut and not source.landmarks:
+        from hime.faces.networks import require
+
+        require()
+    placed = Placed()
+    with _workers() as executor:
+        work: list[tuple[str, str, str, Future[_Outcome]]] = []
+        for person, names in kept.items():
+            placed.file_names[person] = {}
+            stems = Counter(Path(name).stem for name in names)
+            for name in names:
+                key = f"{person}/{name}"
+                if key not in source.files:
+                    continue
+                file, stem = source.files[key], Path(name).stem
+                if size is None:
+                    file_name = stem + file.suffix
+                    future = executor.submit(_link, file, out / person / file_name, hard_links)
+                else:
+                    file_name = (stem if stems[stem] == 1 else name) + ".png"
+                    points = source.landmarks.get(key)
+                    target = out / person / file_name
+                    future = executor.submit(_copy, file, target, size, source.is_cut, points)
+                work.append((person, name, file_name, future))
+        for person, name, file_name, future in track(work, "pictures"):
+            outcome = future.result()
+            if outcome.unusable is not None:
+                placed.unusable.append(f"{person}/{name}: {outcome.unusable}")
+            elif outcome.is_faceless:
+                placed.faceless.append(f"{person}/{name}")
+            elif outcome.is_small:
+                placed.small.append(f"{person}/{name}")
+            else:
+                placed.file_names[person][name] = file_name
+    return placed
+
+
+@contextlib.contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """A thread a core; what has not begun when the block is left is given up."""
+    executor = ThreadPoolExecutor(usable_threads())
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _link(source: Path, target: Path, hard: bool) -> _Outcome:
+    """Link a headshot, if it is one."""
+    source = source.resolve()
+    if hard and target.is_file() and target.samefile(source):
+        return _Outcome()
+    if not hard and target.is_symlink() and target.is_file() and target.readlink() == source:
+        return _Outcome()
+    try:
+        _check_square(read_image(source))
+    except HimeError as error:
+        return _Outcome(unusable=str(error))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".link.", dir=target.parent) as folder:
+            link = Path(folder, target.name)
+            if hard:
+                link.hardlink_to(source)
+            else:
+                link.symlink_to(source)
+            link.replace(target)
+    except OSError as error:
+        raise HimeError(
+            f"{target}: cannot be linked ({error.strerror}); give --size for copies, or "
+            f"{'leave out --hard-links' if hard else '--hard-links'}"
+        ) from None
+    return _Outcome()
+
+
+def _copy(source: Path, target: Path, size: int, is_cut: bool, landmarks: Landmarks | None) -> _Outcome:
+    """Write the headshot in ``size``×``size`` pixels."""
+    if target.is_file():
+        return _Outcome()
+    try:
+        image = read_image(source)
+        if is_cut:
+            _check_square(image)
+            if image.shape[0] < size:
+                return _Outcome(is_small=True)
+            headshot = area_reduce(image, size, size)
+        else:
+            if landmarks is None:
+                landmarks = _central_face(image)
+                if landmarks is None:
+                    return _Outcome(is_faceless=True)
+            frame = Frame.of(landmarks)
+            if frame.side < size:
+                return _Outcome(is_small=True)
+            headshot = cut(image, frame, size)
+    except HimeError as error:
+        return _Outcome(unusable=str(error))
+    write_image(target, headshot)
+    return _Outcome()
+
+
+def _check_square(image: Image) -> None:
+    height, width = image.shape[:2]
+    if height != width:
+        raise HimeError(f"{width}×{height} pixels, not square, so no headshot")
+
+
+def _central_face(image: Image) -> Landmarks | None:
+    """Landmarks of the face nearest to the middle: the person whom the photograph is of, in LFW."""
+    from hime.faces.detection import detect
+
+    with _detecting:
+        faces = detect(image)
+    if not faces:
+        return None
+    middle = np.array([image.shape[1] - 1, image.shape[0] - 1]) / 2
+    nearest = min(faces, key=lambda face: float(np.abs(face.landmarks.mean(axis=0) - middle).max()))
+    return [(float(x), float(y)) for x, y in nearest.landmarks]

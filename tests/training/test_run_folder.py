@@ -1,0 +1,73 @@
+"""The run folder: what it holds, whose it is, and which training may go on there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny import SOURCES, TINY, launch, wait_for_state
+
+from hime import HimeError
+from hime.data.people import DEMO_PEOPLE
+from hime.training.loop import train
+from hime.training.presets import override
+
+
+def test_another_configuration_is_refused(whole: Path) -> None:
+    with pytest.raises(HimeError, match=r"other values of sampling\.blank, learning_rate;") as refusal:
+        train(override(TINY, ["learning_rate=1e-3", "sampling.blank=0.5"]), SOURCES, whole)
+    assert "\n" not in str(refusal.value)
+    with pytest.raises(HimeError, match=r"other values of model_changes\.channels, architecture\.channels;"):
+        train(override(TINY, ["model.channels=16"]), SOURCES, whole)
+    with pytest.raises(HimeError, match="other values of steps"):
+        train(TINY, SOURCES, whole, steps=12)
+    names = [path.name for path in sorted(DEMO_PEOPLE.iterdir()) if path.is_dir()]
+    with pytest.raises(HimeError, match=r"other values of data\."):
+        train(TINY, [(DEMO_PEOPLE, names[1:])], whole)
+
+
+def test_a_finished_run_stays_as_it_is(whole: Path) -> None:
+    before = (whole / "last.safetensors").read_bytes()
+    summary = train(TINY, SOURCES, whole, preset="small-x4")
+    assert (summary.first_step, summary.last_step) == (8, 8)
+    assert (whole / "last.safetensors").read_bytes() == before
+
+
+def test_the_length_may_be_changed_when_asked(tmp_path: Path) -> None:
+    train(TINY, SOURCES, tmp_path, stop_at=4)
+    summary = train(TINY, SOURCES, tmp_path, steps=6, change_steps=True)
+    assert summary.last_step == 6
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["steps"] == 6
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    train(TINY, SOURCES, tmp_path, stop_at=1)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["config"]["flow_rate"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert train(TINY, SOURCES, tmp_path, stop_at=2).first_step == 1
+
+
+def test_two_trainings_cannot_share_a_folder(tmp_path: Path) -> None:
+    process = launch(["steps=100000", "checkpoint_seconds=0.5"], tmp_path)
+    try:
+        wait_for_state(tmp_path, process)
+        with pytest.raises(HimeError, match="another training is running there"):
+            train(TINY, SOURCES, tmp_path)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_what_a_run_leaves(whole: Path) -> None:
+    config = json.loads((whole / "config.json").read_text())
+    assert config["preset"] == "small-x4"
+    assert config["architecture"]["channels"] == 8
+    assert config["data"]["photos"] == 30
+    events = EventAccumulator(str(whole / "tensorboard"))
+    events.Reload()
+    assert [entry.step for entry in events.Scalars("train/pixel")] == [2, 4, 6, 8]
+    assert {"train/learning_rate", "train/gradient_norm", "held_out/bicubic"} <= set(events.Tags()["scalars"])
+    assert [entry.step for entry in events.Images("held_out/samples")] == [4, 8]
