@@ -37,6 +37,7 @@ from hime.restoring.exported import (
     find_model,
     read_card,
 )
+from hime.restoring.hue import keep_hue
 
 MINIMUM_SIDE = 8
 """Smallest LR side in pixels: below it the model has nothing to align with."""
@@ -189,7 +190,7 @@ class Restorer:
         self._features.clear()
 
     def restore(self, lr: Image) -> Restoration:
-        """Restore one headshot.
+        """Restore one headshot; one that has a single hue keeps it (`hime.restoring.hue`).
 
         Args:
             lr: uint8 H×W×3, sRGB, both sides at least 8.
@@ -210,7 +211,7 @@ class Restorer:
             picture, weights = backend.restore(planes, self.features(backend, height, width))
             hr, scores = hr + share * picture, scores + share * weights
         maps = [score[0] for score in scores]
-        return Restoration(from_planes(hr), maps, [float(score.mean()) for score in maps])
+        return Restoration(keep_hue(from_planes(hr), lr), maps, [float(score.mean()) for score in maps])
 
     def features(self, backend: Backend, height: int, width: int) -> FloatArray:
         """What ``backend``, one of the ends of the dial, makes of the references for LR headshots of that
