@@ -7,7 +7,7 @@ import { similarity, unitVector, type Embedder } from "./embedding";
 import { cut, extent, Frame, type Landmarks } from "./headshot";
 
 // The limits, and where they come from, are those of hime.faces.album.
-const SAME_PERSON = 0.38;
+export const SAME_PERSON = 0.38;
 const STRANGER = 0.3;
 const MINIMUM_SIDE = 64;
 const MAXIMUM_SIDE = 512;

@@ -9,7 +9,7 @@ import { extent, Frame, type Landmarks } from "./headshot";
 
 // How pictures are looked at, and what was measured of it, is told in hime.faces.detection.
 /** Longest sides to which every picture is brought to look for faces of any size. */
-const DETECTION_SIDES = [160, 640];
+export const DETECTION_SIDES = [160, 640];
 /** Pictures are enlarged no more than this to look for faces. */
 const MAXIMUM_FACTOR = 8;
 /** Height in pixels from which the detector misses no face. */
@@ -166,7 +166,7 @@ export class Detector {
   }
 
   /** The face as it is found in an upright cut-out, or as it was if it is not found there. */
-  private async refine(image: Image, face: Face): Promise<Face> {
+  async refine(image: Image, face: Face): Promise<Face> {
     for (let look = 0; look < REFINEMENTS; look++) {
       if (extent(face.landmarks) < 1) break;
       const original = Frame.of(steady(face.landmarks));

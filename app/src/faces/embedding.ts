@@ -20,20 +20,20 @@ const TEMPLATE: Landmarks = [
 /** The network is fetched when it is first needed: one face against photos of one person needs none. */
 export class Embedder {
   private network: Promise<InferenceSession> | null = null;
+  private isThere: boolean | null = null;
 
   /** @param folder in which the network lies. */
   constructor(private readonly folder: string) {}
 
+  /** Whether it can embed at once; null while the network is fetched, which this begins; false where it cannot be. */
+  ready(): boolean | null {
+    if (!this.isThere) this.load().catch(() => {});
+    return this.isThere;
+  }
+
   /** The face with these landmarks as a vector of length 1, with 128 entries. */
   async embed(image: Image, landmarks: Landmarks): Promise<Float32Array> {
-    this.network ??= fetchBytes(`${this.folder}/sface.onnx`).then((bytes) => openOnProcessor(bytes));
-    let network: InferenceSession;
-    try {
-      network = await this.network;
-    } catch (error) {
-      this.network = null; // the next call tries again
-      throw error;
-    }
+    const network = await this.load();
     let points = landmarks;
     let [transform, scale] = toTemplate(points);
     if (scale < 1) {
@@ -51,6 +51,19 @@ export class Embedder {
       for (let channel = 0; channel < 3; channel++) planes[channel * size + place] = aligned.data[place * 3 + channel];
     const { fc1 } = await network.run({ data: new Tensor("float32", planes, [1, 3, ALIGNED_SIDE, ALIGNED_SIDE]) });
     return unitVector(fc1.data as Float32Array);
+  }
+
+  private async load(): Promise<InferenceSession> {
+    try {
+      this.network ??= fetchBytes(`${this.folder}/sface.onnx`).then((bytes) => openOnProcessor(bytes));
+      const network = await this.network;
+      this.isThere = true;
+      return network;
+    } catch (error) {
+      this.network = null; // the next call tries again
+      this.isThere = false;
+      throw error;
+    }
   }
 }
 

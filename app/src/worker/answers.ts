@@ -18,13 +18,19 @@ export interface Opened {
   readonly licence: string;
 }
 
+/** A photo of the person, as the page shows it. */
+export interface ShownReference {
+  readonly name: string;
+  readonly crop: ImageData;
+}
+
 /** A `RestoredFace` with pictures that a canvas takes. */
 export interface ShownFace extends Omit<RestoredFace, "frame" | "lr" | "restored" | "references"> {
   /** Upper left, upper right, lower right and lower left of its headshot, in pixels of the input. */
   readonly corners: readonly Point[];
   readonly lr: ImageData;
   readonly restored: ImageData | null;
-  readonly references: readonly { readonly name: string; readonly crop: ImageData }[];
+  readonly references: readonly ShownReference[];
 }
 
 export interface ShownFaces {
@@ -50,4 +56,10 @@ export interface Photos {
 export interface LiveFrame {
   readonly plain: ImageData;
   readonly restored: ImageData;
+  /** How many photos were used, given by hand or collected. */
+  readonly photos: number;
+  /** The frames collected, where they are others than at the call before. */
+  readonly collected: readonly ShownReference[] | null;
+  /** Why the last frame looked at is of no use as a photo, in plain words; null if it may be. */
+  readonly unfit: string | null;
 }

@@ -10,8 +10,8 @@ import { fromLeftToRight, putBack, restoreFaces, type RestoredFace } from "../re
 import { Model, type Restoration, type Restorer } from "../restoring/restorer";
 import { fetchJson } from "../site/files";
 import { findGraphics, setUp, threads, type Open } from "../site/runtime";
-import type { LiveFrame, ModelEntry, Opened, Photos, ShownFaces, ShownPhoto } from "./answers";
-import { Live } from "./live";
+import type { LiveFrame, ModelEntry, Opened, Photos, ShownFaces, ShownPhoto, ShownReference } from "./answers";
+import { Live, shown } from "./live";
 import { readPhotos } from "./photos";
 
 /** A picture in which faces are looked for. */
@@ -153,7 +153,7 @@ export const engine = {
       corners: frame.corners(),
       lr: toRgba(face.lr),
       restored: face.restored && toRgba(face.restored),
-      references: face.references.map(({ name, crop }) => ({ name, crop: toRgba(crop) })),
+      references: face.references.map(shown),
     }));
     return { faces, isComplete: picture.isComplete };
   },
@@ -177,7 +177,18 @@ export const engine = {
    * @param bitmap is closed.
    */
   async live(bitmap: ImageBitmap): Promise<LiveFrame | null> {
-    return live.restore(bitmap, await detector(), opened(), references);
+    return live.restore(bitmap, opened(), { detector: await detector(), embedder: people(), photos: references });
+  },
+
+  /** Whether live video collects its best frames as photos of the person. */
+  async collect(on: boolean): Promise<void> {
+    live.collection.turn(on);
+  },
+
+  /** Take a collected frame away; the others. */
+  async removeCollected(name: string): Promise<ShownReference[]> {
+    live.collection.remove(name);
+    return live.collection.references.map(shown);
   },
 
   /** Restore a headshot with photos framed alike; no faces are looked for. */
