@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.ExifTags
 import PIL.Image
 import PIL.ImageCms
+import PIL.ImageOps
 import pytest
 from in_browser import (
     CHROMIUM,
@@ -57,6 +59,22 @@ def test_headshot_equals_python(
     assert restored_as_by_python(engine, tmp_path, lr, photos, "--model", model, *dial)
 
 
+@pytest.mark.parametrize(
+    ("dark", "light"), [((0, 0, 0), (255, 255, 255)), ((30, 20, 12), (255, 237, 204))], ids=["grey", "sepia"]
+)
+def test_headshot_of_one_hue_keeps_it(
+    engine: Any, demo_people: Path, tmp_path: Path, dark: tuple[int, ...], light: tuple[int, ...]
+) -> None:
+    engine("() => call('open', 'small-x8-p')")
+    lr, photos = headshots(tmp_path, demo_people, (16, 16), (1, 2))
+    PIL.ImageOps.colorize(PIL.Image.open(lr).convert("L"), dark, light).save(lr)
+    restored, _ = restored_in_page(engine, lr, photos)
+    if dark == (0, 0, 0):
+        assert np.ptp(restored, axis=2).max() == 0
+    run("restore", lr, "--refs", *photos, "--aligned", "--model", "small-x8-p", "--out", tmp_path / "out.png")
+    assert largest_difference(restored, read_image(tmp_path / "out.png")) <= WITHIN
+
+
 def headshots(
     folder: Path, demo_people: Path, size: tuple[int, int], references: tuple[int, ...]
 ) -> tuple[Path, list[Path]]:
@@ -77,6 +95,15 @@ def restored_as_by_python(
     """Whether the model that is open gives what `hime restore --aligned` gives with these options."""
     refs = ["--refs", *photos] if photos else []
     run("restore", lr, *refs, "--aligned", *options, "--out", folder / "out.png")
+    restored, shares = restored_in_page(evaluate, lr, photos)
+    same = largest_difference(restored, read_image(folder / "out.png")) <= WITHIN
+    return same and len(shares) == len(photos)
+
+
+def restored_in_page(
+    evaluate: Callable[..., Any], lr: Path, photos: list[Path]
+) -> tuple[np.ndarray, list[float]]:
+    """The headshot, and what each photo gave, by the model that is open."""
     png, shares = evaluate(
         """async ([lr, references]) => {
           const photos = await Promise.all(references.map(image));
@@ -85,8 +112,7 @@ def restored_as_by_python(
         }""",
         [packed(lr), [packed(photo) for photo in photos]],
     )
-    same = largest_difference(unpacked(png), read_image(folder / "out.png")) <= WITHIN
-    return same and len(shares) == len(photos)
+    return unpacked(png), shares
 
 
 def test_graphics_card_gives_the_same(driver: Any, address: str, demo_people: Path, tmp_path: Path) -> None:

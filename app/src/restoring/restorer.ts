@@ -4,6 +4,7 @@ import { fromPlanes, newImage, type Image } from "../pictures/arrays";
 import { Problem } from "../problem";
 import { openOnProcessor, type Open } from "../site/runtime";
 import { fetchModel, type Card } from "./exported";
+import { keepHue } from "./hue";
 import { Network, type Definition, type Output } from "./network";
 
 /** Of an output; half a level of 255: no pixel of the result differs by more than one level. */
@@ -138,11 +139,12 @@ export class Restorer {
     this.references = references;
   }
 
+  /** Restore one headshot; one that has a single hue keeps it, see `keepHue`. */
   async restore(lr: Image): Promise<Restoration> {
     const { width, height } = lr;
     if (Math.min(width, height) < 8) throw new Problem(`the headshot is ${width}×${height} pixels; 8×8 at the least`);
     const { hr, scores } = await this.run(lr);
-    const image = fromPlanes(hr, width * this.scale, height * this.scale);
+    const image = keepHue(fromPlanes(hr, width * this.scale, height * this.scale), lr);
     const size = width * height;
     const maps = this.references.map((_, index) => scores.slice(index * size, (index + 1) * size));
     return { image, scores: maps, shares: maps.map((map) => map.reduce((sum, value) => sum + value, 0) / size) };
