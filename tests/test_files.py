@@ -204,6 +204,23 @@ def test_temporary_files_go_when_the_program_is_ended(tmp_path: Path, number: si
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_command_that_is_ended_leaves_no_temporary_file(tmp_path: Path) -> None:
+    program = (
+        "import argparse, os, signal, sys\n"
+        "from hime.cli import entry\n"
+        "from hime.files import write_atomically\n"
+        "def command(options):\n"
+        "    write_atomically(sys.argv[1], lambda temporary: os.kill(os.getpid(), signal.SIGTERM))\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.set_defaults(command=command)\n"
+        "entry.build_parser = lambda: parser\n"
+        "entry.main([])\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "result")]
+    assert subprocess.run(command, check=False).returncode == 143
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_many_threads_write_and_leave_the_umask_as_it_was(tmp_path: Path) -> None:
     before = os.umask(0)
     os.umask(before)
