@@ -135,6 +135,12 @@ def test_16_bits_stay(tmp_path: Path, kind: str, channels: int) -> None:
     assert np.array_equal(again.deep, picture.deep)
 
 
+def test_odd_tags_are_nothing_to_talk_about(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = tiff(RGB, photometric="rgb", extratags=[(274, 3, 1, 9, True)])
+    assert read_picture(file_of(tmp_path, content)).image.shape == RGB.shape
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_16_bits_are_set_upright(tmp_path: Path, turn: int, channels: int) -> None:

@@ -71,6 +71,8 @@ def read_deep(opened: Opened) -> tuple[DeepImage | None, DeepImage | None]:
         import cv2
     except ImportError:
         return None, None
+    # What OpenCV would write to standard error, of odd tags above all, reaches us as a picture that is none.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     values: Any = cv2.imdecode(np.frombuffer(opened.content(), np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3 or values.shape[2] not in (3, 4):
         return None, None
