@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hime.errors import HimeError
-from hime.files import write_atomically
+from hime.files import check_writable, open_file, write_atomically
 
 
 def test_writes_replaces_and_makes_folders(tmp_path: Path) -> None:
@@ -92,3 +95,145 @@ def test_a_result_that_cannot_be_put_in_place_is_one_line_and_leaves_nothing(tmp
     with pytest.raises(HimeError, match=r"result: cannot write there \(No space left"):
         write_atomically(tmp_path / "result", fill_the_disk)
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+LONGEST = 255
+"""Bytes that a file's name may have on the file systems in use."""
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * (LONGEST - 4) + ".png", "é" * 125 + ".json", "x." + "y" * 253, "b" * 255]
+)
+def test_the_longest_names_work(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    assert len(os.fsencode(name)) in (LONGEST, 255)
+    check_writable(path)
+    assert write_atomically(path, lambda temporary: temporary.write_text("whole")).read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_there_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "private"
+    write_atomically(path, lambda temporary: temporary.write_text("first"), mode=0o600)
+    assert path.stat().st_mode & 0o777 == 0o600
+    write_atomically(path, lambda temporary: temporary.write_text("second"))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text() == "second"
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.iterdir())
+    for path in (
+        tmp_path / ("x" * 256),
+        tmp_path / "missing" / ("x" * 256),
+        tmp_path / ("x" * 256) / "result.png",
+        tmp_path / "file" / "result.png",
+        tmp_path / "file" / "missing" / "result.png",
+        tmp_path / "folder",
+    ):
+        with pytest.raises(HimeError, match=r"cannot write there \(.*\); choose") as raised:
+            check_writable(path)
+        assert str(path) in str(raised.value)
+    with pytest.raises(HimeError, match="no name of a file"):
+        check_writable(tmp_path / "a\0b")
+    check_writable(tmp_path / "missing" / "further" / "result.png")
+    check_writable(tmp_path / "file")
+    assert sorted(tmp_path.iterdir()) == before, "nothing is made, nothing is left"
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere"
+)
+def test_a_folder_that_may_not_be_written_to_is_known_before(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(HimeError, match="cannot write there"):
+        check_writable(tmp_path / "result.png")
+
+
+def test_only_plain_files_are_opened(tmp_path: Path) -> None:
+    path = tmp_path / "plain"
+    path.write_bytes(b"content")
+    with open_file(path) as file:
+        assert file.read() == b"content"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    told = {
+        tmp_path / "pipe": "is a pipe",
+        Path("/dev/null"): "is a device",
+        tmp_path / "loop": "leads back to itself",
+        tmp_path / "nowhere": "no such file",
+        tmp_path: "is a folder",
+        path / "below": "no such file",
+        tmp_path / ("x" * 300): "cannot be read",
+        Path("a\0b"): "no name of a file",
+    }
+    with socket.socket(socket.AF_UNIX) as listening:
+        os.chdir(tmp_path)  # the names of sockets are short
+        listening.bind("socket")
+        told[tmp_path / "socket"] = "is a socket"
+        for special, reason in told.items():
+            with pytest.raises(HimeError, match=reason) as raised:
+                open_file(special)
+            assert ";" in str(raised.value)
+            assert "\n" not in str(raised.value)
+
+
+@pytest.fixture(autouse=True)
+def _stay() -> Iterator[None]:
+    here = Path.cwd()
+    yield
+    os.chdir(here)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_temporary_files_go_when_the_program_is_ended(tmp_path: Path, number: signal.Signals) -> None:
+    program = (
+        "import os, sys\n"
+        "from hime.files import ended_by_signals, write_atomically\n"
+        "def write(temporary):\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), int(sys.argv[2]))\n"
+        "with ended_by_signals():\n"
+        "    write_atomically(sys.argv[1], write)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "result"), str(int(number))]
+    assert subprocess.run(command, check=False).returncode == 128 + number
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_is_ended_leaves_no_temporary_file(tmp_path: Path) -> None:
+    program = (
+        "import argparse, os, signal, sys\n"
+        "from hime.cli import entry\n"
+        "from hime.files import write_atomically\n"
+        "def command(options):\n"
+        "    write_atomically(sys.argv[1], lambda temporary: os.kill(os.getpid(), signal.SIGTERM))\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.set_defaults(command=command)\n"
+        "entry.build_parser = lambda: parser\n"
+        "entry.main([])\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "result")]
+    assert subprocess.run(command, check=False).returncode == 143
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_threads_write_and_leave_the_umask_as_it_was(tmp_path: Path) -> None:
+    before = os.umask(0)
+    os.umask(before)
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            write_atomically(tmp_path / str(number), lambda temporary: temporary.write_text(str(number)))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = os.umask(before)
+    assert after == before
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == sorted(map(str, range(8)))

@@ -1,23 +1,100 @@
-"""Writing files whole or not at all."""
+"""Files read and written: only plain files are opened, and what is written is there whole or not at all.
+
+All of it may be called from several threads at once, but for `ended_by_signals`, which is for the main one.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import json
 import os
-import tempfile
-from collections.abc import Callable
+import secrets
+import signal
+import stat
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 from hime.errors import HimeError
 
+_LONGEST_SUFFIX = 32
+"""Bytes of a name's ending that a temporary name repeats: no ending by which a format is told is longer."""
 
-def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
+
+# ------------------------------------------------------------------------------------------- reading
+
+
+def open_file(path: Path | str) -> io.BufferedReader:
+    """Open a plain file for reading. Pipes, sockets and devices are refused at once: nobody is waited for.
+
+    Raises:
+        HimeError: there is none, it is no plain file, or it may not be read.
+    """
+    path = Path(path)
+    try:
+        _check_plain(path, path.stat().st_mode)
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags)
+        try:
+            _check_plain(path, os.fstat(descriptor).st_mode)  # it may be another by now
+            return os.fdopen(descriptor, "rb")
+        except BaseException:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except HimeError:
+        raise
+    except ValueError as error:  # a name with a null byte
+        raise HimeError(f"{str(path)!r}: is no name of a file ({error}); check the path") from None
+
+
+def _check_plain(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if kind := special(mode):
+        raise HimeError(f"{path}: is {kind}, not a file; give a file")
+
+
+def special(mode: int) -> str | None:
+    """What a file that is neither plain nor a folder is, in words; ``mode`` as `os.stat` gives it."""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFLNK: "a link that leads nowhere"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def unreadable(path: Path, error: OSError) -> HimeError:
+    """The one line about a file that the system does not let us read."""
+    told = {
+        errno.ENOENT: "no such file; check the path",
+        errno.ENOTDIR: "no such file; check the path",
+        errno.EISDIR: "is a folder; give a file",
+        errno.EACCES: "may not be read; check the file's permissions",
+        errno.EPERM: "may not be read; check the file's permissions",
+        errno.ELOOP: "is a link that leads back to itself; give the file itself",
+    }
+    reason = " ".join(str(error.strerror or error).split())
+    return HimeError(f"{path}: {told.get(error.errno or 0) or f'cannot be read ({reason}); check the disk'}")
+
+
+# ------------------------------------------------------------------------------------------- writing
+
+
+def write_atomically(path: Path | str, write: Callable[[Path], object], mode: int = 0o666) -> Path:
     """Let ``write`` fill a temporary file beside ``path``, then move it there in one step.
 
     A reader, or a process killed at any moment, sees the old file or the new one, never a part.
-    The temporary file keeps the suffix of ``path``, since image writers choose the format by it.
-    Missing parent folders are made.
+    The temporary file keeps the suffix of ``path``, since image writers choose the format by it, and nothing
+    else of the name, which may be as long as names can be. Missing parent folders are made.
+
+    Args:
+        path: where to. A file that is there keeps its permissions.
+        write: fills the file that it is given.
+        mode: permissions of a new file, less what the user's umask takes.
 
     Raises:
         HimeError: the folder cannot be written to, the disk is full, or ``path`` is a folder.
@@ -25,12 +102,11 @@ def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _temporary(path.parent, path.suffix, mode)
         try:
             write(temporary)
-            temporary.chmod(ordinary_mode(0o666))
+            with contextlib.suppress(FileNotFoundError):
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -38,16 +114,49 @@ def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
     except OSError as error:
-        reason = error.strerror or error
-        raise HimeError(f"{path}: cannot write there ({reason}); choose another place") from error
+        raise _unwritable(path, error) from error
     return path
 
 
-def ordinary_mode(mode: int) -> int:
-    """``mode`` less what the user keeps from others: temporary files and folders are made private."""
-    umask = os.umask(0)
-    os.umask(umask)
-    return mode & ~umask
+def check_writable(path: Path | str) -> None:
+    """Find out, before the work is done, whether `write_atomically` can write there; nothing is left behind.
+
+    Missing folders are not made: the nearest one that is there is tried.
+
+    Raises:
+        HimeError: it cannot, because a name is too long, a folder is a file or may not be written to, or
+            ``path`` is a folder.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        missing = [path.name]
+        folder = path.parent
+        while not os.path.lexists(folder) and folder != folder.parent:
+            missing.append(folder.name)
+            folder = folder.parent
+        for name in missing:
+            with contextlib.suppress(FileNotFoundError):
+                (folder / name).lstat()  # a name that is too long is an error of its own
+        _temporary(folder, path.suffix, 0o600).unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    except ValueError as error:
+        raise HimeError(f"{str(path)!r}: is no name of a file ({error}); choose another") from None
+
+
+def _temporary(folder: Path, suffix: str, mode: int) -> Path:
+    """A new empty file of an own name."""
+    suffix = suffix if len(os.fsencode(suffix)) <= _LONGEST_SUFFIX else ""
+    path = folder / f".hime-{secrets.token_hex(8)}{suffix}"
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    return path
+
+
+def _unwritable(path: Path, error: OSError) -> HimeError:
+    reason = error.strerror or error
+    return HimeError(f"{path}: cannot write there ({reason}); choose another place")
 
 
 def write_json(path: Path | str, value: object) -> Path:
@@ -55,3 +164,27 @@ def write_json(path: Path | str, value: object) -> Path:
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     content = text.encode("utf-8", errors="replace")  # a file's name may hold bytes that are no letters
     return write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block by `SystemExit`, so that temporary files are removed.
+
+    Without it they end the process where it stands. A handler that somebody has set already is kept, and so
+    is everything outside of the main thread, where Python allows no handler.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        for number in numbers:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fuzz_restore import MADE, make_case, outcomes
+from fuzz_files import MADE, make_case
+from fuzz_restore import outcomes
 
 pytest.importorskip("cv2", reason="the extra faces is not installed")
 pytest.importorskip("resource", reason="memory is limited on POSIX systems only")
@@ -15,12 +16,12 @@ pytest.importorskip("resource", reason="memory is limited on POSIX systems only"
 def test_each_file_ends_in_a_result_or_one_clear_line(tiny_model: Path) -> None:
     ended = {
         f"{case.name} ({case.kind})": outcome
-        for case, outcome in outcomes(range(40), seed=0, model=str(tiny_model), seconds=120)
+        for case, outcome in outcomes(range(46), seed=0, model=str(tiny_model), seconds=120)
     }
-    assert len(ended) == 40 > len(MADE)
+    assert len(ended) == 46 > len(MADE)
     assert {name: outcome["problem"] for name, outcome in ended.items() if outcome["problem"]} == {}
     restored = sum(outcome["status"] == 0 for outcome in ended.values())
-    assert 10 <= restored <= 30, "neither all of them too damaged nor too little"
+    assert 10 <= restored <= 35, "neither all of them too damaged nor too little"
 
 
 def test_a_case_is_the_same_every_time() -> None:

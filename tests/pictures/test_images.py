@@ -90,7 +90,7 @@ def test_format_is_told_by_content(tmp_path: Path, photo: Image, form: str, name
     assert np.abs(image.astype(int) - photo).mean() < 3
 
 
-@pytest.mark.parametrize("form", ["PPM", "ICO", "PCX", "TGA"])
+@pytest.mark.parametrize("form", ["ICO", "PCX", "SGI"])
 def test_other_formats_are_refused_under_any_name(tmp_path: Path, photo: Image, form: str) -> None:
     path = tmp_path / "picture.png"
     PIL.Image.fromarray(photo).save(path, form)
@@ -427,7 +427,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path, ph
         assert_one_line(raised, tmp_path / name)
     with pytest.raises(HimeError, match="uint8 array of shape"):
         write_image(tmp_path / "a.png", photo.astype(np.float32))  # type: ignore[arg-type]
-    with pytest.raises(HimeError, match=r"cannot (be written|write there)") as raised:
+    with pytest.raises(HimeError, match="has room for 16383 a side") as raised:
         write_image(tmp_path / "wide.webp", np.zeros((1, 20_000, 3), np.uint8))
     assert_one_line(raised, tmp_path / "wide.webp")
     assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,7 @@ from hime.cli.reproduce import add_reproduce
 from hime.cli.restore import add_person, add_restore
 from hime.cli.train import add_export, add_train
 from hime.errors import HimeError
+from hime.files import ended_by_signals
 
 TRAINING_PACKAGES = (
     "accelerate",
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a × that the terminal cannot show is no reason to stop
     options = build_parser().parse_args(arguments)
     try:
-        with _training_packages_named():
+        with _training_packages_named(), ended_by_signals():
             status = int(options.command(options))
             sys.stdout.flush()
             return status

@@ -35,6 +35,12 @@ def add_restore(commands: Commands) -> None:
     _add_faces(command)
     command.add_argument("--overwrite", action="store_true", help="restore again what is there already")
     command.add_argument(
+        "--keep-date",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="give the results the dates of the photographs' files; default: yes",
+    )
+    command.add_argument(
         "--model",
         metavar="NAME|FILE",
         help="name, exported folder, run folder or .safetensors; "
@@ -144,6 +150,7 @@ def _photos(options: argparse.Namespace) -> Summary:
         crop=options.crop,
         report=options.report,
         overwrite=options.overwrite,
+        keep_date=options.keep_date,
     )
 
 

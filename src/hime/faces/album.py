@@ -13,6 +13,7 @@ CelebA, which are sharp and of all poses, and 1,123 of 200 in LFW, press photos 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -276,7 +277,9 @@ def _photos(paths: Path | str | Sequence[Path | str]) -> tuple[list[Path], str]:
         if not files:
             raise HimeError(f"{folder}: no picture in it ({', '.join(READ)}); check the path")
         return files, folder.resolve().name
-    files = list({path.resolve(): path for path in reversed([Path(path) for path in paths])}.values())[::-1]
+    files = list(
+        {os.path.realpath(path): path for path in reversed([Path(path) for path in paths])}.values()
+    )[::-1]
     if not files:
         raise HimeError("no photo of the person; give a folder or picture files")
     return files, files[0].stem

@@ -1,9 +1,10 @@
-"""Decoded pictures → sRGB.
+"""Decoded pictures → sRGB, in 8 bits a channel, or 16 where a file has them.
 
-- An embedded colour profile is converted to sRGB (perceptual intent). Without a profile, or with one that is
-  damaged or of another kind of colour than the picture, values are taken as sRGB.
+- An embedded colour profile, or another declaration of colours (see `hime.pictures.declared`), is converted
+  to sRGB (perceptual intent). Without any, or with a profile that is damaged or of another kind of colour
+  than the picture, values are taken as sRGB.
 - Grey and palette become RGB. CMYK goes through its profile, or Pillow's plain inversion without one.
-- 16 bits a channel are brought to 8.
+- `deep_to_srgb` takes 16 bits a channel through profiles of a matrix and curves.
 """
 
 from __future__ import annotations
@@ -15,45 +16,61 @@ import numpy as np
 import PIL.Image
 from PIL import ImageCms
 
-from hime.pictures.arrays import to_8_bits
+from hime.pictures.arrays import DeepImage, to_8_bits
 from hime.pictures.decoding import is_grey
+from hime.pictures.profiles import read_deep_profile
 
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # ICC colour space → Pillow mode
+_LEVELS = np.repeat(np.arange(256, dtype=np.uint16)[np.newaxis, :, np.newaxis] * 257, 3, axis=2)
 
 
 def to_srgb(
-    picture: PIL.Image.Image,
-) -> tuple[PIL.Image.Image, PIL.Image.Image | None, ImageCms.ImageCmsProfile | None]:
-    """A decoded picture → its colours in sRGB, mode RGB; its alpha, mode L; the profile that was applied."""
-    profile = _profile(picture)
+    picture: PIL.Image.Image, profile: bytes | None
+) -> tuple[PIL.Image.Image, PIL.Image.Image | None, bool]:
+    """A decoded picture of 8 bits a channel under a profile → its colours in sRGB, mode RGB; its alpha,
+    mode L; whether the profile could be applied.
+    """
+    icc = _fitting(picture, profile)
     grey = is_grey(picture)
     alpha = None
-    if picture.mode.startswith("I"):  # 16-bit grey; the 16-bit colour modes of PNG arrive as 8 bits
-        picture = PIL.Image.fromarray(to_8_bits(np.asarray(picture).astype(np.uint16)))
-    elif picture.has_transparency_data:
+    if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         alpha = picture.getchannel("A")
     if picture.mode != "CMYK":
         picture = picture.convert("RGB")
-    if profile is not None:
-        if grey and profile.profile.xcolor_space.strip() == "GRAY":
-            picture = picture.convert("L")  # exact: the three channels are the same
-        converted = convert_profile(picture, profile, ImageCms.createProfile("sRGB"), "RGB")
+    if profile is not None and icc is not None:
+        if grey and _space(icc) == "GRAY":
+            converted = _grey_to_srgb(picture.convert("L"), profile, icc)  # exact: its channels are the same
+        else:
+            converted = convert_profile(picture, icc, ImageCms.createProfile("sRGB"), "RGB")
         if converted is not None:
-            return converted, alpha, profile
-    return picture.convert("RGB"), alpha, None
+            return converted, alpha, True
+    return picture.convert("RGB"), alpha, False
 
 
-def _profile(picture: PIL.Image.Image) -> ImageCms.ImageCmsProfile | None:
-    """The colour profile that a picture carries, if it is of its kind of colour."""
-    content = picture.info.get("icc_profile")
+def _space(icc: ImageCms.ImageCmsProfile) -> str:
+    return icc.profile.xcolor_space.strip()
+
+
+def _grey_to_srgb(
+    picture: PIL.Image.Image, profile: bytes, icc: ImageCms.ImageCmsProfile
+) -> PIL.Image.Image | None:
+    """By the profile's own curve: Little CMS is off by up to 10 levels in the shadows of a linear one."""
+    curve = read_deep_profile(profile)
+    if curve is None:
+        return convert_profile(picture, icc, ImageCms.createProfile("sRGB"), "RGB")
+    return picture.point(to_8_bits(curve.to_srgb(_LEVELS))[0, :, 0].tolist()).convert("RGB")
+
+
+def _fitting(picture: PIL.Image.Image, content: bytes | None) -> ImageCms.ImageCmsProfile | None:
+    """The colour profile, if it is of the picture's kind of colour."""
     if not content:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
     except (ImageCms.PyCMSError, OSError):
         return None
-    mode = _PROFILE_MODES.get(profile.profile.xcolor_space.strip())
+    mode = _PROFILE_MODES.get(_space(profile))
     fits = (mode == "CMYK") == (picture.mode == "CMYK") and (mode != "L" or is_grey(picture))
     return profile if mode is not None and fits else None
 
@@ -66,12 +83,45 @@ def convert_profile(picture: PIL.Image.Image, source: Any, target: Any, mode: st
         return None
 
 
-def is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+def from_srgb(picture: PIL.Image.Image, profile: bytes) -> PIL.Image.Image | None:
+    """An sRGB picture → values under a profile of RGB or of grey; None if that is damaged or one-way."""
+    try:
+        icc = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    except (ImageCms.PyCMSError, OSError):
+        return None
+    grey = _space(icc) == "GRAY"
+    curve = read_deep_profile(profile) if grey else None
+    if curve is not None:
+        return picture.convert("L").point(to_8_bits(curve.from_srgb(_LEVELS))[0, :, 0].tolist())
+    return convert_profile(picture, ImageCms.createProfile("sRGB"), icc, "L" if grey else "RGB")
+
+
+def deep_to_srgb(values: DeepImage, profile: bytes | None) -> DeepImage | None:
+    """16 bits a channel under a profile → sRGB; None if only 8 bits can be taken through it."""
+    if profile is None or is_srgb(profile):
+        return values
+    deep = read_deep_profile(profile)
+    return None if deep is None else deep.to_srgb(values)
+
+
+def deep_from_srgb(values: DeepImage, profile: bytes) -> DeepImage | None:
+    """The reverse of `deep_to_srgb`."""
+    if is_srgb(profile):
+        return values
+    deep = read_deep_profile(profile)
+    return None if deep is None else deep.from_srgb(values)
+
+
+def is_srgb(content: bytes) -> bool:
     """Whether values under this profile mean what they mean in sRGB, to within 2/255."""
     levels = np.linspace(0, 255, 16).round().astype(np.uint8)
     probe = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(64, 64, 3)
     picture = PIL.Image.fromarray(probe)
-    if profile.profile.xcolor_space.strip() == "GRAY":
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
+    except (ImageCms.PyCMSError, OSError):
+        return False
+    if _space(profile) == "GRAY":
         picture = picture.convert("L")
     seen = convert_profile(picture, profile, ImageCms.createProfile("sRGB"), "RGB")
     if seen is None:

@@ -1,175 +1,157 @@
-"""What a photograph carries beside its pixels: EXIF and XMP for the result.
+"""What a photograph carries beside its pixels, read, and written for the result: EXIF, texts, resolution.
 
-- EXIF stays (camera, time, place, notes of the maker as they are), but for what is no longer true: the
-  orientation is 1, the pixel dimensions are the new ones, the thumbnail is gone, Software names this program.
-- XMP stays likewise, loses what speaks of data appended to the old file (motion photos, gain maps), and says
-  with IPTC's digital source type that a part of the picture was made by a trained model.
+EXIF stays (camera, time, position), but for what is no longer true: the orientation is 1, the pixel
+dimensions are the new ones, the subject's area is moved with its pixels, the thumbnail is gone, Software
+names this program. The maker's notes, which may name focus points and faces in ways of their own, stay only
+where no pixel lies elsewhere than it did. (XMP has a module of its own, `hime.pictures.xmp`.)
 """
 
 from __future__ import annotations
 
 import math
-from xml.dom import minidom
+from typing import Any
 
 import PIL.Image
 from PIL import ExifTags, ImageFile, PngImagePlugin
 
-ALTERED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-"""IPTC's digital source type of a photograph a part of which was made by a trained model."""
+from hime.pictures.places import Placement, moved_subject
 
-_EXIF_ROOM = 65_533
-_XMP_ROOM = 65_502  # of one segment of a JPEG, less the segment's own heading
+MAKER_NOTES = "the camera maker's notes are left out: they may name places in the picture as it was"
+NO_ROOM = "its EXIF is larger than the file has room for and left out"
+DAMAGED = "its EXIF is damaged and left out"
+SUBJECT = "the subject's place in its EXIF is left out: it is not certain where it is now"
+
+_EXIF_ROOM = 65_533  # of one segment of a JPEG, less the segment's own heading
 
 # What describes how the old file stored its pixels, or where in it something lay (TIFF 6.0, EXIF 2.32).
 _STORAGE = frozenset(
     (*range(254, 260), 262, 266, 273, *range(277, 282), 284, 292, 293, 317, *range(320, 326), 330, 332)
 ) | frozenset((338, 339, 340, 341, 347, *range(512, 522), 529, 530, 532, 700, 33723, 34377, 34675, 37724))
 _MAKER_NOTE = 0x927C
+_SUBJECT_AREA = 0x9214
+_GAMMA = 0xA500
+_COLOURS = (ExifTags.Base.TransferFunction, ExifTags.Base.WhitePoint, ExifTags.Base.PrimaryChromaticities)
+_DATES_AND_RIGHTS = {  # all of EXIF that a crop of one face keeps
+    None: (ExifTags.Base.DateTime, ExifTags.Base.Copyright),
+    ExifTags.IFD.Exif: (
+        ExifTags.Base.DateTimeOriginal,
+        ExifTags.Base.DateTimeDigitized,
+        ExifTags.Base.OffsetTime,
+        ExifTags.Base.OffsetTimeOriginal,
+        ExifTags.Base.OffsetTimeDigitized,
+        ExifTags.Base.SubsecTime,
+        ExifTags.Base.SubsecTimeOriginal,
+        ExifTags.Base.SubsecTimeDigitized,
+    ),
+}
+_TEXTS_OF_A_CROP = ("copyright", "creation time")
 
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-_TIFF = "http://ns.adobe.com/tiff/1.0/"
-_EXIF = "http://ns.adobe.com/exif/1.0/"
-_XMP = "http://ns.adobe.com/xap/1.0/"
-_APPENDED = (  # namespaces that describe what was appended to, or spread over, the old file
-    "http://ns.adobe.com/hdr-gain-map/1.0/",
-    "http://ns.adobe.com/xmp/note/",
-    "http://ns.apple.com/HDRGainMap/1.0/",
-    "http://ns.google.com/photos/1.0/camera/",
-    "http://ns.google.com/photos/1.0/container/",
-)
-_EMPTY_PACKET = (
-    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-    f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta><?xpacket end="w"?>'
-)
+
+# ------------------------------------------------------------------------------------------- written
 
 
-def exif_for(source: bytes, width: int, height: int, software: str) -> bytes:
-    """EXIF for the result; what JPEG has no room for is left out, the maker's notes first."""
-    for left_out in ((), (_MAKER_NOTE,)):
-        exif = PIL.Image.Exif()
-        try:
-            exif.load(source)
-            if ExifTags.Base.Orientation in exif:
-                exif[ExifTags.Base.Orientation] = 1
-            exif[ExifTags.Base.Software] = software
-            if ExifTags.IFD.Exif in exif:
-                details = exif.get_ifd(ExifTags.IFD.Exif)
-                now = {ExifTags.Base.ExifImageWidth: width, ExifTags.Base.ExifImageHeight: height}
-                details.update({int(tag): pixels for tag, pixels in now.items() if tag in details})
-                for tag in left_out:
-                    details.pop(tag, None)
-            content = exif.tobytes()
-        except Exception:  # damaged in a way that only shows when it is written again
-            break
-        if len(content) <= _EXIF_ROOM:
-            return content
+def exif_for(
+    source: bytes, placement: Placement, software: str, *, in_srgb: bool = False
+) -> tuple[bytes, list[str]]:
+    """EXIF for the result; and what was left out, a line each.
+
+    Args:
+        source: as `read_exif` gives it.
+        placement: of the picture.
+        software: who writes it.
+        in_srgb: whether the result has sRGB's colours, whatever the source had.
+    """
+    notes: list[str] = []
+    if source:
+        for without_notes in (placement.moved, True):
+            told: list[str] = []
+            try:
+                content = _edited(source, placement, software, in_srgb, without_notes, told)
+            except Exception:  # damaged in a way that only shows when it is written again
+                notes.append(DAMAGED)
+                break
+            if len(content) <= _EXIF_ROOM:
+                return content, told
+        else:
+            notes.append(NO_ROOM)
     exif = PIL.Image.Exif()
     exif[ExifTags.Base.Software] = software
+    return exif.tobytes(), notes
+
+
+def _edited(
+    source: bytes,
+    placement: Placement,
+    software: str,
+    in_srgb: bool,
+    without_notes: bool,
+    notes: list[str],
+) -> bytes:
+    exif = PIL.Image.Exif()
+    exif.load(source)
+    if ExifTags.Base.Orientation in exif:
+        exif[ExifTags.Base.Orientation] = 1
+    exif[ExifTags.Base.Software] = software
+    details = exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}
+    if without_notes and details.pop(_MAKER_NOTE, None) is not None:
+        notes.append(MAKER_NOTES)
+    _move_subject(details, placement, notes)
+    now = {ExifTags.Base.ExifImageWidth: placement.width, ExifTags.Base.ExifImageHeight: placement.height}
+    details.update({int(tag): pixels for tag, pixels in now.items() if tag in details})
+    _scale_focal_plane(details, placement)
+    if in_srgb:
+        _say_srgb(exif, details)
     return exif.tobytes()
 
 
-def xmp_for(source: bytes, width: int, height: int, altered: bool) -> bytes:
-    """The XMP packet for the result; a damaged one, or one that JPEG has no room for, is begun anew."""
-    for packet in (source, _EMPTY_PACKET.encode()):
-        if not packet and not altered:
-            return b""
-        try:
-            content = _edited_packet(packet, width, height, altered)
-        except Exception:  # the parser's own errors, and what a strange tree leads to
+def _move_subject(details: dict[int, Any], placement: Placement, notes: list[str]) -> None:
+    if not placement.moved:
+        return
+    frame: Any = (details.get(ExifTags.Base.ExifImageWidth), details.get(ExifTags.Base.ExifImageHeight))
+    if not all(isinstance(side, int) and side > 0 for side in frame):
+        frame = placement.stored
+    for tag in (_SUBJECT_AREA, ExifTags.Base.SubjectLocation):
+        values = details.pop(tag, None)
+        if values is None:
             continue
-        if len(content) <= _XMP_ROOM:
-            return content
-    return b""
+        try:
+            moved = moved_subject(tuple(float(value) for value in values), frame, placement)
+        except (TypeError, ValueError):
+            moved = None
+        if moved is None:
+            notes.append(SUBJECT)
+        else:
+            details[tag] = moved
 
 
-def _edited_packet(packet: bytes, width: int, height: int, altered: bool) -> bytes:
-    text = packet.decode("utf-8-sig").strip("\0 \t\r\n")
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ValueError("XMP has no document types")
-    document = minidom.parseString(text.encode())
-    root = document.getElementsByTagNameNS(_RDF, "RDF")[0]
-    now = {
-        (_TIFF, "Orientation"): "1",
-        (_TIFF, "ImageWidth"): str(width),
-        (_TIFF, "ImageLength"): str(height),
-        (_EXIF, "PixelXDimension"): str(width),
-        (_EXIF, "PixelYDimension"): str(height),
-    }
-    gone = {(_XMP, "Thumbnails")}
-    if altered:
-        gone.add((_IPTC, "DigitalSourceType"))
-    for description in root.getElementsByTagNameNS(_RDF, "Description"):
-        _edit_description(document, description, now, gone)
-    if altered:
-        about = [
-            node.getAttributeNS(_RDF, "about") for node in root.getElementsByTagNameNS(_RDF, "Description")
-        ]
-        mark = document.createElementNS(_RDF, f"{root.prefix}:Description")
-        mark.setAttributeNS(_RDF, f"{root.prefix}:about", about[0] if about else "")
-        mark.setAttribute("xmlns:Iptc4xmpExt", _IPTC)
-        kind = document.createElementNS(_IPTC, "Iptc4xmpExt:DigitalSourceType")
-        kind.appendChild(document.createTextNode(ALTERED))
-        mark.appendChild(kind)
-        root.appendChild(mark)
-    return "".join(node.toxml() for node in document.childNodes).encode()
-
-
-def _edit_description(
-    document: minidom.Document,
-    description: minidom.Element,
-    now: dict[tuple[str, str], str],
-    gone: set[tuple[str, str]],
-) -> None:
-    """Properties, which XMP writes as attributes or as elements: some changed, some taken out."""
-    for attribute in list(description.attributes.values()):
-        name = (attribute.namespaceURI, attribute.localName)
-        if name in gone or attribute.namespaceURI in _APPENDED:
-            description.removeAttributeNode(attribute)
-        elif name in now:
-            attribute.value = now[name]
-    for child in [node for node in description.childNodes if isinstance(node, minidom.Element)]:
-        name = (child.namespaceURI, child.localName)
-        if name in gone or child.namespaceURI in _APPENDED:
-            description.removeChild(child)
-        elif name in now:
-            while child.firstChild:
-                child.removeChild(child.firstChild)
-            child.appendChild(document.createTextNode(now[name]))
-
-
-def read_exif(opened: ImageFile.ImageFile) -> bytes:
+def _scale_focal_plane(details: dict[int, Any], placement: Placement) -> None:
+    """Pixels to the unit of the sensor: more of them now, and turned."""
+    tags = (ExifTags.Base.FocalPlaneXResolution, ExifTags.Base.FocalPlaneYResolution)
+    if not all(tag in details for tag in tags):
+        return
+    across, down = (details.pop(tag) for tag in (tags[::-1] if placement.swaps else tags))
+    width, height = placement.upright
     try:
-        exif = opened.getexif()
-        for tag in _STORAGE.intersection(exif):
-            del exif[tag]
-        return exif.tobytes() if exif else b""
-    except Exception:  # damaged EXIF: Pillow's decoder has no common base of errors
-        return b""
+        scaled = (float(across) * placement.width / width, float(down) * placement.height / height)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return
+    if all(math.isfinite(value) and 0 < value < 2**31 for value in scaled):
+        details.update(zip(tags, scaled, strict=True))
 
 
-def read_xmp(opened: ImageFile.ImageFile) -> bytes:
-    packet = opened.info.get("xmp", b"")
-    return packet.encode() if isinstance(packet, str) else bytes(packet)
-
-
-def read_texts(opened: ImageFile.ImageFile) -> tuple[tuple[str, str], ...]:
-    if not isinstance(opened, PngImagePlugin.PngImageFile):
-        return ()
-    elsewhere = ("XML:com.adobe.xmp", "Raw profile type", "Software")
-    return tuple((key, text) for key, text in opened.text.items() if not key.startswith(elsewhere))
-
-
-def read_resolution(opened: ImageFile.ImageFile) -> tuple[float, float] | None:
-    try:
-        across, down = (float(value) for value in opened.info["dpi"])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
-    sound = all(math.isfinite(value) and 1 <= value < 65_536 for value in (across, down))
-    return (across, down) if sound else None
+def _say_srgb(exif: PIL.Image.Exif, details: dict[int, Any]) -> None:
+    """Colours other than sRGB's are not to be declared any more."""
+    index = exif.get_ifd(ExifTags.IFD.Interop) if ExifTags.IFD.Interop in details else {}
+    if details.get(ExifTags.Base.ColorSpace) == 2 or str(index.get(1, "")).startswith("R03"):
+        details[ExifTags.Base.ColorSpace] = 1
+        details.pop(ExifTags.IFD.Interop, None)
+    details.pop(_GAMMA, None)
+    for tag in _COLOURS:
+        exif.pop(tag, None)
 
 
 def png_texts(text: tuple[tuple[str, str], ...], xmp: bytes, software: str) -> PngImagePlugin.PngInfo:
+    """The texts of a PNG: its own, XMP, and who wrote it."""
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Software", software)
     for key, value in text:
@@ -177,3 +159,74 @@ def png_texts(text: tuple[tuple[str, str], ...], xmp: bytes, software: str) -> P
     if xmp:
         texts.add_itxt("XML:com.adobe.xmp", xmp.decode())
     return texts
+
+
+def exif_for_crop(source: bytes) -> bytes:
+    """EXIF less all but dates and copyright; empty if it is damaged or has none of these."""
+    kept = PIL.Image.Exif()
+    exif = PIL.Image.Exif()
+    try:
+        exif.load(source)
+        for folder, tags in _DATES_AND_RIGHTS.items():
+            found = exif if folder is None else exif.get_ifd(folder)
+            values = {int(tag): found[tag] for tag in tags if tag in found}
+            if folder is None:
+                for tag, value in values.items():
+                    kept[tag] = value
+            elif values:
+                kept[folder] = values
+        return kept.tobytes() if kept else b""
+    except Exception:
+        return b""
+
+
+def texts_for_crop(text: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The texts that say when, and whose it is."""
+    return tuple((key, value) for key, value in text if key.lower() in _TEXTS_OF_A_CROP)
+
+
+# ------------------------------------------------------------------------------------------- read
+
+
+def read_exif(opened: ImageFile.ImageFile) -> bytes:
+    """EXIF without what describes the storage of the old pixels; empty if there is none or it is damaged."""
+    try:
+        exif = opened.getexif()
+        for tag in _STORAGE.intersection(exif):
+            del exif[tag]
+        if exif.bigtiff:  # whose directories nobody else reads
+            exif = _copied(exif)
+        return exif.tobytes() if exif else b""
+    except Exception:  # damaged EXIF: Pillow's decoder has no common base of errors
+        return b""
+
+
+def _copied(exif: PIL.Image.Exif) -> PIL.Image.Exif:
+    copy = PIL.Image.Exif()
+    for tag, value in exif.items():
+        copy[tag] = dict(exif.get_ifd(tag)) if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) else value
+    return copy
+
+
+def read_xmp(opened: ImageFile.ImageFile) -> bytes:
+    """The packet as it is; may be empty."""
+    packet = opened.info.get("xmp", b"")
+    return packet.encode() if isinstance(packet, str) else bytes(packet)
+
+
+def read_texts(opened: ImageFile.ImageFile) -> tuple[tuple[str, str], ...]:
+    """Keywords and texts of a PNG, but for those that others read."""
+    if not isinstance(opened, PngImagePlugin.PngImageFile):
+        return ()
+    elsewhere = ("XML:com.adobe.xmp", "Raw profile type", "Software")
+    return tuple((key, text) for key, text in opened.text.items() if not key.startswith(elsewhere))
+
+
+def read_resolution(opened: ImageFile.ImageFile) -> tuple[float, float] | None:
+    """Dots per inch across and down, where they make sense."""
+    try:
+        across, down = (float(value) for value in opened.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    sound = all(math.isfinite(value) and 1 <= value < 65_536 for value in (across, down))
+    return (across, down) if sound else None

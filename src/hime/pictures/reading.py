@@ -1,34 +1,50 @@
 """Pictures read from files: `read_image` gives pixels, `read_picture` a photograph with all that it carries.
 
 EXIF orientation is applied, colours become sRGB (see `hime.pictures.colour`). `read_image` composites alpha
-over white and brings 16 bits to 8; a `Picture` keeps alpha and, of a PNG, the 16 bits a channel if its values
-are sRGB's or without profile (colour needs OpenCV, which comes with the extra ``faces``).
+over white and brings 16 bits to 8; a `Picture` keeps alpha and the 16 bits a channel of PNG, TIFF and PPM, if
+its colours are sRGB's or under a profile of a matrix and curves (colour needs OpenCV, which comes with the
+extra ``faces``).
+
+Both may be called from several threads at once.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
-from PIL import ImageCms, ImageFile
 from PIL.JpegImagePlugin import get_sampling
 
 from hime.errors import HimeError
 from hime.pictures.arrays import DeepImage, Image, area_reduce, to_8_bits, upright
-from hime.pictures.colour import is_srgb, to_srgb
-from hime.pictures.decoding import MAX_PIXELS, is_grey, open_picture, orientation
+from hime.pictures.colour import deep_to_srgb, to_srgb
+from hime.pictures.declared import declared_colours
+from hime.pictures.decoding import (
+    MAX_PIXELS,
+    Opened,
+    is_grey,
+    metadata_orientation,
+    open_picture,
+    orientation,
+)
+from hime.pictures.deep import TO_8_BITS, bits_of, in_8_bits, read_deep
 from hime.pictures.formats import ENDINGS
 from hime.pictures.metadata import (
+    exif_for_crop,
     read_exif,
     read_resolution,
     read_texts,
     read_xmp,
+    texts_for_crop,
 )
+from hime.pictures.parts import parts_left_out
+from hime.pictures.sidecars import Sidecar, read_sidecars
+from hime.pictures.xmp import xmp_for_crop
 
 _MEAN_STEP = 12
 """Mean of the luminance table of a JPEG at quality 90 (Independent JPEG Group: 11.5), rounded up."""
@@ -42,14 +58,20 @@ class Picture:
         image: uint8 H×W×3, sRGB, upright. Under alpha the colours as the file has them.
         alpha: H×W, uint8 or, where ``deep`` is given, uint16; None without.
         deep: the same picture as uint16 H×W×3 where the file has 16 bits a channel; None otherwise.
-        format: ``"PNG"``, ``"JPEG"``, ``"WEBP"``, ``"TIFF"``, ``"BMP"``, ``"GIF"``, ``"AVIF"``, ``"HEIF"``.
+        format: ``"PNG"``, ``"JPEG"``, ``"WEBP"``, ``"TIFF"``, ``"AVIF"``, ``"HEIF"``, or one that is not
+            written: ``"BMP"``, ``"GIF"``, ``"JPEG2000"``, ``"PPM"``, ``"TGA"``.
         grey: whether the file has one channel of light.
         icc: the colour profile to convert back to; None for sRGB.
+        turn: EXIF's orientation (1 to 8) by which the pixels were set upright; places that ``exif`` and
+            ``xmp`` name are in the picture as it was stored.
         exif: as Pillow reads it, without what describes the storage of the old pixels; may be empty.
         xmp: the packet; may be empty.
         text: keywords and texts of a PNG.
         resolution: dots per inch across and down.
         encoding: options of Pillow that write its format with the same quality.
+        sidecars: the ``.xmp`` files beside it.
+        modified: when the file was last changed, in nanoseconds since 1970.
+        notes: what of the file cannot be in a result, a line each, in plain words.
     """
 
     image: Image
@@ -58,16 +80,40 @@ class Picture:
     format: str = "PNG"
     grey: bool = False
     icc: bytes | None = None
+    turn: int = 1
     exif: bytes = b""
     xmp: bytes = b""
     text: tuple[tuple[str, str], ...] = ()
     resolution: tuple[float, float] | None = None
     encoding: dict[str, Any] = field(default_factory=dict)
+    sidecars: tuple[Sidecar, ...] = ()
+    modified: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def suffix(self) -> str:
         """The file name ending for a result of the same format; PNG's for what cannot be written."""
         return ENDINGS.get(self.format, ".png")
+
+    def for_crop(self) -> Picture:
+        """What a part of the photograph, one face say, shall carry: date, colour and copyright only.
+
+        Position, other people's names and places, previews and the camera's numbers say more than somebody
+        means who passes on one face.
+        """
+        return replace(
+            self,
+            alpha=None,
+            deep=None,
+            turn=1,
+            exif=exif_for_crop(self.exif),
+            xmp=xmp_for_crop(self.xmp),
+            text=texts_for_crop(self.text),
+            resolution=None,
+            encoding={},
+            sidecars=(),
+            notes=(),
+        )
 
 
 def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -82,64 +128,48 @@ def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     path = Path(path)
     with open_picture(path, max_pixels) as opened:
-        turn = orientation(opened)
-        colours, alpha, profile = to_srgb(opened)
-        deep, deep_alpha = _read_deep(path, opened, profile)
-        if deep_alpha is None and alpha is not None:
+        turn = orientation(opened.picture)
+        declared = declared_colours(opened.picture, opened.file, opened.boxes)
+        colours, alpha, applied = to_srgb(in_8_bits(opened), declared.source)
+        notes = [*opened.notes, *parts_left_out(opened)]
+        if declared.note and applied:
+            notes.append(declared.note)
+        deep, deep_alpha = read_deep(opened)
+        if deep is not None:
+            deep = deep_to_srgb(deep, declared.source if applied else None)
+        if deep is None and bits_of(opened) > 8:
+            notes.append(TO_8_BITS)
+        if (deep is None or deep_alpha is None) and alpha is not None:
             deep_alpha = np.asarray(alpha)
         image = np.asarray(colours) if deep is None else to_8_bits(deep)
+        sidecars, unread = read_sidecars(path)
         return Picture(
             image=upright(image, turn),
             alpha=None if deep_alpha is None else upright(deep_alpha, turn),
             deep=None if deep is None else upright(deep, turn),
-            format=str(opened.format),
-            grey=is_grey(opened),
-            icc=opened.info["icc_profile"] if profile and opened.mode != "CMYK" else None,
-            exif=read_exif(opened),
-            xmp=read_xmp(opened),
-            text=read_texts(opened),
-            resolution=read_resolution(opened),
-            encoding=_read_encoding(path, opened),
+            format=str(opened.picture.format),
+            grey=is_grey(opened.picture),
+            icc=declared.kept if applied and opened.picture.mode != "CMYK" else None,
+            turn=metadata_orientation(opened),
+            exif=read_exif(opened.picture),
+            xmp=read_xmp(opened.picture),
+            text=read_texts(opened.picture),
+            resolution=read_resolution(opened.picture),
+            encoding=_read_encoding(opened),
+            sidecars=sidecars,
+            modified=path.stat().st_mtime_ns,
+            notes=(*notes, *unread),
         )
 
 
-def _read_deep(
-    path: Path, opened: ImageFile.ImageFile, profile: ImageCms.ImageCmsProfile | None
-) -> tuple[DeepImage | None, DeepImage | None]:
-    """16-bit colours and alpha of a PNG that has them; Pillow gives 8 bits of all but grey."""
-    if opened.format != "PNG" or (profile is not None and not is_srgb(profile)):
-        return None, None
-    if opened.mode.startswith("I"):
-        grey = np.asarray(opened).astype(np.uint16)
-        return np.repeat(grey[:, :, np.newaxis], 3, axis=2), None
-    content = np.fromfile(path, np.uint8)
-    if content[24] != 16:  # bits a channel, in the header
-        return None, None
-    try:
-        import cv2
-    except ImportError:
-        return None, None
-    values: Any = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-    width, height = opened.size
-    if (
-        values is None
-        or values.dtype != np.uint16
-        or values.shape not in ((height, width, 3), (height, width, 4))
-    ):
-        return None, None
-    deep = values[:, :, 2::-1]
-    if not np.array_equal((deep >> 8).astype(np.uint8), np.asarray(opened.convert("RGB"))):
-        return None, None  # OpenCV has taken something into account that Pillow has not, or the reverse
-    return deep, values[:, :, 3] if values.shape[2] == 4 else None
-
-
-def _read_encoding(path: Path, opened: ImageFile.ImageFile) -> dict[str, Any]:
-    if opened.format == "JPEG":
-        return _read_jpeg_encoding(opened)
-    if opened.format == "WEBP" and _is_lossless(path.read_bytes()):
+def _read_encoding(opened: Opened) -> dict[str, Any]:
+    picture = opened.picture
+    if picture.format == "JPEG":
+        return _read_jpeg_encoding(picture)
+    if picture.format == "WEBP" and _is_lossless(opened.content()):
         return {"lossless": True, "exact": True}
-    if opened.format == "TIFF":
-        compression = opened.info.get("compression")
+    if picture.format == "TIFF":
+        compression = picture.info.get("compression")
         kept = compression in ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate")
         return {"compression": compression if kept else "tiff_adobe_deflate"}
     return {}
@@ -190,9 +220,10 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image:
     Raises:
         HimeError: as for `open_picture`.
     """
-    with open_picture(path, max_pixels) as picture:
-        turn = orientation(picture)
-        colours, alpha, _ = to_srgb(picture)
+    with open_picture(path, max_pixels) as opened:
+        turn = orientation(opened.picture)
+        declared = declared_colours(opened.picture, opened.file, opened.boxes)
+        colours, alpha, _ = to_srgb(in_8_bits(opened), declared.source)
         if alpha is not None:
             colours = PIL.Image.composite(colours, PIL.Image.new("RGB", colours.size, "white"), alpha)
         return upright(np.asarray(colours), turn)

@@ -7,6 +7,7 @@ used is told in the summary, and the others are done all the same.
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hime.errors import HimeError
 from hime.files import write_json
 from hime.pictures.arrays import Image
-from hime.pictures.formats import READ, SUFFIXES, WRITTEN, images_in
+from hime.pictures.formats import READ, SUFFIXES, WRITTEN, check_sides, images_in, largest_side
 from hime.pictures.reading import read_image, read_picture
 from hime.pictures.writing import write_image, write_picture
 from hime.progress import track
@@ -69,6 +70,7 @@ def restore_photos(
     crop: bool = False,
     report: bool = False,
     overwrite: bool = False,
+    keep_date: bool = True,
 ) -> Summary:
     """Restore the known people in whole photographs, see `hime.restoring.photo.restore_photo`.
 
@@ -88,6 +90,7 @@ def restore_photos(
         crop: write each restored face alone, as NAME-faceN.png, instead of the whole picture.
         report: write beside each result NAME.html, which explains it.
         overwrite: restore again what is there already.
+        keep_date: give a result the date of its input's file.
 
     Raises:
         HimeError: nothing can be done: no picture in a folder, two people of one name, a result that would
@@ -122,6 +125,8 @@ def restore_photos(
 
     def restore(path: Path, output: Path) -> None:
         picture = read_picture(path)
+        if not crop:
+            check_sides(output, picture.image.shape[1], picture.image.shape[0])
         photo = restore_photo(
             picture,
             [_without(person, path) for person in people],
@@ -130,18 +135,23 @@ def restore_photos(
             only_person=only_person,
             only_face=only_face,
             enlargement=enlargement,
+            largest_side=None if crop else largest_side(output),
             explain=report,
         )
+        left_out: list[str] = []
         if crop:
-            alone = replace(picture, alpha=None, deep=None)
+            alone = picture.for_crop()
             for target, image in _crops(photo, output, is_file=output == Path(out)).items():
-                summary.written.append(write_picture(target, image, alone))
+                summary.written.append(write_picture(target, image, alone, keep_date=keep_date))
         else:
-            summary.written.append(write_picture(output, photo.image, picture))
+            summary.written.append(
+                write_picture(output, photo.image, picture, keep_date=keep_date, notes=left_out)
+            )
         if report:
             write_report(output.with_name(f"{output.name}.html"), photo, path.name)
         summary.faces.update(face.person for face in photo.faces if face.restored is not None)
-        summary.notes.extend(f"{path}: {line}" for line in _remarks(photo, enlargement or restorer.scale))
+        remarks = _remarks(photo, enlargement or restorer.scale, output.suffix)
+        summary.notes.extend(f"{path}: {line}" for line in (*remarks, *left_out))
 
     _each(files, outputs, restorer.name, summary, done, restore, overwrite=overwrite)
     return summary
@@ -198,8 +208,8 @@ def _crops(photo: RestoredPhoto, output: Path, *, is_file: bool) -> dict[Path, I
     return dict.fromkeys([output], *restored.values())
 
 
-def _remarks(photo: RestoredPhoto, asked: int) -> list[str]:
-    """What a user should know of a photo that was restored."""
+def _remarks(photo: RestoredPhoto, asked: int, form: str) -> list[str]:
+    """What a user should know of a photo that was restored; ``form`` is the ending it is written with."""
     lines = []
     for number, face in enumerate(photo.faces, start=1):
         who = f"{face.person or 'a stranger'} (face {number})"
@@ -209,8 +219,8 @@ def _remarks(photo: RestoredPhoto, asked: int) -> list[str]:
             lines.append(f"{who}: {face.status}")
     if photo.enlargement < asked:
         lines.append(
-            f"enlarged ×{photo.enlargement} only, since ×{asked} would be more than 64 megapixels; "
-            "its faces are restored all the same"
+            f"enlarged ×{photo.enlargement} only, since ×{asked} would be more than 64 megapixels "
+            f"or than {form} has room for; its faces are restored all the same"
         )
     return lines
 
@@ -352,7 +362,7 @@ def pictures(paths: Sequence[Path | str], suffixes: Sequence[str] = SUFFIXES) ->
         if not files:
             raise HimeError(f"{path}: no picture in it ({', '.join(suffixes)}); check the path")
         for file in files:
-            found.setdefault(file.resolve(), file)
+            found.setdefault(Path(os.path.realpath(file)), file)  # which a link in a circle does not stop
     return list(found.values())
 
 
@@ -393,7 +403,7 @@ def _output_paths(
 
 
 def _refuse_overwriting(outputs: Sequence[Path], sources: Sequence[Path]) -> None:
-    read = {source.resolve() for source in sources}
+    read = {os.path.realpath(source) for source in sources}
     for output in outputs:
-        if output.resolve() in read:
+        if os.path.realpath(output) in read:
             raise HimeError(f"{output}: would overwrite what is read from there; choose another --out")

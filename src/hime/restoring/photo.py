@@ -114,6 +114,7 @@ def restore_photo(
     only_person: str | None = None,
     only_face: int | None = None,
     enlargement: int | None = None,
+    largest_side: int | None = None,
     references: int = REFERENCES,
     explain: bool = False,
 ) -> RestoredPhoto:
@@ -128,7 +129,8 @@ def restore_photo(
         only_face: restore only the face of that number, counted from 1 from left to right, whoever it is:
             with ``only_person`` it is taken for that person, and likewise if one person is given.
         enlargement: of the picture; default the model's scale. Halved until the result has no more than
-            `MAX_RESULT_PIXELS`.
+            `MAX_RESULT_PIXELS` and no side above ``largest_side``.
+        largest_side: of the result in pixels, where its format has a limit.
         references: at most so many photos for a face, the best for its pose.
         explain: fill in ``plain`` and each face's ``without``.
 
@@ -179,7 +181,7 @@ def restore_photo(
     if not chosen:
         raise HimeError(_nothing(faces, people))
 
-    factor = _fitting(picture.image.shape[:2], enlargement or restorer.scale)
+    factor = _fitting(picture.image.shape[:2], enlargement or restorer.scale, largest_side)
     for index in chosen:
         faces[index] = _restore_face(faces[index], found[index], owners[index], restorer, references, explain)
     deep = picture.deep
@@ -317,9 +319,12 @@ def _enlarge(image: AnyImage, factor: int) -> AnyImage:
     return large
 
 
-def _fitting(sides: tuple[int, ...], factor: int) -> int:
-    """The enlargement, halved until the result has no more than `MAX_RESULT_PIXELS`."""
-    while factor > 1 and sides[0] * sides[1] * factor**2 > MAX_RESULT_PIXELS:
+def _fitting(sides: tuple[int, ...], factor: int, largest_side: int | None) -> int:
+    """The enlargement, halved until the result has at most `MAX_RESULT_PIXELS`, and no side too large."""
+    largest = largest_side or MAX_RESULT_PIXELS
+    while factor > 1 and (
+        sides[0] * sides[1] * factor**2 > MAX_RESULT_PIXELS or max(sides) * factor > largest
+    ):
         factor //= 2
     return factor
 

@@ -13,6 +13,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import secrets
 import shutil
 import tempfile
 import warnings
@@ -27,7 +28,6 @@ from torch import Tensor, nn
 
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import describe
-from hime.files import ordinary_mode
 from hime.model import HIME
 from hime.restoring.exported import FILES, GRAPHS, WEIGHT_TYPES, WEIGHTS, OnnxBackend
 from hime.restoring.restorer import check_fidelity
@@ -271,13 +271,13 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside ``folder`` that takes its place if the block ends without an exception."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        temporary = folder.parent / f".hime-{secrets.token_hex(8)}"
+        temporary.mkdir()
     except OSError as error:
         raise HimeError(f"{folder}: cannot write there ({error.strerror}); choose another --out") from error
     replaced = temporary.with_name(temporary.name + ".old")
     try:
         yield temporary
-        temporary.chmod(ordinary_mode(0o777))
         if folder.exists():
             folder.rename(replaced)
         try:
