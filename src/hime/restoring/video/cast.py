@@ -1,0 +1,226 @@
+"""Who is in a clip: tracks of one person brought together, and the references that each person gets.
+
+References are the clip's own sharp, near frames (same day, same light, same hair: worth most) and photos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from hime.faces.album import DOUBT, SAME_PERSON, STRANGER, Person, Reference
+from hime.faces.embedding import similarity
+from hime.restoring.video.findings import Candidate, Findings
+from hime.restoring.video.smoothing import SteadyTrack
+
+FloatArray = npt.NDArray[np.float32]
+
+SAME_CLIP = 0.5
+"""Cosine of the mean embeddings of two tracks from which they are one person, where no photos say who is in
+the clip. Higher than `hime.faces.album.SAME_PERSON`: in one clip light and age are the same, and two people
+taken for one would get each other's face."""
+NEAR = 64.0
+"""Sides in pixels from which an embedding counts in full; smaller ones count less."""
+REFERENCES = 5
+"""How many references a person gets at most."""
+OWN_CLIP = 0.3
+"""By how much in quality a frame of the clip goes before a photo."""
+SAME_POSE, POSE_WIDTH = 0.6, 0.2
+"""By how much in quality a reference goes behind others if one of the same pose was chosen already, and over
+what difference of yaw that falls to a third."""
+
+
+@dataclass(frozen=True)
+class ClipReference:
+    """A reference of somebody in a clip.
+
+    Attributes:
+        source: a photo's name, or None for a frame of the clip.
+        seconds: when in the clip, None for a photo.
+        yaw: see `hime.faces.album.yaw_of`.
+        quality: from 0 to 1.
+        side: of the headshot in the clip or the photo, in pixels.
+        photo: the photo, None for a frame.
+        candidate: the frame, None for a photo.
+    """
+
+    source: str | None
+    seconds: float | None
+    yaw: float
+    quality: float
+    side: float
+    photo: Reference | None = None
+    candidate: Candidate | None = None
+
+    @property
+    def for_restorer(self) -> object:
+        """What `hime.restoring.restorer.Restorer.set_references` takes."""
+        if self.photo is not None:
+            return self.photo.for_restorer
+        assert self.candidate is not None
+        return self.candidate.crop
+
+
+@dataclass(frozen=True, eq=False)
+class Role:
+    """Somebody in a clip.
+
+    Attributes:
+        name: the person's, or ``"person 1"`` and so on in the order of their appearance.
+        person: whose photos were given; None for somebody whom only the clip knows.
+        tracks: the person's.
+        embedding: mean over the clip, of length 1; None where nobody looked.
+        references: at most `REFERENCES`, the best first.
+    """
+
+    name: str
+    person: Person | None
+    tracks: tuple[SteadyTrack, ...]
+    embedding: FloatArray | None
+    references: tuple[ClipReference, ...] = ()
+
+
+def roles(tracks: Sequence[SteadyTrack], findings: Findings, people: Sequence[Person]) -> list[Role]:
+    """Everybody in the clip: first the people given, who may have no track, then the others.
+
+    Args:
+        tracks: as `hime.restoring.video.smoothing.steady_tracks` gives them.
+        findings: of the first pass.
+        people: who may be in the clip.
+    """
+    means = {track.number: _mean_of(track.number, findings) for track in tracks}
+    sides = {track.number: float(np.max(track.frames[:, 2])) for track in tracks}
+    of_person: list[list[SteadyTrack]] = [[] for _ in people]
+    known = [person.embedding for person in people]
+    clip_means: list[list[FloatArray]] = [[] for _ in people]
+    rest: list[SteadyTrack] = []
+    # The nearest first: who is surely known helps to know the same person far away.
+    for track in sorted(tracks, key=lambda track: -sides[track.number]):
+        mean = means[track.number]
+        number = None if mean is None else _whose(track, mean, known, clip_means, of_person)
+        if number is None or mean is None:
+            rest.append(track)
+        else:
+            of_person[number].append(track)
+            if sides[track.number] >= NEAR:
+                clip_means[number].append(mean)
+    cast = [
+        Role(person.name, person, _in_order(own), _unit(clip_means[number]) if own else person.embedding)
+        for number, (person, own) in enumerate(zip(people, of_person, strict=True))
+    ]
+    groups: list[list[SteadyTrack]] = []
+    group_means: list[list[FloatArray]] = []
+    for track in rest:
+        mean = means[track.number]
+        best, likeness = None, SAME_CLIP
+        for number, group in enumerate(groups):
+            total = _unit(group_means[number])
+            if mean is None or total is None or any(_together(track, other) for other in group):
+                continue
+            if similarity(mean, total) >= likeness:
+                best, likeness = number, similarity(mean, total)
+        if best is None:
+            groups.append([track])
+            group_means.append([] if mean is None else [mean])
+        else:
+            groups[best].append(track)
+            group_means[best] += [] if mean is None else [mean]
+    order = sorted(range(len(groups)), key=lambda number: min(track.start for track in groups[number]))
+    cast += [
+        Role(f"person {place}", None, _in_order(groups[number]), _unit(group_means[number]))
+        for place, number in enumerate(order, start=1)
+    ]
+    return cast
+
+
+def _in_order(tracks: Sequence[SteadyTrack]) -> tuple[SteadyTrack, ...]:
+    return tuple(sorted(tracks, key=lambda track: track.number))
+
+
+def _together(first: SteadyTrack, second: SteadyTrack) -> bool:
+    """Whether two tracks are in one frame: then they are two people."""
+    return first.start < second.end and second.start < first.end
+
+
+def _whose(
+    track: SteadyTrack,
+    mean: FloatArray,
+    known: Sequence[FloatArray | None],
+    clip_means: Sequence[Sequence[FloatArray]],
+    of_person: Sequence[Sequence[SteadyTrack]],
+) -> int | None:
+    """Number of the person whose track it is, None for nobody's."""
+    likeness = []
+    for photo, clip in zip(known, clip_means, strict=True):
+        totals = [total for total in (photo, _unit(clip)) if total is not None]
+        likeness.append(max((similarity(mean, total) for total in totals), default=-1.0))
+    if not likeness:
+        return None
+    best = int(np.argmax(likeness))
+    others = [value for number, value in enumerate(likeness) if number != best]
+    if likeness[best] < SAME_PERSON or (others and max(others) > likeness[best] - DOUBT):
+        return None
+    return None if any(_together(track, other) for other in of_person[best]) else best
+
+
+def _mean_of(number: int, findings: Findings) -> FloatArray | None:
+    rows = findings.who[:, 1] == number
+    if not rows.any():
+        return None
+    weights = np.minimum(findings.who[rows, 2], NEAR) / NEAR
+    total = weights.astype(np.float32) @ findings.who_embeddings[rows]
+    norm = float(np.linalg.norm(total))
+    return None if norm == 0 else np.asarray(total / norm, np.float32)
+
+
+def _unit(embeddings: Sequence[FloatArray]) -> FloatArray | None:
+    if not embeddings:
+        return None
+    total = np.sum(embeddings, axis=0)
+    norm = float(np.linalg.norm(total))
+    return None if norm == 0 else np.asarray(total / norm, np.float32)
+
+
+def with_references(
+    role: Role, findings: Findings, load: Callable[[int], Candidate], count: int = REFERENCES
+) -> Role:
+    """The role with the best of its own frames and its photos, of poses as different as there are.
+
+    Args:
+        role: whose.
+        findings: of the first pass.
+        load: the headshot of that number in `Findings.candidates`.
+        count: at most so many.
+    """
+    own = {track.number for track in role.tracks}
+    pool: list[tuple[float, float, int | Reference]] = []  # quality, yaw, which
+    for index, row in enumerate(findings.candidates):
+        embedding = findings.candidate_embeddings[index]
+        like = role.embedding is None or similarity(embedding, role.embedding) >= STRANGER
+        if int(row[0]) in own and like:
+            pool.append((float(row[1]) + OWN_CLIP, float(row[3]), index))
+    if role.person is not None:
+        pool += [(photo.quality, photo.yaw, photo) for photo in role.person.references]
+    chosen: list[ClipReference] = []
+    while pool and len(chosen) < count:
+        worth = [
+            quality
+            - SAME_POSE
+            * max((float(np.exp(-abs(yaw - other.yaw) / POSE_WIDTH)) for other in chosen), default=0.0)
+            for quality, yaw, _ in pool
+        ]
+        quality, yaw, which = pool.pop(int(np.argmax(worth)))
+        if isinstance(which, int):
+            candidate = load(which)
+            chosen.append(
+                ClipReference(
+                    None, candidate.seconds, yaw, quality - OWN_CLIP, candidate.side, None, candidate
+                )
+            )
+        else:
+            side = float(which.crop.shape[0]) if which.crop is not None else 0.0
+            chosen.append(ClipReference(which.name, None, yaw, quality, side, which))
+    return replace(role, references=tuple(chosen))

@@ -1,0 +1,382 @@
+"""What the first pass finds, kept in files beside the result, so that an interrupted run goes on.
+
+The work folder holds ``work.json`` (what the work is for), ``found-000000.npz`` and so on (the findings, so
+many frames each) and, of the second pass, ``made-000000.npz`` and so on (`hime.restoring.video.writing`).
+Every file is written whole or not at all, and each but the last is never touched again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import laplace
+
+from hime.errors import HimeError
+from hime.faces.album import (
+    BLOWN_OUT,
+    DARKEST_LIGHTS,
+    INNER_FACE,
+    LOOK_SIDE,
+    MAXIMUM_YAW,
+    MINIMUM_SHARPNESS,
+    MINIMUM_SIDE,
+    yaw_of,
+)
+from hime.faces.detection import Face
+from hime.faces.embedding import embed
+from hime.faces.headshot import Frame, cut
+from hime.files import write_atomically, write_json
+from hime.pictures.arrays import Image
+from hime.restoring.video.planes import Planes
+from hime.restoring.video.reading import Clip, Damage, read_frames
+from hime.restoring.video.tracking import Sighting, Tracker
+
+FloatArray = npt.NDArray[np.float32]
+Arrays = dict[str, npt.NDArray[Any]]
+
+CHUNK = 250
+"""Frames of one file of findings, and of one stretch of the result."""
+EMBED_SECONDS = 2.0
+"""From one look at who a face is to the next."""
+LARGEST_CROP = 256
+"""Side in pixels to which the headshots kept as references are reduced."""
+POSES = 5
+"""Poses, from side to side, of each of which a chunk keeps the best headshot of a face."""
+BETTER = 1.1
+"""How many times as good another headshot must be to take its place."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A headshot of the clip that may serve as a reference.
+
+    Attributes:
+        frame: number of its frame.
+        seconds: from the first frame.
+        track: number of its track.
+        quality: from 0 to 1, as `hime.faces.album.Reference` has it.
+        yaw: see `hime.faces.album.yaw_of`.
+        side: of the headshot in the clip, in pixels.
+        embedding: see `hime.faces.embedding.embed`.
+        crop: uint8 S×S×3, S ≤ `LARGEST_CROP`.
+    """
+
+    frame: int
+    seconds: float
+    track: int
+    quality: float
+    yaw: float
+    side: float
+    embedding: FloatArray
+    crop: Image
+
+
+class Workplace:
+    """The folder of a clip's unfinished work.
+
+    Args:
+        folder: where; made at the first `begin`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def begin(self, task: dict[str, Any]) -> None:
+        """Go on with what is there if it is for the same task, otherwise begin anew.
+
+        Raises:
+            HimeError: the folder cannot be written to.
+        """
+        note = self.folder / "work.json"
+        try:
+            same = json.loads(note.read_text(encoding="utf-8")) == task
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            self.clear()
+            write_json(note, task)
+
+    def clear(self) -> None:
+        """Remove the folder and all that is in it."""
+        try:
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+        except OSError as error:
+            raise HimeError(
+                f"{self.folder}: cannot be removed ({error.strerror}); remove it by hand"
+            ) from error
+
+    def path(self, kind: str, number: int) -> Path:
+        """Of a file."""
+        return self.folder / f"{kind}-{number:06d}.npz"
+
+    def count(self, kind: str) -> int:
+        """How many files of that kind there are in a row from the first."""
+        number = 0
+        while self.path(kind, number).exists():
+            number += 1
+        return number
+
+    def load(self, kind: str, number: int, *names: str) -> Arrays:
+        """The arrays of a file, or those of them that are named.
+
+        Raises:
+            HimeError: it cannot be read.
+        """
+        path = self.path(kind, number)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return {name: stored[name] for name in names or stored.files}
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise HimeError(f"{path}: damaged; begin anew with --overwrite") from error
+
+    def save(self, kind: str, number: int, arrays: Arrays) -> None:
+        """Write a file whole.
+
+        Raises:
+            HimeError: it cannot be written.
+        """
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        write_atomically(self.path(kind, number), lambda path: path.write_bytes(buffer.getbuffer()))
+
+
+def fingerprint(path: Path) -> str:
+    """What tells one clip from another: its size, its beginning and its end.
+
+    Raises:
+        HimeError: it cannot be read.
+    """
+    part = 1 << 20
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha256(file.read(part))
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(0, size - part))
+            digest.update(file.read(part))
+    except OSError as error:
+        raise HimeError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    return f"{size}-{digest.hexdigest()}"
+
+
+def find(
+    clip: Clip, workplace: Workplace, progress: Callable[[int], None], threads: int
+) -> Damage:
+    """The first pass: follow the faces of a clip, and keep what is found in ``found-….npz``.
+
+    Args:
+        clip: the clip.
+        workplace: where; what is there already is not done again.
+        progress: told after each frame how many are done.
+        threads: of the decoder.
+
+    Returns:
+        What does not decode.
+
+    Raises:
+        HimeError: as `read_frames`, or a file cannot be written.
+    """
+    done = workplace.count("found")
+    damage = Damage()
+    if done and "end" in _flags(workplace, done - 1):
+        stored = json.loads(str(workplace.load("found", done - 1, "damage")["damage"]))
+        return Damage(**stored)
+    state = None if not done else json.loads(str(workplace.load("found", done - 1, "state")["state"]))
+    rate = float(clip.rate)
+    chunk = _Chunk(clip, done * CHUNK)
+    tracker: Tracker | None = None
+    before: Planes | None = None
+    number = 0
+    for frame in read_frames(clip, damage, threads):
+        planes = Planes(frame, clip.turn)
+        if number >= done * CHUNK:
+            if tracker is None:
+                tracker = Tracker(rate, state, before)
+            if number == chunk.start + CHUNK:
+                workplace.save("found", chunk.start // CHUNK, chunk.arrays(tracker.state()))
+                chunk = _Chunk(clip, number)
+            chunk.add(number, frame.pts, planes, *tracker.follow(number, planes))
+        before = planes
+        number += 1
+        progress(number)
+    if number < done * CHUNK or not number:
+        raise HimeError(f"{clip.path}: no frame decodes any more; begin anew with --overwrite")
+    arrays = chunk.arrays(tracker.state() if tracker else state or {})
+    arrays["end"] = np.array(True)
+    stored = {"first": damage.first, "reason": damage.reason, "until": damage.until}
+    arrays["damage"] = np.array(json.dumps(stored))
+    workplace.save("found", chunk.start // CHUNK, arrays)
+    return damage
+
+
+def _flags(workplace: Workplace, number: int) -> list[str]:
+    with np.load(workplace.path("found", number), allow_pickle=False) as stored:
+        return list(stored.files)
+
+
+class _Chunk:
+    """The findings of some frames in a row."""
+
+    def __init__(self, clip: Clip, start: int) -> None:
+        self.clip, self.start = clip, start
+        self.embed_every = max(1, round(EMBED_SECONDS * float(clip.rate)))
+        self.pts: list[int] = []
+        self.cuts: list[int] = []
+        self.seen: list[tuple[float, ...]] = []
+        self.who: list[tuple[int, int, float, FloatArray]] = []
+        self.best: dict[tuple[int, int], tuple[float, Any]] = {}
+
+    def add(
+        self, number: int, pts: int, planes: Planes, is_cut: bool, sightings: Iterable[Sighting]
+    ) -> None:
+        """A frame."""
+        self.pts.append(pts)
+        if is_cut:
+            self.cuts.append(number)
+        for sighting in sightings:
+            track, face = sighting.track, sighting.face
+            motion = sighting.motion or (np.nan,) * 4
+            found = (np.nan,) * 6
+            if face is not None:
+                frame, yaw = Frame.of(face.landmarks), yaw_of(face.landmarks)
+                found = (*frame.centre, frame.side, frame.angle, yaw, face.score)
+                self._consider(number, planes, track.number, face, frame, yaw)
+                if track.embedded < 0 or number - track.embedded >= self.embed_every:
+                    track.embedded = number
+                    self.who.append((number, track.number, frame.side, known(planes, face)))
+            self.seen.append((number, track.number, *motion, *found))
+
+    def _consider(
+        self, number: int, planes: Planes, track: int, face: Face, frame: Frame, yaw: float
+    ) -> None:
+        """Keep the headshot if it can serve as a reference and is the best of its pose."""
+        if frame.side < MINIMUM_SIDE or abs(yaw) > MAXIMUM_YAW:
+            return
+        grey = planes.sample_luma(frame, LOOK_SIDE).astype(np.float32)
+        inner = grey[INNER_FACE]
+        sharpness = float(laplace(grey)[INNER_FACE].var() / max(1.0, float(inner.var())))
+        if (
+            sharpness < MINIMUM_SHARPNESS
+            or np.percentile(inner, 95) < DARKEST_LIGHTS
+            or (inner > 247).mean() > BLOWN_OUT
+        ):
+            return
+        size = min(1.0, frame.side / (4 * MINIMUM_SIDE))
+        quality = float(np.sqrt(min(1.0, sharpness / (10 * MINIMUM_SHARPNESS)) * size))
+        pose = min(POSES - 1, int((yaw / MAXIMUM_YAW + 1) / 2 * POSES))
+        if quality <= BETTER * self.best.get((track, pose), (0.0, None))[0]:
+            return
+        corners = frame.corners()
+        part = planes.around(*(corners.min(axis=0) - 5), *(corners.max(axis=0) + 5))
+        moved = Frame((frame.centre[0] - part[0], frame.centre[1] - part[1]), frame.side, frame.angle)
+        crop = cut(planes.rgb(part), moved, min(LARGEST_CROP, round(frame.side)))
+        inverse = np.linalg.inv(frame.from_crop(crop.shape[0]))
+        landmarks = face.landmarks @ inverse[:2, :2].T + inverse[:2, 2]
+        self.best[track, pose] = quality, (number, yaw, frame.side, crop, landmarks)
+
+    def arrays(self, state: dict[str, Any]) -> Arrays:
+        """For the file."""
+        kept = sorted(self.best.items(), key=lambda item: (item[1][1][0], item[0]))
+        details = [(track, quality, *found) for (track, _), (quality, found) in kept]
+        crops = {f"crop{number}": detail[5] for number, detail in enumerate(details)}
+        return {
+            "pts": np.array(self.pts, np.int64),
+            "cuts": np.array(self.cuts, np.int64),
+            "seen": np.array(self.seen, np.float64).reshape(-1, 12),
+            "who": np.array([row[:3] for row in self.who], np.float64).reshape(-1, 3),
+            "who_embeddings": np.array([row[3] for row in self.who], np.float32).reshape(-1, 128),
+            # track, quality, frame, yaw, side
+            "candidates": np.array([detail[:5] for detail in details], np.float64).reshape(-1, 5),
+            "candidate_embeddings": np.array(
+                [embed(detail[5], detail[6]) for detail in details], np.float32
+            ).reshape(-1, 128),
+            "state": np.array(json.dumps(state)),
+            **crops,
+        }
+
+
+def known(planes: Planes, face: Face) -> FloatArray:
+    """Who a face is, see `hime.faces.embedding.embed`."""
+    frame = Frame.of(face.landmarks)
+    size = int(np.clip(round(frame.side), 32, LARGEST_CROP))
+    inverse = np.linalg.inv(frame.from_crop(size))
+    return embed(planes.sample(frame, size), face.landmarks @ inverse[:2, :2].T + inverse[:2, 2])
+
+
+# ------------------------------------------------------------------------------------------- read again
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the first pass found, but the headshots.
+
+    Attributes:
+        pts: of each frame, in the clip's unit of time.
+        cuts: numbers of the frames that are the first after a cut.
+        seen: a row a face and frame: frame, track, motion (4), found (x, y, side, angle), yaw, score; NaN
+            where it was not looked for or not found.
+        who: a row a look at who it is: frame, track, side.
+        who_embeddings: N×128.
+        candidates: a row a headshot: track, quality, frame, yaw, side, and in which chunk as which it lies.
+        candidate_embeddings: N×128.
+    """
+
+    pts: npt.NDArray[np.int64]
+    cuts: npt.NDArray[np.int64]
+    seen: npt.NDArray[np.float64]
+    who: npt.NDArray[np.float64]
+    who_embeddings: FloatArray
+    candidates: npt.NDArray[np.float64]
+    candidate_embeddings: FloatArray
+
+
+def read_findings(workplace: Workplace) -> Findings:
+    """The findings of all chunks.
+
+    Raises:
+        HimeError: a file is damaged.
+    """
+    names = ("pts", "cuts", "seen", "who", "who_embeddings", "candidates", "candidate_embeddings")
+    parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
+    for number, arrays in _chunks(workplace, names):
+        rows = arrays["candidates"]
+        places = np.stack([np.full(len(rows), number), np.arange(len(rows))], axis=1)
+        arrays["candidates"] = np.concatenate([rows, places], axis=1)
+        arrays["seen"] = arrays["seen"].astype(np.float64)
+        for name in names:
+            parts[name].append(arrays[name])
+    return Findings(**{name: np.concatenate(values) for name, values in parts.items()})
+
+
+def _chunks(workplace: Workplace, names: Iterable[str]) -> Iterator[tuple[int, Arrays]]:
+    for number in range(workplace.count("found")):
+        yield number, workplace.load("found", number, *names)
+
+
+def load_candidate(workplace: Workplace, findings: Findings, index: int, clip: Clip) -> Candidate:
+    """A headshot of the clip with what is known of it.
+
+    Raises:
+        HimeError: the file is damaged.
+    """
+    track, quality, frame, yaw, side, chunk, place = findings.candidates[index]
+    name = f"crop{int(place)}"
+    return Candidate(
+        frame=int(frame),
+        seconds=float((findings.pts[int(frame)] - findings.pts[0]) * clip.time_base),
+        track=int(track),
+        quality=float(quality),
+        yaw=float(yaw),
+        side=float(side),
+        embedding=findings.candidate_embeddings[index],
+        crop=workplace.load("found", int(chunk), name)[name],
+    )

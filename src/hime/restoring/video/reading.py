@@ -1,0 +1,329 @@
+"""Clips read frame by frame, whatever holds them. Needs the extra ``video`` (PyAV).
+
+    clip = open_clip("call.mp4")
+    damage = Damage()
+    for frame in read_frames(clip, damage): ...
+
+Every frame comes in the clip's one size and format, with a time later than the frame's before it. What does
+not decode is left out and told in the `Damage`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hime.errors import HimeError
+from hime.restoring.video.planes import Turn, is_planar
+
+USUAL_RATE = Fraction(25)
+"""Frames a second of a clip that does not say."""
+MOST_PIXELS = 8192 * 4352
+"""Of a frame; larger ones would need more memory than a clip may take."""
+SHORTFALL = 0.5
+"""Seconds (or two frames, where that is longer) that the frames may end before the clip says it does."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a file says of its video.
+
+    Attributes:
+        path: the file.
+        container: libav's names of the format, as ``"mov,mp4,m4a,3gp,3g2,mj2"``.
+        codec: libav's name of the codec, as ``"h264"``.
+        width: of the frames as they are stored, in pixels.
+        height: likewise.
+        format: in which `read_frames` gives the frames; ``"yuv420p"`` for instance.
+        time_base: seconds of a unit of time.
+        rate: frames a second, on average.
+        frames: how many there should be; 0 where nothing tells.
+        duration: of the video in seconds; 0 where nothing tells.
+        matrix: 3×3 in row order, how the frames are turned to be shown; None: as they are.
+        colours: libav's numbers for range, primaries, transfer and matrix.
+        aspect: width over height of a pixel; None where nothing tells.
+    """
+
+    path: Path
+    container: str
+    codec: str
+    width: int
+    height: int
+    format: str
+    time_base: Fraction
+    rate: Fraction
+    frames: int
+    duration: float
+    matrix: tuple[int, ...] | None
+    colours: tuple[int, int, int, int]
+    aspect: Fraction | None
+
+    @property
+    def turn(self) -> Turn:
+        """From the frames as they are stored to how they are shown."""
+        return Turn.of(self.matrix)
+
+
+@dataclass
+class Damage:
+    """What of a clip does not decode.
+
+    Attributes:
+        first: when, in seconds from the first frame, something is first missing or damaged; None: nothing.
+        reason: what libav says of it.
+        until: when frames come again after that for the last time; None: they never do.
+    """
+
+    first: float | None = None
+    reason: str = ""
+    until: float | None = None
+    _last: float = field(default=0.0, repr=False)
+
+    def at(self, seconds: float, reason: str) -> None:
+        """Something is missing there."""
+        if self.first is None:
+            self.first, self.reason = max(0.0, seconds), reason
+        self.until = None
+
+    def goes_on(self, seconds: float) -> None:
+        """A sound frame."""
+        if self.first is not None and self.until is None:
+            self.until = seconds
+
+    def __bool__(self) -> bool:
+        return self.first is not None
+
+
+def library() -> ModuleType:
+    """PyAV.
+
+    Raises:
+        HimeError: the extra ``video`` is not installed.
+    """
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise HimeError('av is not installed: pip install "hime-sr[video]"') from error
+    return av
+
+
+def is_clip(path: Path | str) -> bool:
+    """Whether a file holds moving pictures: by its content, not by its name."""
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(64)
+    except OSError:
+        return False
+    if _is_picture(start):
+        return start[:4] == b"GIF8" and _is_animated(Path(path))
+    av = library()
+    try:
+        with av.open(str(path)) as container:
+            return any(not _is_cover(stream) for stream in container.streams.video)
+    except (av.FFmpegError, OSError, ValueError):
+        return False
+
+
+def _is_picture(start: bytes) -> bool:
+    """Whether a file that begins so is a format of still pictures (also in series: those are read as one)."""
+    brands = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"jxl ")
+    return (
+        start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cJXL "))
+        or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+        or (start[4:8] == b"ftyp" and start[8:12] in brands)
+        or not start
+    )
+
+
+def _is_animated(path: Path) -> bool:
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path) as picture:
+            return bool(getattr(picture, "n_frames", 1) > 1)
+    except Exception:  # whatever is wrong with it, the picture's reader says so
+        return False
+
+
+def _is_cover(stream: Any) -> bool:
+    """Whether a video stream is a still picture that goes with the file."""
+    return bool(stream.disposition & stream.disposition.attached_pic)
+
+
+def video_stream(container: Any) -> Any:
+    """The stream that is restored: the first that is no cover.
+
+    Raises:
+        LookupError: there is none.
+    """
+    for stream in container.streams.video:
+        if not _is_cover(stream):
+            return stream
+    raise LookupError("no video in it")
+
+
+def open_clip(path: Path | str) -> Clip:
+    """Look at a clip and its first frame.
+
+    Raises:
+        HimeError: the extra ``video`` is not installed, or the file holds no video that can be decoded.
+    """
+    av = library()
+    path = Path(path)
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            stream = video_stream(container)
+            stream.thread_type = "SLICE"  # one frame is wanted soon
+            first = _first_frame(av, container, stream)
+            return _described(path, container, stream, first)
+    except (av.FFmpegError, OSError, LookupError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> HimeError:
+    reason = getattr(error, "strerror", None) or error
+    return HimeError(f"{path}: not a video that can be read ({reason}); give another file")
+
+
+def _first_frame(av: ModuleType, container: Any, stream: Any) -> Any:
+    reason: Exception = LookupError("no frame decodes")
+    for packet in container.demux(stream):
+        try:
+            for frame in packet.decode():
+                return frame
+        except av.FFmpegError as error:
+            reason = error
+    raise reason
+
+
+def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
+    if frame.width * frame.height > MOST_PIXELS:
+        raise ValueError(f"frames of {frame.width}×{frame.height} pixels are too large")
+    rate = stream.average_rate or stream.guessed_rate or USUAL_RATE
+    rate = rate if 0 < rate <= 1000 else USUAL_RATE
+    time_base = stream.time_base or 1 / USUAL_RATE
+    duration = 0.0
+    if stream.duration:
+        duration = float(stream.duration * time_base)
+    elif container.duration:
+        duration = container.duration / 1e6
+    matrix = None
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) == 36:
+            matrix = struct.unpack("=9i", bytes(data))
+    kept = is_planar(frame.format)
+    colours = (
+        int(frame.color_range),
+        int(frame.color_primaries),
+        int(frame.color_trc),
+        int(frame.colorspace),
+    )
+    return Clip(
+        path=path,
+        container=container.format.name,
+        codec=stream.codec_context.codec.canonical_name,
+        width=frame.width,
+        height=frame.height,
+        format=frame.format.name if kept else _planar_format(frame.format),
+        time_base=time_base,
+        rate=rate,
+        frames=stream.frames or round(duration * rate),
+        duration=duration,
+        matrix=matrix,
+        colours=colours if kept else (1, colours[1], colours[2], BT601_MATRIX),
+        aspect=stream.sample_aspect_ratio or None,
+    )
+
+
+BT601_MATRIX = 6
+"""libav's number."""
+
+
+def _planar_format(video_format: Any) -> str:
+    """What frames of another format become."""
+    return "yuv420p10le" if max(part.bits for part in video_format.components) > 8 else "yuv420p"
+
+
+def read_frames(clip: Clip, damage: Damage, threads: int = 0) -> Iterator[Any]:
+    """The frames of a clip, each an `av.VideoFrame` that may not be changed.
+
+    Args:
+        clip: as `open_clip` gave it.
+        damage: is told what does not decode.
+        threads: of the decoder; 0: as many as it likes.
+
+    Raises:
+        HimeError: the file is not there any more, or another.
+    """
+    av = library()
+    try:
+        with av.open(str(clip.path), metadata_errors="replace") as container:
+            stream = video_stream(container)
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = threads
+            yield from _decoded(av, clip, container, stream, damage)
+    except (av.FFmpegError, OSError, LookupError) as error:
+        raise _unreadable(clip.path, error) from error
+
+
+def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
+    """The frames, in their order and with their times."""
+    start: int | None = None
+    last: int | None = None
+    step = max(1, round(1 / (clip.rate * clip.time_base)))
+    packets = container.demux(stream)
+
+    def now() -> float:
+        return 0.0 if last is None or start is None else float((last + step - start) * clip.time_base)
+
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            break
+        except (av.FFmpegError, OSError) as error:
+            damage.at(now(), str(getattr(error, "strerror", None) or error))
+            break
+        if packet.is_corrupt:
+            damage.at(now(), "a part of it is cut off")
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, OSError) as error:
+            if not isinstance(error, EOFError):
+                damage.at(now(), str(getattr(error, "strerror", None) or error))
+            continue
+        for frame in frames:
+            pts = frame.pts
+            if pts is None or (last is not None and pts <= last):
+                pts = 0 if last is None else last + step if pts is None else last + 1
+            start, last = pts if start is None else start, pts
+            seconds = float((pts - start) * clip.time_base)
+            if frame.is_corrupt:
+                damage.at(seconds, "a part of it is damaged")
+            else:
+                damage.goes_on(seconds)
+            frame = _uniform(frame, clip)
+            frame.pts, frame.time_base = pts, clip.time_base
+            yield frame
+    if last is not None and start is not None and clip.duration:
+        allowed = max(SHORTFALL, float(2 / clip.rate))
+        if now() < clip.duration - allowed:
+            damage.at(now(), f"{clip.duration:.1f} seconds were said to be there")
+
+
+def _uniform(frame: Any, clip: Clip) -> Any:
+    """A frame in the size and the format of the clip's first."""
+    if (frame.width, frame.height, frame.format.name) == (clip.width, clip.height, clip.format):
+        return frame
+    uniform = frame.reformat(
+        width=clip.width,
+        height=clip.height,
+        format=clip.format,
+        **({"dst_colorspace": "ITU601", "dst_color_range": "MPEG"} if frame.format.is_rgb else {}),
+    )
+    return uniform

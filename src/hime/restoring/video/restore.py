@@ -1,0 +1,476 @@
+"""A whole clip restored: found, planned, made, joined.
+
+    from hime.restoring.video import restore_video
+
+    restored = restore_video("call.mp4", [read_person("mum/")], hime.load(), "restored/call.mp4")
+    restored.path, restored.faces
+
+Frames stream through: memory does not grow with the clip's length. The work is kept beside the result until
+that is whole, so that the same call goes on after an interruption.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hime.errors import HimeError
+from hime.faces.album import Person
+from hime.faces.networks import require
+from hime.processors import usable_threads
+from hime.restoring.restorer import Restorer
+from hime.restoring.video.cast import REFERENCES, ClipReference, Role, roles, with_references
+from hime.restoring.video.faces import change_of, headshot, put_back
+from hime.restoring.video.findings import (
+    CHUNK,
+    Findings,
+    Workplace,
+    find,
+    fingerprint,
+    load_candidate,
+    read_findings,
+)
+from hime.restoring.video.plan import Plan, largest_side
+from hime.restoring.video.planes import Planes
+from hime.restoring.video.reading import Clip, Damage, open_clip, read_frames
+from hime.restoring.video.smoothing import steady_tracks
+from hime.restoring.video.writing import Encoding, Stretch, encoding_for, join, result_suffix
+
+FORMAT = 1
+"""Of the files in the workplace; another version's are not gone on with."""
+ENLARGEMENTS = (1, 2, 4)
+WAITING = 8
+"""Frames that wait between two parts of the work at the most."""
+LARGEST_RESULT = 8192 * 4352
+"""Pixels of a frame of the result at the most."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a clip is.
+
+    Attributes:
+        step: ``"looking"``, then ``"restoring"``.
+        done: frames done in it.
+        frames: that there will be; an estimate in the first step, 0 where nothing tells.
+    """
+
+    step: str
+    done: int
+    frames: int
+
+
+@dataclass(frozen=True, eq=False)
+class RestoredRole:
+    """What became of somebody in a clip.
+
+    Attributes:
+        name: see `hime.restoring.video.cast.Role`.
+        status: ``"restored"``, or ``"left: "`` and why, in plain words.
+        frames: in how many frames the face was restored.
+        seen: in how many frames it is.
+        references: that were used.
+    """
+
+    name: str
+    status: str
+    frames: int
+    seen: int
+    references: tuple[ClipReference, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class RestoredClip:
+    """What became of a clip.
+
+    Attributes:
+        path: the result.
+        faces: everybody who was found, the people given first.
+        frames: how many.
+        damage: one line about what does not decode, None where all does.
+        notes: lines about the rest that a user should know.
+    """
+
+    path: Path
+    faces: tuple[RestoredRole, ...]
+    frames: int
+    damage: str | None
+    notes: tuple[str, ...]
+
+
+def result_path(clip: Clip, folder: Path) -> Path:
+    """Where the result of a clip goes in a folder."""
+    return folder / f"{clip.path.stem}{result_suffix(clip)}"
+
+
+def incomplete(path: Path) -> Path:
+    """What a result is called from which something is missing, since the clip does not decode to its end."""
+    return path.with_name(f"{path.stem}.incomplete{path.suffix}")
+
+
+def restore_video(
+    path: Path | str,
+    people: Sequence[Person],
+    restorer: Restorer,
+    out: Path | str,
+    *,
+    everyone: bool = False,
+    only_person: str | None = None,
+    enlargement: int = 1,
+    references: int = REFERENCES,
+    overwrite: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> RestoredClip:
+    """Restore the far-away faces of a clip.
+
+    A face is restored where it is small (`hime.restoring.video.plan.largest_side`) and left as it is where
+    it is near. Its references are the clip's own sharp, near frames and the photos given. Without ``people``
+    everybody is restored of whom the clip has such frames; with them, only they are.
+
+    Called again after an interruption it goes on where it was, and the result's frames are the same.
+
+    Args:
+        path: the clip.
+        people: who may be in it.
+        restorer: the model; its references are not touched.
+        out: the file to write.
+        everyone: restore strangers too, and without references those of whom there are none.
+        only_person: restore only the person of that name.
+        enlargement: how many times the sides become: 1, 2 or 4.
+        references: at most so many a person.
+        overwrite: begin anew what was interrupted.
+        progress: called after each frame.
+
+    Returns:
+        What became of it; its ``path`` is another than ``out`` (`incomplete`) if a part of the clip is missing.
+
+    Raises:
+        HimeError: the clip cannot be read, there is nothing to restore in it, or the result cannot be written.
+    """
+    require()
+    if enlargement not in ENLARGEMENTS:
+        raise HimeError(f"a video is enlarged 1, 2 or 4 times, not {enlargement}")
+    clip, out = open_clip(path), Path(out)
+    if clip.width * clip.height * enlargement**2 > LARGEST_RESULT:
+        raise HimeError(
+            f"{path}: its frames of {clip.width}×{clip.height} pixels are too large to be enlarged "
+            f"{enlargement} times; choose a smaller --enlarge"
+        )
+    tell = progress or (lambda _: None)
+    threads = usable_threads()
+    encoding = encoding_for(clip, out.suffix.lower(), enlargement, min(threads, 8))
+    workplace = Workplace(out.with_name(f".{out.name}.hime"))
+    if overwrite:
+        workplace.clear()
+    task = _task(clip, people, restorer, encoding, everyone, only_person, references)
+    workplace.begin(task)
+    damage = find(
+        clip, workplace, lambda done: tell(Progress("looking", done, clip.frames)), threads
+    )
+    findings = read_findings(workplace)
+    cast, faces, chosen = _cast(clip, findings, workplace, people, everyone, only_person, references)
+    rate = float(clip.rate)
+    plan = Plan(cast, chosen, largest_side(restorer.card), rate)
+    faces = [
+        _told(role, face, plan.frames_of(index)) for index, (role, face) in enumerate(zip(cast, faces, strict=True))
+    ]
+    if not plan.frames:
+        workplace.clear()
+        raise HimeError(f"{path}: {_nothing(faces, people)}")
+    restorers = {index: Restorer(restorer.backend, restorer.fidelity) for index in chosen}
+    for index, own in restorers.items():
+        own.set_references([reference.for_restorer for reference in cast[index].references])  # type: ignore[misc]
+    total = len(findings.pts)
+    _make(
+        clip, encoding, workplace, plan, restorers, enlargement, total,
+        lambda done: tell(Progress("restoring", done, total)),
+    )  # fmt: skip
+    target = incomplete(out) if damage else out
+    line = _damage_line(damage, clip, findings) if damage else None
+    copied = join(clip, encoding, workplace, findings.pts, target, f"Incomplete: {line}." if line else "")
+    workplace.clear()
+    return RestoredClip(target, tuple(faces), total, line, tuple(copied.left_out))
+
+
+def _task(
+    clip: Clip,
+    people: Sequence[Person],
+    restorer: Restorer,
+    encoding: Encoding,
+    everyone: bool,
+    only_person: str | None,
+    references: int,
+) -> dict[str, Any]:
+    """All that the result depends on."""
+    shown = [
+        [person.name, [[photo.name, round(photo.quality, 6), round(photo.yaw, 6)] for photo in person.references]]
+        for person in people
+    ]
+    return {
+        "format": FORMAT,
+        "clip": fingerprint(clip.path),
+        "model": restorer.name,
+        "checksums": dict(restorer.card.get("sha256", {})),
+        "fidelity": restorer.fidelity,
+        "people": shown,
+        "everyone": everyone,
+        "only_person": only_person,
+        "references": references,
+        "encoding": [encoding.codec, encoding.format, encoding.width, encoding.height, encoding.threads],
+    }
+
+
+# ---------------------------------------------------------------------------------------------- who
+
+
+def _cast(
+    clip: Clip,
+    findings: Findings,
+    workplace: Workplace,
+    people: Sequence[Person],
+    everyone: bool,
+    only_person: str | None,
+    references: int,
+) -> tuple[list[Role], list[str], list[int]]:
+    """Everybody, what is done to each (as `RestoredRole` says it), and the indices of who is restored."""
+    tracks = steady_tracks(findings, float(clip.rate))
+    cast, said, chosen = [], [], []
+    for index, role in enumerate(roles(tracks, findings, people)):
+        role = with_references(
+            role, findings, lambda number: load_candidate(workplace, findings, number, clip), references
+        )
+        reason = None
+        if not role.tracks:
+            reason = "not in the clip"
+        elif only_person is not None and (role.person is None or role.name != only_person):
+            reason = "not asked for"
+        elif people and role.person is None and not everyone:
+            reason = "not one of the people given"
+        elif not role.references and role.person is None and not everyone:
+            reason = "no sharp near frame of this face in the clip"
+        cast.append(role)
+        said.append(f"left: {reason}" if reason else "restored")
+        if reason is None:
+            chosen.append(index)
+    return cast, said, chosen
+
+
+def _told(role: Role, status: str, frames: int) -> RestoredRole:
+    sides = [track.frames[:, 2] for track in role.tracks]
+    seen = sum(len(side) for side in sides)
+    if status == "restored" and not frames:
+        smallest = round(float(min(side.min() for side in sides)))
+        status = f"left: near enough everywhere ({smallest} pixels with hair and neck at the least)"
+    return RestoredRole(role.name, status, frames, seen, role.references if frames else ())
+
+
+def _nothing(faces: Sequence[RestoredRole], people: Sequence[Person]) -> str:
+    """Why nothing is restored in a clip with these faces, and what to do."""
+    present = [face for face in faces if face.seen]
+    if not present:
+        return "no face found; give a clip with faces of at least 16 pixels"
+    reasons = "; ".join(f"{face.name}: {face.status.removeprefix('left: ')}" for face in present[:4])
+    if any("near" in face.status and "frame" not in face.status for face in present):
+        return f"nothing to restore ({reasons})"
+    return f"nothing to restore ({reasons}); give photos with --refs, or restore without: --everyone"
+
+
+def _damage_line(damage: Damage, clip: Clip, findings: Findings) -> str:
+    assert damage.first is not None
+    if damage.until is None:
+        return f"does not decode from {damage.first:.1f} s on ({damage.reason})"
+    return f"is damaged from {damage.first:.1f} s on, until {damage.until:.1f} s ({damage.reason})"
+
+
+# ------------------------------------------------------------------------------------------ the second pass
+
+
+def _make(
+    clip: Clip,
+    encoding: Encoding,
+    workplace: Workplace,
+    plan: Plan,
+    restorers: dict[int, Restorer],
+    enlargement: int,
+    total: int,
+    progress: Callable[[int], None],
+) -> None:
+    """Restore and encode stretch after stretch, from the first that is not there.
+
+    Reading, restoring and encoding go on at once, each in a thread of its own.
+    """
+    done = min(workplace.count("made"), -(-total // CHUNK))
+    if done * CHUNK >= total:
+        return
+    with _Encoder(clip, encoding, workplace, done) as encoder:
+        for number, frame in _ahead(_numbered(clip, done * CHUNK, total)):
+            result = _result(frame, clip, enlargement)
+            tasks, left = plan.tasks(number)
+            if tasks:
+                _restore_faces(frame, result, clip, tasks, left, restorers, enlargement)
+            encoder.put(number, result, number == total - 1)
+            progress(number + 1)
+
+
+def _restore_faces(
+    frame: Any,
+    result: Any,
+    clip: Clip,
+    tasks: Sequence[Any],
+    left: Sequence[Any],
+    restorers: dict[int, Restorer],
+    enlargement: int,
+) -> None:
+    source, target = Planes(frame, clip.turn), Planes(result, clip.turn)
+    frames = [task.frame.scaled(enlargement) for task in tasks]
+    strangers = [each.scaled(enlargement) for each in left]
+    changes = []
+    for task in tasks:
+        change = None
+        side = enlargement * task.frame.side
+        for size, share in task.sizes:
+            lr = headshot(source, task.frame, size)
+            part = change_of(lr, restorers[task.role], enlargement)
+            if change is None:
+                change = part * np.float32(share)
+            else:
+                change = change + np.float32(share) * _fitting(part, change.shape[0])
+        assert change is not None
+        del side
+        changes.append(change)
+    for index, (task, change) in enumerate(zip(tasks, changes, strict=True)):
+        others = [other for place, other in enumerate(frames) if place != index]
+        put_back(target, change, frames[index], task.share, others, strangers)
+
+
+def _fitting(change: Any, side: int) -> Any:
+    from hime.faces.networks import opencv
+
+    return opencv().resize(change, (side, side), interpolation=opencv().INTER_CUBIC)
+
+
+def _result(frame: Any, clip: Clip, enlargement: int) -> Any:
+    """The frame that becomes the result: a copy, enlarged."""
+    if enlargement > 1:
+        result = frame.reformat(
+            width=enlargement * frame.width, height=enlargement * frame.height, interpolation="LANCZOS"
+        )
+    else:
+        from hime.restoring.video.reading import library
+
+        result = library().VideoFrame(frame.width, frame.height, frame.format.name)
+        for old, new in zip(frame.planes, result.planes, strict=True):
+            rows = np.frombuffer(old, np.uint8)[: old.line_size * old.height].reshape(old.height, -1)
+            copy = np.frombuffer(new, np.uint8)[: new.line_size * new.height].reshape(new.height, -1)
+            width = min(rows.shape[1], copy.shape[1])
+            copy[:, :width] = rows[:, :width]
+    result.pts, result.time_base = frame.pts, frame.time_base
+    for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
+        setattr(result, name, getattr(frame, name))
+    return result
+
+
+def _numbered(clip: Clip, first: int, total: int) -> Iterator[tuple[int, Any]]:
+    """The frames from ``first`` on, each with its number."""
+    number = -1
+    for number, frame in enumerate(read_frames(clip, Damage(), max(1, usable_threads() // 2))):
+        if number >= total:
+            break
+        if number >= first:
+            yield number, frame
+    if number + 1 < total:
+        raise HimeError(f"{clip.path}: changed while it was restored; begin anew with --overwrite")
+
+
+def _ahead(items: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    """The same items, made by a thread of their own, `WAITING` ahead at the most."""
+    waiting: queue.Queue[Any] = queue.Queue(WAITING)
+    stop = threading.Event()
+
+    def put(item: Any) -> None:
+        while not stop.is_set():
+            try:
+                waiting.put(item, timeout=0.2)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stop.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # is raised where the items are taken
+            put(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = waiting.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+class _Encoder:
+    """Encodes frames in a thread of its own, and keeps the stretches."""
+
+    def __init__(self, clip: Clip, encoding: Encoding, workplace: Workplace, done: int) -> None:
+        self._clip, self._encoding, self._workplace, self._done = clip, encoding, workplace, done
+        self._waiting: queue.Queue[Any] = queue.Queue(WAITING)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> _Encoder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        while self._thread.is_alive():
+            try:
+                self._waiting.put(None, timeout=0.2)
+                break
+            except queue.Full:
+                continue
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
+
+    def put(self, number: int, frame: Any, is_last: bool) -> None:
+        """A frame of the result; ``is_last``: of all."""
+        while True:
+            if self._error is not None:
+                raise self._error
+            try:
+                self._waiting.put((number, frame, is_last), timeout=0.2)
+                return
+            except queue.Full:
+                time.sleep(0)
+
+    def _work(self) -> None:
+        try:
+            stretch: Stretch | None = None
+            while (item := self._waiting.get()) is not None:
+                number, frame, is_last = item
+                stretch = stretch or Stretch(self._clip, self._encoding)
+                stretch.add(frame)
+                if is_last or (number + 1) % CHUNK == 0:
+                    self._workplace.save("made", number // CHUNK, stretch.arrays())
+                    stretch = None
+        except BaseException as error:
+            self._error = error
