@@ -3,6 +3,7 @@
 Headshots: `load` a model, give it the person's photos with `Restorer.set_references`, and `Restorer.restore`.
 Whole photographs (extra ``faces``): `read_person` looks at somebody's photos, `read_picture` reads a
 photograph, `restore_photo` restores who is known in it, `write_picture` writes the result as that photograph.
+Videos (extras ``faces`` and ``video``): `restore_video` restores far-away faces from the clip's near frames.
 `HimeError` is raised for input that cannot be used. Nothing here needs PyTorch.
 """
 
@@ -21,6 +22,7 @@ from hime.restoring.restorer import Restoration, Restorer, load
 if TYPE_CHECKING:
     from hime.faces.album import read_person
     from hime.restoring.photo import restore_photo
+    from hime.restoring.video.restore import restore_video
 
 try:
     __version__ = version("hime-sr")
@@ -38,11 +40,16 @@ __all__ = [
     "read_person",
     "read_picture",
     "restore_photo",
+    "restore_video",
     "write_image",
     "write_picture",
 ]
 
-_WHEN_ASKED_FOR = {"read_person": "hime.faces.album", "restore_photo": "hime.restoring.photo"}
+_WHEN_ASKED_FOR = {
+    "read_person": "hime.faces.album",
+    "restore_photo": "hime.restoring.photo",
+    "restore_video": "hime.restoring.video.restore",
+}
 """What looks at faces comes with SciPy and scikit-image, which take a second to import."""
 
 

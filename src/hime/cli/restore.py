@@ -1,4 +1,4 @@
-"""``hime restore`` and ``hime person``: photographs and headshots, and the people who are in them."""
+"""``hime restore`` and ``hime person``: photographs, videos and headshots, and the people in them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from hime.cli.arguments import Commands, add_fidelity, add_threads, positive
 from hime.cli.models import open_restorer
 from hime.errors import HimeError
 from hime.restoring.batch import MAX_LR_SIDE, Summary, restore_headshots, restore_photos
-from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL
+from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
 from hime.restoring.restorer import load
 
 
 def add_restore(commands: Commands) -> None:
     """The arguments of ``hime restore``."""
-    command = commands.add_parser("restore", help="restore the people you know in your photographs")
+    command = commands.add_parser(
+        "restore", help="restore the people you know in your photographs and videos"
+    )
     command.add_argument(
-        "inputs", nargs="+", type=Path, metavar="INPUT", help="photographs, or folders of them"
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="photographs, videos, or folders of them"
     )
     command.add_argument(
         "--refs",
@@ -27,10 +29,11 @@ def add_restore(commands: Commands) -> None:
         default=[],
         type=Path,
         metavar="PATH",
-        help="photos of the people: each folder is a person, each .person file is one, loose photos are one",
+        help="photos of the people: each folder is a person, each .person file is one, loose photos are one; "
+        "a video has near frames of its own",
     )
     command.add_argument(
-        "--out", required=True, type=Path, metavar="PATH", help="a picture for one input file; else a folder"
+        "--out", required=True, type=Path, metavar="PATH", help="a file for one input file; else a folder"
     )
     _add_faces(command)
     command.add_argument("--overwrite", action="store_true", help="restore again what is there already")
@@ -44,7 +47,7 @@ def add_restore(commands: Commands) -> None:
         "--model",
         metavar="NAME|FILE",
         help="name, exported folder, run folder or .safetensors; "
-        f"default: {DEFAULT_PHOTO_MODEL}, with --aligned {DEFAULT_MODEL}",
+        f"default: {DEFAULT_PHOTO_MODEL}, for videos {DEFAULT_VIDEO_MODEL}, with --aligned {DEFAULT_MODEL}",
     )
     add_fidelity(
         command,
@@ -73,7 +76,7 @@ def _add_faces(command: argparse.ArgumentParser) -> None:
         "--enlarge",
         type=int,
         choices=(1, 2, 4, 8),
-        help="how many times the sides become; default: the model's scale",
+        help="how many times the sides become; default: the model's scale, of a video 1",
     )
 
 
@@ -95,17 +98,33 @@ def _add_aligned(command: argparse.ArgumentParser) -> None:
 
 def restore(options: argparse.Namespace) -> int:
     """``hime restore``."""
-    _check(options)
-    summary = _headshots(options) if options.aligned else _photos(options)
-    for line in (*summary.notes, *summary.failed):
-        print(f"hime: {line}", file=sys.stderr)
-    print(_told(summary, options.out))
-    if summary.failed:
-        print(f"hime: {len(summary.failed)} failed, {len(summary.written)} restored", file=sys.stderr)
-    return 1 if summary.failed else 0
+    pictures, clips = (options.inputs, []) if options.aligned else _sorted(options.inputs)
+    _check(options, pictures, clips)
+    summaries = []
+    if options.aligned:
+        summaries.append(_headshots(options))
+    else:
+        summaries += [_photos(options, pictures)] if pictures else []
+        summaries += [_clips(options, clips)] if clips else []
+    failed = False
+    for summary in summaries:
+        for line in (*summary.notes, *summary.failed):
+            print(f"hime: {line}", file=sys.stderr)
+        print(_told(summary, options.out))
+        if summary.failed:
+            failed = True
+            print(f"hime: {len(summary.failed)} failed, {len(summary.written)} restored", file=sys.stderr)
+    return 1 if failed else 0
 
 
-def _check(options: argparse.Namespace) -> None:
+def _sorted(inputs: list[Path]) -> tuple[list[Path], list[Path]]:
+    """The pictures and the videos among the inputs."""
+    from hime.restoring.video.batch import split_inputs
+
+    return split_inputs(inputs)
+
+
+def _check(options: argparse.Namespace, pictures: list[Path], clips: list[Path]) -> None:
     """Whether the arguments go together; else the parser says what not, and stops (status 2)."""
     faces = {
         "--person": options.person is not None,
@@ -117,7 +136,15 @@ def _check(options: argparse.Namespace) -> None:
     if options.aligned and any(faces.values()):
         given = next(name for name, is_given in faces.items() if is_given)
         options.parser.error(f"{given} is for whole photographs; leave out it or --aligned")
-    if not (options.aligned or options.refs or options.everyone or faces["--face"]):
+    if clips:
+        wrong = next((name for name in ("--face", "--crop") if faces[name]), None)
+        if wrong is not None:
+            options.parser.error(
+                f"{wrong} is for photographs, but {clips[0]} is a video; leave one of them out"
+            )
+        if options.enlarge == 8:
+            options.parser.error("a video is enlarged 1, 2 or 4 times")
+    if pictures and not (options.aligned or options.refs or options.everyone or faces["--face"]):
         options.parser.error(
             "give photos of the people with --refs, or restore without: --everyone or --face N"
         )
@@ -136,11 +163,27 @@ def _headshots(options: argparse.Namespace) -> Summary:
     )
 
 
-def _photos(options: argparse.Namespace) -> Summary:
+def _clips(options: argparse.Namespace, clips: list[Path]) -> Summary:
+    """Restore the faces in videos."""
+    from hime.restoring.video.batch import restore_clips
+
+    return restore_clips(
+        open_restorer(options.model or DEFAULT_VIDEO_MODEL, options.threads, options.fidelity),
+        clips,
+        options.refs,
+        options.out,
+        everyone=options.everyone,
+        only_person=options.person,
+        enlargement=options.enlarge or 1,
+        overwrite=options.overwrite,
+    )
+
+
+def _photos(options: argparse.Namespace, pictures: list[Path]) -> Summary:
     """Restore the faces in photographs."""
     return restore_photos(
         open_restorer(options.model or DEFAULT_PHOTO_MODEL, options.threads, options.fidelity),
-        options.inputs,
+        pictures,
         options.refs,
         options.out,
         everyone=options.everyone,

@@ -30,6 +30,8 @@ DEFAULT_MODEL = "small-x4"
 """For headshots that were reduced as the paper's are."""
 DEFAULT_PHOTO_MODEL = "small-x4-real-p"
 """For faces as they are found in photographs: small in different ways, noisy and compressed."""
+DEFAULT_VIDEO_MODEL = DEFAULT_PHOTO_MODEL
+"""For faces in videos."""
 GRAPHS = ("encode.onnx", "restore.onnx")
 WEIGHTS = "weights.bin"
 WEIGHT_TYPES = {"float16": "<f2", "float32": "<f4"}

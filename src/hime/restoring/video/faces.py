@@ -48,9 +48,7 @@ def change_of(lr: Image, restorer: Restorer, enlargement: float) -> FloatArray:
     plain = cv2.resize(lr, (scale * side, scale * side), interpolation=cv2.INTER_LANCZOS4)
     difference = restored.astype(np.float32) - plain
     reduced = cv2.resize(difference, (side, side), interpolation=cv2.INTER_AREA)
-    low = cv2.GaussianBlur(
-        reduced, (0, 0), COLOUR_SMOOTHING * side, borderType=cv2.BORDER_REPLICATE
-    )
+    low = cv2.GaussianBlur(reduced, (0, 0), COLOUR_SMOOTHING * side, borderType=cv2.BORDER_REPLICATE)
     target = max(1, round(enlargement * side))
     if target == side:
         change = reduced

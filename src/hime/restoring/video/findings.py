@@ -49,8 +49,8 @@ EMBED_SECONDS = 2.0
 """From one look at who a face is to the next."""
 LARGEST_CROP = 256
 """Side in pixels to which the headshots kept as references are reduced."""
-POSES = 5
-"""Poses, from side to side, of each of which a chunk keeps the best headshot of a face."""
+POSES, MOMENTS = 7, 2
+"""Poses, from side to side, and parts of a chunk, of each of which the best headshot of a face is kept."""
 BETTER = 1.1
 """How many times as good another headshot must be to take its place."""
 
@@ -168,9 +168,7 @@ def fingerprint(path: Path) -> str:
     return f"{size}-{digest.hexdigest()}"
 
 
-def find(
-    clip: Clip, workplace: Workplace, progress: Callable[[int], None], threads: int
-) -> Damage:
+def find(clip: Clip, workplace: Workplace, progress: Callable[[int], None], threads: int) -> Damage:
     """The first pass: follow the faces of a clip, and keep what is found in ``found-….npz``.
 
     Args:
@@ -233,11 +231,9 @@ class _Chunk:
         self.cuts: list[int] = []
         self.seen: list[tuple[float, ...]] = []
         self.who: list[tuple[int, int, float, FloatArray]] = []
-        self.best: dict[tuple[int, int], tuple[float, Any]] = {}
+        self.best: dict[tuple[int, int, int], tuple[float, Any]] = {}
 
-    def add(
-        self, number: int, pts: int, planes: Planes, is_cut: bool, sightings: Iterable[Sighting]
-    ) -> None:
+    def add(self, number: int, pts: int, planes: Planes, is_cut: bool, sightings: Iterable[Sighting]) -> None:
         """A frame."""
         self.pts.append(pts)
         if is_cut:
@@ -273,7 +269,8 @@ class _Chunk:
         size = min(1.0, frame.side / (4 * MINIMUM_SIDE))
         quality = float(np.sqrt(min(1.0, sharpness / (10 * MINIMUM_SHARPNESS)) * size))
         pose = min(POSES - 1, int((yaw / MAXIMUM_YAW + 1) / 2 * POSES))
-        if quality <= BETTER * self.best.get((track, pose), (0.0, None))[0]:
+        key = track, pose, (number - self.start) * MOMENTS // CHUNK
+        if quality <= BETTER * self.best.get(key, (0.0, None))[0]:
             return
         corners = frame.corners()
         part = planes.around(*(corners.min(axis=0) - 5), *(corners.max(axis=0) + 5))
@@ -281,12 +278,12 @@ class _Chunk:
         crop = cut(planes.rgb(part), moved, min(LARGEST_CROP, round(frame.side)))
         inverse = np.linalg.inv(frame.from_crop(crop.shape[0]))
         landmarks = face.landmarks @ inverse[:2, :2].T + inverse[:2, 2]
-        self.best[track, pose] = quality, (number, yaw, frame.side, crop, landmarks)
+        self.best[key] = quality, (number, yaw, frame.side, crop, landmarks)
 
     def arrays(self, state: dict[str, Any]) -> Arrays:
         """For the file."""
         kept = sorted(self.best.items(), key=lambda item: (item[1][1][0], item[0]))
-        details = [(track, quality, *found) for (track, _), (quality, found) in kept]
+        details = [(track, quality, *found) for (track, _, _), (quality, found) in kept]
         crops = {f"crop{number}": detail[5] for number, detail in enumerate(details)}
         return {
             "pts": np.array(self.pts, np.int64),

@@ -14,16 +14,16 @@ from hime.restoring.video.smoothing import SteadyTrack
 
 FloatMatrix = npt.NDArray[np.float64]
 
-SIZES = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128)
+SIZES = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160)
 """Sides of the headshots that the model is given, in pixels. A face's own side is brought to the nearest:
 sizes that follow every pixel would let the picture tremble, and each needs the references encoded anew."""
 STAY = 0.04
-"""How far beyond the middle between two sizes (in logarithms) the side must come before the other is taken."""
+"""How far beyond the middle between two sizes (in logarithms) a side must come until the other is taken."""
 CHANGE_SECONDS = 0.4
 """Over how long one size is faded into the other."""
 SMALLEST = (12.0, 16.0)
 """Sides of headshots, in pixels, from which a face is restored a little, and wholly."""
-PASSAGE = 1.5
+PASSAGE = 1.25
 """A face this many times as large as the largest that is restored wholly is left as it is."""
 
 
@@ -42,7 +42,7 @@ def share_of(side: FloatMatrix, largest: float) -> FloatMatrix:
     """How much a face of that side is restored, from 0 to 1: all of far ones, nothing of near ones."""
     low = (side - SMALLEST[0]) / (SMALLEST[1] - SMALLEST[0])
     high = (PASSAGE * largest - side) / ((PASSAGE - 1) * largest)
-    share = np.clip(np.minimum(low, high), 0, 1)
+    share: FloatMatrix = np.clip(np.minimum(low, high), 0, 1)
     return share * share * (3 - 2 * share)
 
 
@@ -90,14 +90,15 @@ def plan_track(track: SteadyTrack, largest: float, rate: float) -> TrackPlan:
     size = wanted.copy()
     current = int(wanted[0])
     for place, value in enumerate(values):
-        if value > (middles[current] if current < len(middles) else np.inf) + STAY or value < (
-            middles[current - 1] if current > 0 else -np.inf
-        ) - STAY:
+        if (
+            value > (middles[current] if current < len(middles) else np.inf) + STAY
+            or value < (middles[current - 1] if current > 0 else -np.inf) - STAY
+        ):
             current = int(wanted[place])
         size[place] = current
     other, mixture = size.copy(), np.zeros(len(size))
     reach = max(1, round(CHANGE_SECONDS * rate / 2))
-    changes = np.flatnonzero(np.diff(size)) + 1
+    changes = [int(place) + 1 for place in np.flatnonzero(np.diff(size))]
     for change in changes:
         before, after = size[change - 1], size[change]
         for place in range(max(0, change - reach), min(len(size), change + reach)):

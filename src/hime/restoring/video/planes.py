@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from hime.pictures.arrays import Image
 
 FloatArray = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-AnyPlane = TypeVar("AnyPlane", bound=npt.NDArray[Any])
 
 BT601, BT709, BT2020 = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)
 """Weights of red and of blue in luma."""
@@ -65,7 +64,7 @@ class Turn:
             return cls(True, other_across < 0, down < 0)
         return cls(False, across < 0, other_down < 0)
 
-    def upright(self, rows: AnyPlane) -> AnyPlane:
+    def upright(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A view of a plane as it is shown."""
         rows = rows.swapaxes(0, 1) if self.transposed else rows
         return rows[:: -1 if self.upside_down else 1, :: -1 if self.right_to_left else 1]
@@ -79,7 +78,7 @@ class Planes:
         turn: from how it is stored to how it is shown; all coordinates are of the latter.
     """
 
-    def __init__(self, frame: Any, turn: Turn = Turn()) -> None:  # noqa: B008 (it does not change)
+    def __init__(self, frame: Any, turn: Turn = Turn()) -> None:
         components = frame.format.components
         self.bits = int(components[0].bits)
         self.planes: list[Plane] = [turn.upright(_view(plane, self.bits)) for plane in frame.planes]
@@ -163,7 +162,8 @@ class Planes:
     def sample_luma(self, frame: Frame, size: int) -> Image:
         """The same of the luma alone, 8 bits, size×size."""
         values = self._sampled(0, frame, size)
-        return np.rint(values / np.float32(1 << self.bits - 8)).astype(np.uint8)
+        luma: Image = np.rint(values / np.float32(1 << self.bits - 8)).astype(np.uint8)
+        return luma
 
     def _sampled(self, number: int, frame: Frame, size: int) -> FloatArray:
         """A plane in a frame: first reduced by whole numbers, then turned linearly."""
@@ -184,7 +184,7 @@ class Planes:
         reduced = np.maximum(1, np.ceil(shape / factors).astype(int))
         if (reduced < shape).any():
             part = cv2.resize(part, (int(reduced[0]), int(reduced[1])), interpolation=cv2.INTER_AREA)
-        # Pixels of the result → pixels of the frame → of the plane → of the part, pixel centres at whole numbers.
+        # Pixels of the result → of the frame → of the plane → of the part, their centres at whole numbers.
         matrix = frame.from_crop(size)[:2]
         ratio = reduced / (shape * np.array(steps))
         offset = (0.5 / np.array(steps) - np.array(starts)) * reduced / shape - 0.5
@@ -210,7 +210,8 @@ class Planes:
         )
         green = (red * red_weight + blue * blue_weight) / -green_weight
         rgb = np.stack([luma + red, luma + green, luma + blue], axis=-1)
-        return np.rint(rgb.clip(0, 255)).astype(np.uint8)
+        levels: Image = np.rint(rgb.clip(0, 255)).astype(np.uint8)
+        return levels
 
     def add(self, corner: tuple[int, int], change: FloatArray) -> None:
         """Change a part.

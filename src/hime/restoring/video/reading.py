@@ -25,6 +25,19 @@ USUAL_RATE = Fraction(25)
 """Frames a second of a clip that does not say."""
 MOST_PIXELS = 8192 * 4352
 """Of a frame; larger ones would need more memory than a clip may take."""
+FORMATS = (
+    "asf", "av1", "avi", "dv", "flv", "gif", "h264", "hevc", "ivf", "m4v", "matroska", "mov", "mpeg", 
+    "mpegts", "mpegvideo", "mxf", "nut", "obu", "ogg", "rm", "yuv4mpegpipe",
+)  # fmt: skip
+"""libav's names of the formats that are read."""
+WRITTEN = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""Endings of clips that are written, and libav's name of the format of each."""
+ENDINGS = (
+    *WRITTEN, ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts",
+    ".vob", ".wmv",
+)  # fmt: skip
+"""Endings by which clips are found in folders. Those that are not written become .mp4, or .mkv where that
+cannot hold their sound."""
 SHORTFALL = 0.5
 """Seconds (or two frames, where that is longer) that the frames may end before the clip says it does."""
 
@@ -112,18 +125,34 @@ def library() -> ModuleType:
     return av
 
 
+def opened(path: Path) -> Any:
+    """The file, opened by PyAV: no address, no playlist of other files, whatever its name or its content.
+
+    Raises:
+        av.FFmpegError, OSError, ValueError: it cannot be.
+    """
+    options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+    return library().open(f"file:{path}", metadata_errors="replace", options=options)
+
+
 def is_clip(path: Path | str) -> bool:
-    """Whether a file holds moving pictures: by its content, not by its name."""
+    """Whether a file holds moving pictures: by its content, where that says nothing by its name."""
+    path = Path(path)
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             start = file.read(64)
     except OSError:
-        return False
+        return path.suffix.lower() in ENDINGS
     if _is_picture(start):
-        return start[:4] == b"GIF8" and _is_animated(Path(path))
-    av = library()
+        return start[:4] == b"GIF8" and _is_animated(path)
+    if path.suffix.lower() in ENDINGS:
+        return True
     try:
-        with av.open(str(path)) as container:
+        av = library()
+    except HimeError:
+        return False
+    try:
+        with opened(path) as container:
             return any(not _is_cover(stream) for stream in container.streams.video)
     except (av.FFmpegError, OSError, ValueError):
         return False
@@ -136,7 +165,6 @@ def _is_picture(start: bytes) -> bool:
         start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cJXL "))
         or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
         or (start[4:8] == b"ftyp" and start[8:12] in brands)
-        or not start
     )
 
 
@@ -176,7 +204,7 @@ def open_clip(path: Path | str) -> Clip:
     av = library()
     path = Path(path)
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with opened(path) as container:
             stream = video_stream(container)
             stream.thread_type = "SLICE"  # one frame is wanted soon
             first = _first_frame(av, container, stream)
@@ -262,7 +290,7 @@ def read_frames(clip: Clip, damage: Damage, threads: int = 0) -> Iterator[Any]:
     """
     av = library()
     try:
-        with av.open(str(clip.path), metadata_errors="replace") as container:
+        with opened(clip.path) as container:
             stream = video_stream(container)
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = threads

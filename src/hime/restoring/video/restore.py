@@ -23,7 +23,7 @@ import numpy as np
 
 from hime.errors import HimeError
 from hime.faces.album import Person
-from hime.faces.networks import require
+from hime.faces.networks import opencv, require
 from hime.processors import usable_threads
 from hime.restoring.restorer import Restorer
 from hime.restoring.video.cast import REFERENCES, ClipReference, Role, roles, with_references
@@ -39,7 +39,7 @@ from hime.restoring.video.findings import (
 )
 from hime.restoring.video.plan import Plan, largest_side
 from hime.restoring.video.planes import Planes
-from hime.restoring.video.reading import Clip, Damage, open_clip, read_frames
+from hime.restoring.video.reading import Clip, Damage, library, open_clip, read_frames
 from hime.restoring.video.smoothing import steady_tracks
 from hime.restoring.video.writing import Encoding, Stretch, encoding_for, join, result_suffix
 
@@ -149,10 +149,10 @@ def restore_video(
         progress: called after each frame.
 
     Returns:
-        What became of it; its ``path`` is another than ``out`` (`incomplete`) if a part of the clip is missing.
+        What became of it; ``path`` is another than ``out`` (`incomplete`) if a part of the clip is missing.
 
     Raises:
-        HimeError: the clip cannot be read, there is nothing to restore in it, or the result cannot be written.
+        HimeError: the clip cannot be read, nothing in it is to be restored, or the result cannot be written.
     """
     require()
     if enlargement not in ENLARGEMENTS:
@@ -171,15 +171,14 @@ def restore_video(
         workplace.clear()
     task = _task(clip, people, restorer, encoding, everyone, only_person, references)
     workplace.begin(task)
-    damage = find(
-        clip, workplace, lambda done: tell(Progress("looking", done, clip.frames)), threads
-    )
+    damage = find(clip, workplace, lambda done: tell(Progress("looking", done, clip.frames)), threads)
     findings = read_findings(workplace)
-    cast, faces, chosen = _cast(clip, findings, workplace, people, everyone, only_person, references)
+    cast, said, chosen = _cast(clip, findings, workplace, people, everyone, only_person, references)
     rate = float(clip.rate)
     plan = Plan(cast, chosen, largest_side(restorer.card), rate)
     faces = [
-        _told(role, face, plan.frames_of(index)) for index, (role, face) in enumerate(zip(cast, faces, strict=True))
+        _told(role, status, plan.frames_of(index))
+        for index, (role, status) in enumerate(zip(cast, said, strict=True))
     ]
     if not plan.frames:
         workplace.clear()
@@ -210,7 +209,10 @@ def _task(
 ) -> dict[str, Any]:
     """All that the result depends on."""
     shown = [
-        [person.name, [[photo.name, round(photo.quality, 6), round(photo.yaw, 6)] for photo in person.references]]
+        [
+            person.name,
+            [[photo.name, round(photo.quality, 6), round(photo.yaw, 6)] for photo in person.references],
+        ]
         for person in people
     ]
     return {
@@ -334,7 +336,6 @@ def _restore_faces(
     changes = []
     for task in tasks:
         change = None
-        side = enlargement * task.frame.side
         for size, share in task.sizes:
             lr = headshot(source, task.frame, size)
             part = change_of(lr, restorers[task.role], enlargement)
@@ -343,7 +344,6 @@ def _restore_faces(
             else:
                 change = change + np.float32(share) * _fitting(part, change.shape[0])
         assert change is not None
-        del side
         changes.append(change)
     for index, (task, change) in enumerate(zip(tasks, changes, strict=True)):
         others = [other for place, other in enumerate(frames) if place != index]
@@ -351,8 +351,6 @@ def _restore_faces(
 
 
 def _fitting(change: Any, side: int) -> Any:
-    from hime.faces.networks import opencv
-
     return opencv().resize(change, (side, side), interpolation=opencv().INTER_CUBIC)
 
 
@@ -363,8 +361,6 @@ def _result(frame: Any, clip: Clip, enlargement: int) -> Any:
             width=enlargement * frame.width, height=enlargement * frame.height, interpolation="LANCZOS"
         )
     else:
-        from hime.restoring.video.reading import library
-
         result = library().VideoFrame(frame.width, frame.height, frame.format.name)
         for old, new in zip(frame.planes, result.planes, strict=True):
             rows = np.frombuffer(old, np.uint8)[: old.line_size * old.height].reshape(old.height, -1)

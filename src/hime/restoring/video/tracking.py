@@ -309,9 +309,7 @@ def _detected(image: Image) -> list[Face]:
 def moved(frame: Frame, motion: Sequence[float]) -> Frame:
     """The frame after a motion, as `Sighting` has it."""
     x, y = frame.centre
-    return Frame(
-        (x + motion[0], y + motion[1]), frame.side * math.exp(motion[2]), frame.angle + motion[3]
-    )
+    return Frame((x + motion[0], y + motion[1]), frame.side * math.exp(motion[2]), frame.angle + motion[3])
 
 
 def flow(before: Planes, after: Planes, frame: Frame) -> tuple[float, float, float, float] | None:

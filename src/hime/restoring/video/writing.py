@@ -23,7 +23,7 @@ from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.pictures.metadata import ALTERED
 from hime.restoring.video.findings import Arrays, Workplace
-from hime.restoring.video.reading import Clip, library, video_stream
+from hime.restoring.video.reading import WRITTEN, Clip, library, opened, video_stream
 
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "h264": ("libx264", {"preset": "veryfast", "crf": "18"}),
@@ -38,15 +38,6 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 """Codec → its encoder and settings: quick, and so good that what is lost does not show."""
 USUAL = "h264"
 """What clips of every other codec become."""
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-"""Endings of results, and libav's name of the format of each."""
-OTHER_CLIPS = (
-    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob",
-    ".wmv",
-)  # fmt: skip
-"""Endings of other clips: those become .mp4, or .mkv where that cannot hold their sound."""
-CLIPS = (*CONTAINERS, *OTHER_CLIPS)
-"""Endings by which clips are found in folders."""
 IN_MP4 = {"aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus"}
 """Codecs of sound that are put into .mp4."""
 WEB = ("vp8", "vp9", "av1")
@@ -82,13 +73,13 @@ class Encoding:
 def result_suffix(clip: Clip) -> str:
     """The ending of a clip's result: its own, or where such files are not written, another's."""
     own = clip.path.suffix.lower()
-    if own in CONTAINERS and _holds(CONTAINERS[own], clip):
+    if own in WRITTEN and _holds(WRITTEN[own], clip):
         return own
     if "webm" in clip.container and clip.codec in WEB:
         return ".mkv" if own == ".mkv" else ".webm"
     av = library()
     try:
-        with av.open(str(clip.path), metadata_errors="replace") as container:
+        with opened(clip.path) as container:
             sound = {stream.codec_context.codec.canonical_name for stream in container.streams.audio}
             others = bool(container.streams.subtitles)
     except (av.FFmpegError, OSError, AttributeError):
@@ -247,7 +238,8 @@ def _padded(frame: Any, encoding: Encoding) -> Any:
 
 def _rows(plane: Any, unit: Any) -> npt.NDArray[Any]:
     rows = np.frombuffer(plane, np.uint8)[: plane.line_size * plane.height]
-    return rows.reshape(plane.height, plane.line_size).view(unit)[:, : plane.width]
+    samples: npt.NDArray[Any] = rows.reshape(plane.height, plane.line_size).view(unit)
+    return samples[:, : plane.width]
 
 
 # ------------------------------------------------------------------------------------------------- file
@@ -286,9 +278,7 @@ def join(
         HimeError: it cannot be written.
     """
     copied = Copied()
-    write_atomically(
-        target, lambda path: _join(clip, encoding, workplace, pts, path, target, remark, copied)
-    )
+    write_atomically(target, lambda path: _join(clip, encoding, workplace, pts, path, target, remark, copied))
     return copied
 
 
@@ -303,11 +293,11 @@ def _join(
     copied: Copied,
 ) -> None:
     av = library()
-    container_format = CONTAINERS[target.suffix.lower()]
+    container_format = WRITTEN[target.suffix.lower()]
     options = {"movflags": "+faststart"} if container_format in ("mp4", "mov") else {}
     try:
         with contextlib.ExitStack() as stack:
-            source = stack.enter_context(av.open(str(clip.path), metadata_errors="replace"))
+            source = stack.enter_context(opened(clip.path))
             result = stack.enter_context(av.open(str(path), "w", format=container_format, options=options))
             main = video_stream(source)
             stream = result.add_stream(encoding.encoder, rate=clip.rate)
@@ -387,9 +377,7 @@ def _video_packets(
     """The encoded frames in the order of decoding, with the time of each in seconds."""
     step = max(1, round(1 / (clip.rate * clip.time_base)))
     ordered = np.sort(pts)
-    durations = dict(
-        zip(ordered.tolist(), [*np.diff(ordered).tolist(), step], strict=True)
-    )
+    durations = dict(zip(ordered.tolist(), [*np.diff(ordered).tolist(), step], strict=True))
     count = workplace.count("made")
     # A frame is decoded so many frames ahead of its time at the most.
     delay, place = 0, 0
