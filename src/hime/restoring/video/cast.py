@@ -92,24 +92,23 @@ def roles(tracks: Sequence[SteadyTrack], findings: Findings, people: Sequence[Pe
         people: who may be in the clip.
     """
     means = {track.number: _mean_of(track.number, findings) for track in tracks}
-    sides = {track.number: float(np.max(track.frames[:, 2])) for track in tracks}
     of_person: list[list[SteadyTrack]] = [[] for _ in people]
     known = [person.embedding for person in people]
-    clip_means: list[list[FloatArray]] = [[] for _ in people]
-    rest: list[SteadyTrack] = []
-    # The nearest first: who is surely known helps to know the same person far away.
-    for track in sorted(tracks, key=lambda track: -sides[track.number]):
-        mean = means[track.number]
-        number = None if mean is None else _whose(track, mean, known, clip_means, of_person)
-        if number is None or mean is None:
-            rest.append(track)
-        else:
-            of_person[number].append(track)
-            if sides[track.number] >= NEAR:
-                clip_means[number].append(mean)
+    _assign(tracks, means, known, of_person, SAME_PERSON)
+    # Who is surely known near helps to know the same person far away.
+    near = [
+        _unit(
+            [mean for track in own if _largest(track) >= NEAR and (mean := means[track.number]) is not None]
+        )
+        for own in of_person
+    ]
+    _assign(tracks, means, near, of_person, SAME_CLIP)
+    taken = {track.number for own in of_person for track in own}
+    rest = [track for track in tracks if track.number not in taken]
+    rest.sort(key=lambda track: -_largest(track))
     cast = [
-        Role(person.name, person, _in_order(own), _unit(clip_means[number]) if own else person.embedding)
-        for number, (person, own) in enumerate(zip(people, of_person, strict=True))
+        Role(person.name, person, _in_order(own), mean if mean is not None else person.embedding)
+        for person, own, mean in zip(people, of_person, near, strict=True)
     ]
     groups: list[list[SteadyTrack]] = []
     group_means: list[list[FloatArray]] = []
@@ -145,25 +144,42 @@ def _together(first: SteadyTrack, second: SteadyTrack) -> bool:
     return first.start < second.end and second.start < first.end
 
 
-def _whose(
-    track: SteadyTrack,
-    mean: FloatArray,
+def _largest(track: SteadyTrack) -> float:
+    return float(np.max(track.frames[:, 2]))
+
+
+def _assign(
+    tracks: Sequence[SteadyTrack],
+    means: dict[int, FloatArray | None],
     known: Sequence[FloatArray | None],
-    clip_means: Sequence[Sequence[FloatArray]],
-    of_person: Sequence[Sequence[SteadyTrack]],
-) -> int | None:
-    """Number of the person whose track it is, None for nobody's."""
-    likeness = []
-    for photo, clip in zip(known, clip_means, strict=True):
-        totals = [total for total in (photo, _unit(clip)) if total is not None]
-        likeness.append(max((similarity(mean, total) for total in totals), default=-1.0))
-    if not likeness:
-        return None
-    best = int(np.argmax(likeness))
-    others = [value for number, value in enumerate(likeness) if number != best]
-    if likeness[best] < SAME_PERSON or (others and max(others) > likeness[best] - DOUBT):
-        return None
-    return None if any(_together(track, other) for other in of_person[best]) else best
+    of_person: list[list[SteadyTrack]],
+    least: float,
+) -> None:
+    """Give tracks to the people that they are like, the most like first.
+
+    Nobody is in a frame twice, and a track that could be two people's is nobody's.
+
+    Args:
+        tracks: all.
+        means: who each is.
+        known: who the people are.
+        of_person: the tracks of each; those that have one already keep it.
+        least: cosine.
+    """
+    taken = {track.number for own in of_person for track in own}
+    pairs = []
+    for track in tracks:
+        mean = means[track.number]
+        if mean is None or track.number in taken:
+            continue
+        likeness = [-1.0 if other is None else similarity(mean, other) for other in known]
+        for number, value in enumerate(likeness):
+            rival = max((other for place, other in enumerate(likeness) if place != number), default=-1.0)
+            if value >= least and rival <= value - DOUBT:
+                pairs.append((value, track, number))
+    for _, track, number in sorted(pairs, key=lambda pair: (-pair[0], pair[1].number)):
+        if not any(_together(track, other) for other in of_person[number]):
+            of_person[number].append(track)
 
 
 def _mean_of(number: int, findings: Findings) -> FloatArray | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -33,7 +34,7 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
         {"deadline": "realtime", "cpu-used": "5", "row-mt": "1", "crf": "24", "b": "0"},
     ),
     "vp8": ("libvpx", {"deadline": "realtime", "cpu-used": "4", "crf": "8", "b": "8M"}),
-    "av1": ("libsvtav1", {"preset": "10", "crf": "24"}),
+    "av1": ("libsvtav1", {"preset": "8", "crf": "24"}),
 }
 """Codec → its encoder and settings: quick, and so good that what is lost does not show."""
 USUAL = "h264"
@@ -145,6 +146,7 @@ def _even(av: ModuleType, pixel_format: str, width: int, height: int) -> tuple[i
 
 def open_encoder(clip: Clip, encoding: Encoding) -> Any:
     """A new encoder: an `av.VideoCodecContext`."""
+    os.environ.setdefault("SVT_LOG", "1")  # errors only: the encoder of AV1 prints past libav's own log
     context = library().CodecContext.create(encoding.encoder, "w")
     _configure(context, clip, encoding)
     return context

@@ -1,0 +1,103 @@
+"""``hime restore`` with videos: told from pictures by their content, alone, in folders, with photographs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
+from integration.command_line import Capture, files_below, refused, run
+
+pytest.importorskip("av", reason="videos need the extra video")
+pytest.importorskip("cv2", reason="the extra faces is not installed")
+
+from restoring.video.scenes import Actor, leaving, read_clip, scene, still, walk, write_clip  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def walking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "walk.mp4", walk(30))
+
+
+def test_a_video_is_restored_from_its_own_frames(walking: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "restored"
+    words = ["restore", walking, "--out", out, "--model", "small-x4"]
+    assert run(*words) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{out / 'walk.mp4'} (person 1 1)\n"
+    assert told.err == ""
+    assert files_below(out) == ["walk.mp4"]
+    assert len(read_clip(out / "walk.mp4")[0]) == 30
+    assert run(*words) == 0
+    assert "1 there already, --overwrite restores again" in capsys.readouterr().out
+    stamp = (out / "walk.mp4").stat().st_mtime_ns
+    assert run(*words, "--overwrite") == 0
+    assert (out / "walk.mp4").stat().st_mtime_ns != stamp
+    assert run(*words[:-4], "--out", tmp_path / "other.mkv", "--model", "small-x4", "--enlarge", "2") == 0
+    assert read_clip(tmp_path / "other.mkv")[0][0].shape == (480, 640, 3)
+
+
+def test_a_folder_of_videos_and_photographs(
+    walking: Path, photos: Path, tmp_path: Path, demo_people: Path, capsys: Capture
+) -> None:
+    """The video has no ending that tells; a still GIF is a photograph, and one file is none of both."""
+    album = tmp_path / "album"
+    album.mkdir()
+    shutil.copy(walking, album / "walk.mp4")
+    write_image(album / "ada.png", read_image(demo_people / "ada" / "0.webp")[::4, ::4])
+    (album / "broken.mov").write_bytes(b"no video at all")
+    (album / "notes.txt").write_text("not looked at")
+    out = tmp_path / "restored"
+    words = ["restore", album, "--refs", photos, "--out", out, "--model", "small-x4", "--enlarge", "1"]
+    assert run(*words) == 1
+    told = capsys.readouterr()
+    assert files_below(out) == ["ada.png", "walk.mp4"]
+    assert f"{out / 'ada.png'} (photos 1)\n{out / 'walk.mp4'} (photos 1)\n" == told.out
+    lines = [line for line in told.err.splitlines() if "is not used" not in line]
+    assert lines[0].startswith(f"hime: {album / 'broken.mov'}: not a video that can be read")
+    assert lines[1:] == ["hime: 1 failed, 1 restored"]
+
+
+def test_content_counts_not_the_name(walking: Path, tmp_path: Path, capsys: Capture) -> None:
+    nameless = shutil.copy(walking, tmp_path / "clip")
+    assert run("restore", nameless, "--out", tmp_path / "out", "--model", "small-x4") == 0
+    assert files_below(tmp_path / "out") == ["clip.mp4"]
+    capsys.readouterr()
+    gif = write_clip(
+        tmp_path / "moving.gif", scene([Actor("ada", leaving(3, 8, 150, 32))], 12), "gif", "rgb8"
+    )
+    assert run("restore", gif, "--out", tmp_path / "out", "--model", "small-x4") == 0
+    assert files_below(tmp_path / "out") == ["clip.mp4", "moving.mp4"]
+
+
+@pytest.mark.parametrize("words", [["--face", "1"], ["--crop"], ["--enlarge", "8"]])
+def test_what_is_not_for_videos(words: list[str], walking: Path, tmp_path: Path, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run("restore", walking, "--out", tmp_path / "out", *words)
+    assert stopped.value.code == 2
+    assert "video" in capsys.readouterr().err
+
+
+def test_refusals(walking: Path, tmp_path: Path, capsys: Capture) -> None:
+    own = shutil.copy(walking, tmp_path / "walk.mp4")
+    assert "would overwrite what is read from there" in refused(capsys, "restore", own, "--out", tmp_path)
+    other = shutil.copy(walking, tmp_path / "other.mp4")
+    words = ["restore", own, other, "--out"]
+    assert "is one video for 2 clips" in refused(capsys, *words, tmp_path / "one.mp4")
+    assert "cannot write .avi" in refused(capsys, "restore", own, "--out", tmp_path / "one.avi")
+    (tmp_path / "sub").mkdir()
+    same = shutil.copy(walking, tmp_path / "sub" / "walk.mp4")
+    assert "would both become" in refused(capsys, "restore", own, same, "--out", tmp_path / "out")
+    assert "missing.mp4: not a video" in (
+        run("restore", tmp_path / "missing.mp4", "--out", tmp_path / "o") or ""
+    ) or ("missing.mp4: not a video" in capsys.readouterr().err)
+
+
+def test_nobody_known_is_told(tmp_path: Path, photos: Path, capsys: Capture) -> None:
+    clip = write_clip(tmp_path / "dan.mp4", scene([Actor("dan", still(160, 120, 48))], 6))
+    assert run("restore", clip, "--refs", photos, "--out", tmp_path / "out") == 1
+    assert "person 1: not one of the people given" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists() or files_below(tmp_path / "out") == []

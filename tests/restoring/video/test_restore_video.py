@@ -1,0 +1,416 @@
+"""Whole clips: what is restored, what stays, what the result carries, and that an interrupted run goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+import hime
+from hime.errors import HimeError
+from hime.faces.album import read_person
+from hime.restoring.restorer import Restorer
+from hime.restoring.video import restore
+from hime.restoring.video.reading import Damage, open_clip, read_frames
+from hime.restoring.video.restore import Progress, incomplete, restore_video, result_path
+from hime.restoring.video.writing import ENCODERS
+from restoring.video.scenes import Actor, leaving, read_clip, scene, still, walk, write_clip
+
+
+@pytest.fixture
+def lossless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results hold the very frames that were made."""
+    monkeypatch.setitem(ENCODERS, "h264", ("libx264", {"preset": "ultrafast", "qp": "0"}))
+
+
+def differences(before: Path, after: Path) -> np.ndarray:
+    """N×H×W: by how many levels the frames differ."""
+    first, second = read_clip(before)[0], read_clip(after)[0]
+    assert len(first) == len(second)
+    return np.stack([np.abs(a.astype(int) - b).max(axis=2) for a, b in zip(first, second, strict=True)])
+
+
+@pytest.mark.usefixtures("lossless")
+def test_far_faces_change_near_ones_and_the_rest_do_not(
+    walking: Path, restorer: Restorer, tmp_path: Path
+) -> None:
+    steps: list[Progress] = []
+    restored = restore_video(walking, [], restorer, tmp_path / "out.mp4", progress=steps.append)
+    assert restored.path == tmp_path / "out.mp4"
+    assert (restored.frames, restored.damage, restored.notes) == (40, None, ())
+    (ada,) = restored.faces
+    assert (ada.name, ada.status, ada.seen) == ("person 1", "restored", 40)
+    assert 20 <= ada.frames <= 32
+    assert ada.references
+    assert all(reference.seconds is not None and reference.seconds < 0.7 for reference in ada.references)
+    changed = differences(walking, restored.path)
+    assert changed[:8].max() == 0, "near: not a bit"
+    path = leaving(8, 18, 150, 32)
+    for number in (20, 30, 39):
+        x, y, side, _ = path(number)
+        rows, columns = np.indices(changed.shape[1:])
+        far_away = np.maximum(np.abs(columns - x), np.abs(rows - y)) > side
+        assert changed[number][far_away].max() == 0
+        assert changed[number][~far_away].mean() > 2
+    assert [step.step for step in steps] == ["looking"] * 40 + ["restoring"] * 40
+    assert (steps[-1].done, steps[-1].frames) == (40, 40)
+    assert list(tmp_path.iterdir()) == [restored.path], "nothing is left beside it"
+
+
+@pytest.mark.usefixtures("lossless")
+def test_no_jump_where_a_limit_is_crossed(restorer: Restorer, tmp_path: Path) -> None:
+    path = leaving(2, 38, 110, 40)
+    clip = write_clip(tmp_path / "in.mp4", scene([Actor("ada", path)], 42))
+    restored = restore_video(clip, [], restorer, tmp_path / "out.mp4")
+    changed = differences(clip, restored.path).sum(axis=(1, 2))
+    strength = changed / np.array([path(number)[2] for number in range(42)]) ** 2
+    assert strength[:4].max() == 0 < strength[-1]
+    assert np.abs(np.diff(strength)).max() < 0.5 * strength.max(), "a jump would be all at once"
+
+
+@pytest.mark.usefixtures("lossless")
+def test_people_given_are_restored_and_strangers_are_left(
+    restorer: Restorer, tmp_path: Path, demo_people: Path
+) -> None:
+    ada = read_person([demo_people / "ada" / f"{i}.webp" for i in (1, 2, 3)], "ada")
+    actors = [Actor("ada", still(80, 120, 48)), Actor("ben", still(240, 120, 48))]
+    clip = write_clip(tmp_path / "two.mp4", scene(actors, 12))
+    restored = restore_video(clip, [ada], restorer, tmp_path / "out.mp4")
+    assert [(face.name, face.status) for face in restored.faces] == [
+        ("ada", "restored"),
+        ("person 1", "left: not one of the people given"),
+    ]
+    assert {reference.source for reference in restored.faces[0].references} <= {"1.webp", "2.webp", "3.webp"}
+    changed = differences(clip, restored.path)
+    assert changed[:, :, 160:].max() == 0
+    assert changed[:, 110:130, 70:90].mean() > 3
+    both = restore_video(clip, [ada], restorer, tmp_path / "both.mp4", everyone=True)
+    assert [face.status for face in both.faces] == ["restored", "restored"]
+    changed = differences(clip, both.path)
+    assert min(changed[:, 110:130, 70:90].mean(), changed[:, 110:130, 230:250].mean()) > 3
+    with pytest.raises(HimeError, match=r"nothing to restore \(ada: not asked for"):
+        restore_video(clip, [ada], restorer, tmp_path / "none.mp4", only_person="ben")
+    with pytest.raises(HimeError, match=r"no sharp near frame .* give photos with --refs"):
+        restore_video(clip, [], restorer, tmp_path / "none.mp4")
+    assert not list(tmp_path.glob("*none*"))
+
+
+def test_nothing_to_restore_says_why_and_leaves_nothing(restorer: Restorer, tmp_path: Path) -> None:
+    near = write_clip(tmp_path / "near.mp4", scene([Actor("ada", still(160, 120, 150))], 10))
+    with pytest.raises(HimeError, match="person 1: near enough everywhere"):
+        restore_video(near, [], restorer, tmp_path / "out.mp4")
+    nobody = write_clip(tmp_path / "nobody.mp4", scene([], 10))
+    with pytest.raises(HimeError, match="no face found"):
+        restore_video(nobody, [], restorer, tmp_path / "out.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["near.mp4", "nobody.mp4"]
+
+
+# ------------------------------------------------------------------------------------------- what it carries
+
+CASES = {
+    "mp4": ("a.mp4", "libx264", "yuv420p", ("a.mp4", "h264", "yuv420p")),
+    "hevc": ("a.mkv", "libx265", "yuv420p10le", ("a.mkv", "hevc", "yuv420p10le")),
+    "vp9": ("a.webm", "libvpx-vp9", "yuv420p", ("a.webm", "vp9", "yuv420p")),
+    "av1": ("a.mp4", "libsvtav1", "yuv420p10le", ("a.mp4", "av1", "yuv420p10le")),
+    "avi": ("a.avi", "mpeg4", "yuv420p", ("a.mp4", "h264", "yuv420p")),
+    "prores": ("a.mov", "prores_ks", "yuv422p10le", ("a.mov", "h264", "yuv422p10le")),
+    "gif": ("a.gif", "gif", "rgb8", ("a.mp4", "h264", "yuv420p")),
+    "full range": ("a.mov", "libx264", "yuvj420p", ("a.mov", "h264", "yuvj420p")),
+    "4:4:4": ("a.mkv", "libx264", "yuv444p", ("a.mkv", "h264", "yuv444p")),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_containers_and_codecs(case: str, restorer: Restorer, tmp_path: Path) -> None:
+    name, codec, pix_fmt, expected = CASES[case]
+    try:
+        av.Codec(codec, "w")
+    except ValueError:
+        pytest.skip(f"av was built without {codec}")
+    path = write_clip(tmp_path / name, walk(24), codec, pix_fmt)
+    clip = open_clip(path)
+    out = result_path(clip, tmp_path / "out")
+    restored = restore_video(path, [], restorer, out)
+    found = open_clip(restored.path)
+    assert (restored.path.name, found.codec, found.format) == expected
+    assert restored.damage is None
+    (before, times), (after, new_times) = read_clip(path), read_clip(restored.path)
+    assert len(before) == len(after) == 24
+    assert new_times == pytest.approx([moment - times[0] + new_times[0] for moment in times], abs=0.002)
+    apart = np.abs(before[0].astype(int) - after[0]).mean()
+    assert apart < (20 if case == "gif" else 4)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "size"), [(".mkv", (161, 121)), (".webm", (161, 121)), (".avi", (163, 122))]
+)
+def test_odd_sizes(suffix: str, size: tuple[int, int], restorer: Restorer, tmp_path: Path) -> None:
+    """A codec of whole chroma samples gets the last row and column once more; another keeps the size."""
+    codec = {".mkv": "ffv1", ".webm": "libvpx-vp9", ".avi": "mjpeg"}[suffix]
+    frames = [
+        image[: size[1], : size[0]] for image in scene([Actor("ada", leaving(3, 8, 90, 30, 80, 60))], 12)
+    ]
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = write_clip(tmp_path / f"odd{suffix}", frames, codec, pix_fmt)
+    out = result_path(open_clip(path), tmp_path / "out")
+    restored = restore_video(path, [], restorer, out, everyone=True)
+    found = open_clip(restored.path)
+    width, height = size
+    expected = size if suffix == ".webm" else (width + width % 2, height + height % 2)
+    assert (found.width, found.height) == expected
+    (before, _), (after, _) = read_clip(path), read_clip(restored.path)
+    assert np.abs(before[0].astype(int) - after[0][:height, :width]).mean() < 6
+
+
+@pytest.mark.parametrize("enlargement", [2, 4])
+def test_enlarged(enlargement: int, walking: Path, restorer: Restorer, tmp_path: Path) -> None:
+    restored = restore_video(walking, [], restorer, tmp_path / "out.mp4", enlargement=enlargement)
+    clip = open_clip(restored.path)
+    assert (clip.width, clip.height) == (320 * enlargement, 240 * enlargement)
+    images, _ = read_clip(restored.path)
+    x, y, _, _ = (round(value * enlargement) for value in leaving(8, 18, 150, 32)(39))
+    reach = 8 * enlargement
+    assert images[39][y - reach : y + reach, x - reach : x + reach].std() > 20
+    with pytest.raises(HimeError, match="1, 2 or 4 times, not 3"):
+        restore_video(walking, [], restorer, tmp_path / "three.mp4", enlargement=3)
+
+
+def test_variable_rate_rotation_sound_chapters_and_metadata(restorer: Restorer, tmp_path: Path) -> None:
+    times = np.cumsum([0, *([400, 700, 1001, 333] * 6)]).tolist()
+
+    def prepare(container: Any, stream: Any) -> None:
+        stream.set_display_rotation(90)
+        stream.codec_context.color_primaries = stream.codec_context.color_trc = 1
+        stream.codec_context.colorspace, stream.codec_context.color_range = 1, 1
+        container.metadata.update(title="Grandma’s birthday", comment="by the sea")
+        container.set_chapters(
+            [
+                {
+                    "id": 1,
+                    "start": 0,
+                    "end": 300,
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": "Cake"},
+                },
+                {"id": 2, "start": 300, "end": 900, "time_base": Fraction(1, 1000), "metadata": {}},
+            ]
+        )
+
+    upright = scene([Actor("ada", leaving(6, 14, 130, 32, 120, 160))], 25, 240, 320)
+    stored = [np.ascontiguousarray(np.rot90(image, -1)) for image in upright]
+    path = write_clip(
+        tmp_path / "in.mp4", stored, times=times, time_base=Fraction(1, 15360), prepare=prepare, sound=True
+    )
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4")
+    assert restored.faces[0].status == "restored"
+    before, after = open_clip(path), open_clip(restored.path)
+    assert before.matrix is not None
+    assert before.turn == after.turn != type(before.turn)()
+    assert (before.matrix, before.colours) == (after.matrix, after.colours)
+    assert before.colours == (1, 1, 1, 1)
+    assert read_clip(path)[1] == read_clip(restored.path)[1]
+    assert len(set(np.diff(read_clip(path)[1]).round(4))) > 2, "the times are uneven indeed"
+    with av.open(str(path)) as source, av.open(str(restored.path)) as result:
+        assert result.metadata["title"] == "Grandma’s birthday"
+        assert result.metadata["comment"].startswith("by the sea Faces in this video were restored")
+        assert "compositeWithTrainedAlgorithmicMedia" in result.metadata["comment"]
+        chapters = [(each["start"], each["metadata"].get("title")) for each in result.chapters()]
+        assert chapters[0][1] == "Cake"
+        assert len(chapters) == 2
+        sounds = [
+            [(packet.pts, bytes(packet)) for packet in file.demux(audio=0) if packet.size]
+            for file in (source, result)
+        ]
+        assert sounds[0] == sounds[1]
+        assert len(sounds[0]) > 10
+
+
+def test_subtitles_are_kept(restorer: Restorer, tmp_path: Path, walking: Path) -> None:
+    """A Matroska file with a line of text, made by hand from the clip."""
+    path = tmp_path / "in.mkv"
+    text = tmp_path / "text.srt"
+    text.write_text("1\n00:00:00,200 --> 00:00:00,900\nHappy birthday\n", encoding="utf-8")
+    with av.open(str(walking)) as video, av.open(str(text)) as words, av.open(str(path), "w") as result:
+        streams = {}
+        for source in (video.streams.video[0], words.streams.subtitles[0]):
+            streams[source.type] = result.add_stream_from_template(source, opaque=True)
+        for source in (words, video):
+            for packet in source.demux():
+                if packet.dts is not None:
+                    packet.stream = streams[packet.stream.type]
+                    result.mux_one(packet)
+    restored = restore_video(path, [], restorer, result_path(open_clip(path), tmp_path / "out"))
+    assert restored.notes == ()
+    with av.open(str(restored.path)) as result:
+        (line,) = [bytes(packet) for packet in result.demux(subtitles=0) if packet.size]
+    assert line == b"Happy birthday"
+
+
+def test_one_frame(restorer: Restorer, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "one.mp4", scene([Actor("ada", still(160, 120, 48))], 1))
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    assert len(read_clip(restored.path)[0]) == 1
+    assert differences(path, restored.path)[0, 110:130, 150:170].mean() > 3
+
+
+# ------------------------------------------------------------------------------------------------- damage
+
+
+def test_a_clip_cut_short_is_restored_as_far_as_it_goes(restorer: Restorer, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "whole.mkv", walk(75), options={"preset": "ultrafast", "g": "10"})
+    content = path.read_bytes()
+    broken = tmp_path / "broken.mkv"
+    broken.write_bytes(content[: len(content) * 6 // 10])
+    restored = restore_video(broken, [], restorer, tmp_path / "out.mkv")
+    assert restored.path == tmp_path / "out.incomplete.mkv" == incomplete(tmp_path / "out.mkv")
+    assert not (tmp_path / "out.mkv").exists()
+    assert restored.damage is not None
+    assert restored.damage.startswith("does not decode from ")
+    assert 20 < restored.frames < 70
+    assert len(read_clip(restored.path)[0]) == restored.frames
+    with av.open(str(restored.path)) as result:
+        comment = result.metadata.get("comment") or result.metadata["COMMENT"]
+        assert "Incomplete: does not decode from" in comment
+
+
+def test_damage_in_the_middle_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "whole.mp4", walk(60), "mpeg4", options={"g": "5"})
+    content = bytearray(path.read_bytes())
+    start = content.index(b"mdat") + len(content) // 3
+    content[start : start + 400] = bytes(400)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(content)
+    damage = Damage()
+    count = sum(1 for _ in read_frames(open_clip(broken), damage, 1))
+    assert count >= 40
+    assert damage.first is None or 0 < damage.first < 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all", b"\0\0\0\x18ftypmp42" + bytes(200)])
+def test_what_is_no_clip(content: bytes, restorer: Restorer, tmp_path: Path) -> None:
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(content)
+    with pytest.raises(HimeError, match=r"noise\.mp4: not a video that can be read"):
+        restore_video(path, [], restorer, tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_playlist_opens_no_other_file(tmp_path: Path, walking: Path, restorer: Restorer) -> None:
+    path = tmp_path / "list.mp4"
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{walking}\n", encoding="utf-8")
+    with pytest.raises(HimeError, match="not a video that can be read"):
+        restore_video(path, [], restorer, tmp_path / "out.mp4")
+    path.write_text(f"ffconcat version 1.0\nfile {walking}\n", encoding="utf-8")
+    with pytest.raises(HimeError, match="not a video that can be read"):
+        restore_video(path, [], restorer, tmp_path / "out.mp4")
+
+
+# ----------------------------------------------------------------------------------------------- interrupted
+
+
+@pytest.mark.parametrize("moment", [5, 23, 45, 58, 77])
+def test_an_interrupted_run_goes_on_and_gives_the_same_frames(
+    moment: int, walking: Path, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken off at any frame of either pass; stretches of 10 frames."""
+    for module in ("findings", "restore"):
+        monkeypatch.setattr(f"hime.restoring.video.{module}.CHUNK", 10)
+    whole = restore_video(walking, [], restorer, tmp_path / "whole.mp4").path
+    calls = []
+
+    class Stopped(Exception):
+        pass
+
+    def progress(step: Progress) -> None:
+        calls.append(step)
+        if len(calls) == moment:
+            raise Stopped
+
+    out = tmp_path / "out.mp4"
+    with pytest.raises(Stopped):
+        restore_video(walking, [], restorer, out, progress=progress)
+    assert not out.exists()
+    restore_video(walking, [], restorer, out)
+    first, second = read_clip(whole), read_clip(out)
+    assert first[1] == second[1]
+    assert all(np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "whole.mp4"]
+
+
+PROGRAM = """
+import sys, hime
+from hime.restoring.video import findings, restore
+findings.CHUNK = restore.CHUNK = 10
+hime.restore_video(sys.argv[1], [], hime.load("small-x4", threads=1), sys.argv[2])
+"""
+
+
+def test_killed_at_any_moment_it_goes_on(walking: Path, tmp_path: Path) -> None:
+    def start(out: Path) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.Popen([sys.executable, "-c", PROGRAM, str(walking), str(out)], env=environment)
+
+    whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    begun = time.monotonic()
+    assert start(whole).wait() == 0
+    took = time.monotonic() - begun
+    killed = 0
+    for share in (0.5, 0.7, 0.85):
+        process = start(out)
+        time.sleep(share * took)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+        if out.exists():
+            break
+    assert killed
+    if not out.exists():
+        assert start(out).wait() == 0
+    first, second = read_clip(whole), read_clip(out)
+    assert first[1] == second[1]
+    assert all(np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "whole.mp4"]
+
+
+def test_work_for_another_task_is_not_gone_on_with(
+    walking: Path, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(step: Progress) -> None:
+        if step.step == "restoring":
+            raise Stopped
+
+    out = tmp_path / "out.mp4"
+    with pytest.raises(Stopped):
+        restore_video(walking, [], restorer, out, progress=stop)
+    passes: list[int] = []
+    find = restore.find
+
+    def counted(*arguments: Any) -> Damage:
+        passes.append(arguments[1].count("found"))
+        return find(*arguments)
+
+    monkeypatch.setattr(restore, "find", counted)
+    with pytest.raises(Stopped):
+        restore_video(walking, [], restorer, out, progress=stop)
+    with pytest.raises(Stopped):
+        restore_video(walking, [], restorer, out, references=2, progress=stop)
+    with pytest.raises(Stopped):
+        restore_video(walking, [], restorer, out, references=2, overwrite=True, progress=stop)
+    assert passes == [1, 0, 0]
+
+
+def test_it_is_a_public_function() -> None:
+    assert hime.restore_video is restore_video
