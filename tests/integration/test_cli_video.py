@@ -14,7 +14,7 @@ from integration.command_line import Capture, files_below, refused, run
 pytest.importorskip("av", reason="videos need the extra video")
 pytest.importorskip("cv2", reason="the extra faces is not installed")
 
-from restoring.video.scenes import Actor, leaving, read_clip, scene, still, walk, write_clip  # noqa: E402
+from restoring.video.scenes import Actor, leaving, read_clip, scene, still, walk, write_clip
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_a_video_is_restored_from_its_own_frames(walking: Path, tmp_path: Path, 
     assert run(*words) == 0
     told = capsys.readouterr()
     assert told.out == f"{out / 'walk.mp4'} (person 1 1)\n"
-    assert told.err == ""
+    assert "hime: " not in told.err
     assert files_below(out) == ["walk.mp4"]
     assert len(read_clip(out / "walk.mp4")[0]) == 30
     assert run(*words) == 0
@@ -56,7 +56,11 @@ def test_a_folder_of_videos_and_photographs(
     told = capsys.readouterr()
     assert files_below(out) == ["ada.png", "walk.mp4"]
     assert f"{out / 'ada.png'} (photos 1)\n{out / 'walk.mp4'} (photos 1)\n" == told.out
-    lines = [line for line in told.err.splitlines() if "is not used" not in line]
+    lines = [
+        line
+        for line in told.err.splitlines()
+        if "is not used" not in line and "%|" not in line  # the progress of slow machines
+    ]
     assert lines[0].startswith(f"hime: {album / 'broken.mov'}: not a video that can be read")
     assert lines[1:] == ["hime: 1 failed, 1 restored"]
 
@@ -91,9 +95,8 @@ def test_refusals(walking: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "sub").mkdir()
     same = shutil.copy(walking, tmp_path / "sub" / "walk.mp4")
     assert "would both become" in refused(capsys, "restore", own, same, "--out", tmp_path / "out")
-    assert "missing.mp4: not a video" in (
-        run("restore", tmp_path / "missing.mp4", "--out", tmp_path / "o") or ""
-    ) or ("missing.mp4: not a video" in capsys.readouterr().err)
+    assert run("restore", tmp_path / "missing.mp4", "--out", tmp_path / "out") == 1
+    assert "missing.mp4: not a video that can be read (No such file" in capsys.readouterr().err
 
 
 def test_nobody_known_is_told(tmp_path: Path, photos: Path, capsys: Capture) -> None:
