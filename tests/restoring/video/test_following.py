@@ -51,9 +51,9 @@ def test_a_face_is_where_it_is_and_does_not_tremble(tmp_path: Path) -> None:
     assert np.abs(apart[:, :2]).max() < 0.03 * side.min()
     assert np.abs(apart[:, 2] / side).max() < 0.05
     assert np.abs(apart[:, 3]).max() < 0.09
-    alone = np.array([Frame.of(detect(image)[0].landmarks).centre for image in frames[::1]])
-    own = track.frames[:, :2] - truth[:, :2]
-    assert tremble(own) < 0.6 * tremble(alone - truth[:, :2])
+    alone = np.array([Frame.of(detect(image)[0].landmarks).centre for image in frames[:20]])
+    own = (track.frames - truth)[:20, :2]
+    assert tremble(own) < 0.6 * tremble(alone - truth[:20, :2])
 
 
 def test_no_lag_where_a_face_sets_out_and_stops(tmp_path: Path) -> None:
