@@ -50,7 +50,14 @@ from hime.restoring.photo import restore_photo
 from hime.restoring.restorer import Restorer
 from hime.restoring.video.cast import ClipReference, Role, with_references
 from hime.restoring.video.faces import headshot
-from hime.restoring.video.findings import Findings, Workplace, find, load_candidate, read_findings
+from hime.restoring.video.findings import (
+    CROP_MARGIN,
+    Findings,
+    Workplace,
+    find,
+    load_candidate,
+    read_findings,
+)
 from hime.restoring.video.planes import Planes
 from hime.restoring.video.reading import Clip, Damage, library, open_clip, read_frames
 from hime.restoring.video.restore import restore_video
@@ -104,6 +111,14 @@ class Followed:
                 yield number, seconds, Planes(frame, self.clip.turn)
 
 
+def central(reference: ClipReference) -> Image:
+    """The headshot alone."""
+    assert reference.candidate is not None
+    crop = reference.candidate.crop
+    edge = round(crop.shape[0] * (1 - 1 / CROP_MARGIN) / 2)
+    return np.ascontiguousarray(crop[edge : crop.shape[0] - edge, edge : crop.shape[0] - edge])
+
+
 def follow(path: Path, folder: Path) -> Followed:
     """Follow the faces of a clip.
 
@@ -144,7 +159,7 @@ def measure_references(paths: Sequence[Path], models: Sequence[str], count: int)
                 pictures = {"bicubic": upscale(lr, HR // LR)}
                 for restorer in restorers:
                     for name, chosen in (("none", ()), (str(count), references)):
-                        restorer.set_references([each.for_restorer for each in chosen])  # type: ignore[misc]
+                        restorer.set_references([central(each) for each in chosen])
                         pictures[f"{restorer.name}, {name}"] = restorer.restore(lr).image
                 sample = Sample(truth, ())
                 figures: dict[str, Figures] = {name: {} for name in pictures}
@@ -217,7 +232,7 @@ def _steadiness(path: Path, restorer: Restorer, folder: Path) -> dict[str, dict[
     person = Person(
         "somebody",
         tuple(
-            Reference(f"{each.seconds:.1f} s", each.candidate.crop, each.candidate.embedding, 1.0, each.yaw)
+            Reference(f"{each.seconds:.1f} s", central(each), each.candidate.embedding, 1.0, each.yaw)
             for each in references
             if each.candidate is not None
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from hime.faces.album import Person, read_person
 from hime.faces.detection import detect
 from hime.faces.headshot import Frame
-from hime.restoring.video.cast import roles, with_references
+from hime.restoring.video.cast import ClipReference, roles, with_references
+from hime.restoring.video.faces import fitted_reference
 from hime.restoring.video.findings import Findings, Workplace, find, load_candidate, read_findings
-from hime.restoring.video.plan import SIZES, plan_track, share_of
+from hime.restoring.video.plan import Pose, plan_track, share_of
 from hime.restoring.video.reading import open_clip
 from hime.restoring.video.smoothing import SteadyTrack, steady_tracks
 from restoring.video.scenes import Actor, leaving, scene, still, write_clip
@@ -142,31 +144,54 @@ def test_an_interrupted_first_pass_finds_the_same(tmp_path: Path, monkeypatch: p
     assert workplace.count("found") == 0
 
 
-def track_of(sides: np.ndarray) -> SteadyTrack:
+def track_of(sides: np.ndarray, tilts: float | np.ndarray = 0.0) -> SteadyTrack:
     frames = np.zeros((len(sides), 4))
-    frames[:, 2] = sides
+    frames[:, 2], frames[:, 3] = sides, tilts
     return SteadyTrack(0, 0, frames, np.ones(len(sides)), np.zeros(len(sides)))
 
 
-@given(st.floats(8, 300), st.floats(8, 300), st.integers(40, 200))
-def test_nothing_jumps_when_a_face_crosses_a_limit(first: float, last: float, count: int) -> None:
+@given(st.floats(8, 300), st.floats(8, 300), st.just(0.0) | st.floats(-1, 1), st.integers(40, 200))
+def test_nothing_jumps_when_a_face_crosses_a_limit(
+    first: float, last: float, tilt: float, count: int
+) -> None:
     sides = np.exp(np.linspace(np.log(first), np.log(last), count))
-    plan = plan_track(track_of(sides), 64, 25)
+    plan = plan_track(track_of(sides, np.linspace(0, tilt, count)), 64, 25)
     step = float(np.abs(np.diff(np.log(sides))).max(initial=0))
     assert np.abs(np.diff(plan.share)).max() <= 1.5 * 16 * step + 1e-9
-    shares = np.zeros((count, len(SIZES)))
+    weights: list[dict[Pose, float]] = []
     for number in range(count):
-        for size, share in plan.sizes(number):
-            shares[number, SIZES.index(size)] += share
-    assert np.allclose(shares.sum(axis=1), 1)
-    if step < 0.01:  # otherwise one size follows on another within the passage
-        assert np.abs(np.diff(shares, axis=0)).max() < 0.35
+        poses = plan.poses(number)
+        assert sum(share for _, share in poses) == pytest.approx(1)
+        weights.append(dict(poses))
+        for pose, share in poses:
+            if share > 0.5:
+                assert abs(math.log(pose.pixels / sides[number])) < 0.07
+                assert abs(pose.angle - tilt * number / (count - 1)) < math.radians(8)
+            assert pose.window >= pose.pixels
+            assert pose.window % 2 == 0
+    if step < 0.01 and tilt == 0:  # otherwise one may follow on another within the passage
+        for before, after in pairwise(weights):
+            assert max(abs(before.get(p, 0) - after.get(p, 0)) for p in {*before, *after}) < 0.4
 
 
-def test_a_side_that_trembles_about_a_limit_keeps_its_size() -> None:
-    middle = math.sqrt(SIZES[4] * SIZES[5])
-    plan = plan_track(track_of(middle * np.exp(0.03 * np.sin(np.arange(100)))), 64, 25)
-    assert len(set(plan.size.tolist())) == 1
+def test_a_side_that_trembles_about_a_limit_keeps_its_pose() -> None:
+    middle = math.sqrt(Pose(14, 0).pixels * Pose(15, 0).pixels)
+    wave = np.sin(np.arange(100))
+    plan = plan_track(track_of(middle * np.exp(0.015 * wave), math.radians(4) + 0.03 * wave), 64, 25)
+    assert len({tuple(row) for row in plan.pose.tolist()}) == 1
+
+
+def test_a_reference_lies_as_the_face_does(demo_people: Path) -> None:
+    """Turned and sized for a pose, a photo's own face has that angle and that share of the window."""
+    (photo,) = read_person([demo_people / "ada" / "1.webp"], "ada").references
+    reference = ClipReference(photo.name, None, photo.yaw, photo.quality, 100, photo)
+    for pose in (Pose(16, 0), Pose(17, 2), Pose(15, -3)):
+        image = fitted_reference(reference, pose, 256)
+        assert image.shape == (256, 256, 3)
+        frame = Frame.of(detect(image)[0].landmarks)
+        assert frame.angle == pytest.approx(pose.angle, abs=0.08)
+        assert frame.side == pytest.approx(256 * pose.pixels / pose.window, rel=0.1)
+        assert frame.centre == pytest.approx((127.5, 127.5), abs=6)
 
 
 def test_far_is_restored_and_near_is_not() -> None:

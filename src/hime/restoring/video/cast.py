@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from hime.faces.album import DOUBT, SAME_PERSON, STRANGER, Person, Reference
 from hime.faces.embedding import similarity
-from hime.restoring.video.findings import Candidate, Findings
+from hime.pictures.arrays import Image
+from hime.restoring.video.findings import CROP_MARGIN, Candidate, Findings
 from hime.restoring.video.smoothing import SteadyTrack
 
 FloatArray = npt.NDArray[np.float32]
@@ -56,12 +57,17 @@ class ClipReference:
     candidate: Candidate | None = None
 
     @property
-    def for_restorer(self) -> object:
-        """What `hime.restoring.restorer.Restorer.set_references` takes."""
-        if self.photo is not None:
-            return self.photo.for_restorer
-        assert self.candidate is not None
-        return self.candidate.crop
+    def crop(self) -> Image | None:
+        """The headshot with what is around it; None where a .person file holds no picture."""
+        if self.candidate is not None:
+            return self.candidate.crop
+        assert self.photo is not None
+        return self.photo.crop
+
+    @property
+    def margin(self) -> float:
+        """How many times the headshot's side the crop's is."""
+        return 1.0 if self.candidate is None else CROP_MARGIN
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,6 +49,8 @@ EMBED_SECONDS = 2.0
 """From one look at who a face is to the next."""
 LARGEST_CROP = 256
 """Side in pixels to which the headshots kept as references are reduced."""
+CROP_MARGIN = 1.4
+"""How many times the side of the headshot is kept of them, to be turned and framed anew."""
 POSES, MOMENTS = 7, 2
 """Poses, from side to side, and parts of a chunk, of each of which the best headshot of a face is kept."""
 BETTER = 1.1
@@ -67,7 +69,7 @@ class Candidate:
         yaw: see `hime.faces.album.yaw_of`.
         side: of the headshot in the clip, in pixels.
         embedding: see `hime.faces.embedding.embed`.
-        crop: uint8 S×S×3, S ≤ `LARGEST_CROP`.
+        crop: uint8 S×S×3, the headshot with what is around it, `CROP_MARGIN` times its side.
     """
 
     frame: int
@@ -272,11 +274,12 @@ class _Chunk:
         key = track, pose, (number - self.start) * MOMENTS // CHUNK
         if quality <= BETTER * self.best.get(key, (0.0, None))[0]:
             return
-        corners = frame.corners()
+        wide = Frame(frame.centre, CROP_MARGIN * frame.side, frame.angle)
+        corners = wide.corners()
         part = planes.around(*(corners.min(axis=0) - 5), *(corners.max(axis=0) + 5))
-        moved = Frame((frame.centre[0] - part[0], frame.centre[1] - part[1]), frame.side, frame.angle)
-        crop = cut(planes.rgb(part), moved, min(LARGEST_CROP, round(frame.side)))
-        inverse = np.linalg.inv(frame.from_crop(crop.shape[0]))
+        moved = Frame((wide.centre[0] - part[0], wide.centre[1] - part[1]), wide.side, wide.angle)
+        crop = cut(planes.rgb(part), moved, round(CROP_MARGIN * min(LARGEST_CROP, frame.side)))
+        inverse = np.linalg.inv(wide.from_crop(crop.shape[0]))
         landmarks = face.landmarks @ inverse[:2, :2].T + inverse[:2, 2]
         self.best[key] = quality, (number, yaw, frame.side, crop, landmarks)
 

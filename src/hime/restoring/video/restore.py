@@ -23,11 +23,19 @@ import numpy as np
 
 from hime.errors import HimeError
 from hime.faces.album import Person
-from hime.faces.networks import opencv, require
+from hime.faces.headshot import Frame
+from hime.faces.networks import require
 from hime.processors import usable_threads
 from hime.restoring.restorer import Restorer
 from hime.restoring.video.cast import REFERENCES, ClipReference, Role, roles, with_references
-from hime.restoring.video.faces import change_of, headshot, put_back
+from hime.restoring.video.faces import (
+    FittedRestorer,
+    change_of,
+    corner_of,
+    mixed,
+    put_back,
+    read_window,
+)
 from hime.restoring.video.findings import (
     CHUNK,
     Findings,
@@ -37,7 +45,7 @@ from hime.restoring.video.findings import (
     load_candidate,
     read_findings,
 )
-from hime.restoring.video.plan import Plan, largest_side
+from hime.restoring.video.plan import Plan, Task, largest_side
 from hime.restoring.video.planes import Planes
 from hime.restoring.video.reading import Clip, Damage, library, open_clip, read_frames
 from hime.restoring.video.smoothing import steady_tracks
@@ -183,9 +191,7 @@ def restore_video(
     if not plan.frames:
         workplace.clear()
         raise HimeError(f"{path}: {_nothing(faces, people)}")
-    restorers = {index: Restorer(restorer.backend, restorer.fidelity) for index in chosen}
-    for index, own in restorers.items():
-        own.set_references([reference.for_restorer for reference in cast[index].references])  # type: ignore[misc]
+    restorers = {index: FittedRestorer(restorer, cast[index].references) for index in chosen}
     total = len(findings.pts)
     _make(
         clip, encoding, workplace, plan, restorers, enlargement, total,
@@ -299,7 +305,7 @@ def _make(
     encoding: Encoding,
     workplace: Workplace,
     plan: Plan,
-    restorers: dict[int, Restorer],
+    restorers: dict[int, FittedRestorer],
     enlargement: int,
     total: int,
     progress: Callable[[int], None],
@@ -325,33 +331,27 @@ def _restore_faces(
     frame: Any,
     result: Any,
     clip: Clip,
-    tasks: Sequence[Any],
-    left: Sequence[Any],
-    restorers: dict[int, Restorer],
+    tasks: Sequence[Task],
+    left: Sequence[Frame],
+    restorers: dict[int, FittedRestorer],
     enlargement: int,
 ) -> None:
+    """Restore what is to be restored in one frame of the clip."""
     source, target = Planes(frame, clip.turn), Planes(result, clip.turn)
     frames = [task.frame.scaled(enlargement) for task in tasks]
     strangers = [each.scaled(enlargement) for each in left]
     changes = []
     for task in tasks:
-        change = None
-        for size, share in task.sizes:
-            lr = headshot(source, task.frame, size)
-            part = change_of(lr, restorers[task.role], enlargement)
-            if change is None:
-                change = part * np.float32(share)
-            else:
-                change = change + np.float32(share) * _fitting(part, change.shape[0])
-        assert change is not None
-        changes.append(change)
-    for index, (task, change) in enumerate(zip(tasks, changes, strict=True)):
+        parts = []
+        for pose, share in task.poses:
+            corner = corner_of(task.middle, pose.window)
+            lr = read_window(source, corner, pose.window)
+            change = change_of(lr, pose, restorers[task.role], enlargement)
+            parts.append(((enlargement * corner[0], enlargement * corner[1]), change, share))
+        changes.append(mixed(parts))
+    for index, (task, (corner, change)) in enumerate(zip(tasks, changes, strict=True)):
         others = [other for place, other in enumerate(frames) if place != index]
-        put_back(target, change, frames[index], task.share, others, strangers)
-
-
-def _fitting(change: Any, side: int) -> Any:
-    return opencv().resize(change, (side, side), interpolation=opencv().INTER_CUBIC)
+        put_back(target, change, corner, frames[index], task.share, others, strangers)
 
 
 def _result(frame: Any, clip: Clip, enlargement: int) -> Any:
