@@ -10,6 +10,7 @@ not decode is left out and told in the `Damage`.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ ENDINGS = (
 """Endings by which clips are found in folders. Those that are not written become .mp4, or .mkv where that
 cannot hold their sound."""
 SHORTFALL = 0.5
-"""Seconds (or two frames, where that is longer) that the frames may end before the clip says it does."""
+"""Seconds that the frames may end before the clip does, where that is said of all its streams together."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Clip:
         rate: frames a second, on average.
         frames: how many there should be; 0 where nothing tells.
         duration: of the video in seconds; 0 where nothing tells.
+        own_duration: whether that is said of the video itself, and not of the whole file, whose sound may
+            be longer.
         matrix: 3×3 in row order, how the frames are turned to be shown; None: as they are.
         colours: libav's numbers for range, primaries, transfer and matrix.
         aspect: width over height of a pixel; None where nothing tells.
@@ -72,6 +75,7 @@ class Clip:
     rate: Fraction
     frames: int
     duration: float
+    own_duration: bool
     matrix: tuple[int, ...] | None
     colours: tuple[int, int, int, int]
     aspect: Fraction | None
@@ -235,11 +239,7 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
     rate = stream.average_rate or stream.guessed_rate or USUAL_RATE
     rate = rate if 0 < rate <= 1000 else USUAL_RATE
     time_base = stream.time_base or 1 / USUAL_RATE
-    duration = 0.0
-    if stream.duration:
-        duration = float(stream.duration * time_base)
-    elif container.duration:
-        duration = container.duration / 1e6
+    duration, own = _duration(container, stream)
     matrix = None
     for data in frame.side_data:
         if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) == 36:
@@ -262,10 +262,25 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
         rate=rate,
         frames=stream.frames or round(duration * rate),
         duration=duration,
+        own_duration=own,
         matrix=matrix,
         colours=colours if kept else (1, colours[1], colours[2], BT601_MATRIX),
         aspect=stream.sample_aspect_ratio or None,
     )
+
+
+def _duration(container: Any, stream: Any) -> tuple[float, bool]:
+    """Of the video in seconds, and whether that is said of it alone."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base), True
+    said = stream.metadata.get("DURATION", "")  # in Matroska, as 00:01:02.345000000
+    parts = said.split(":")
+    with contextlib.suppress(ValueError):
+        if len(parts) == 3 and (seconds := sum(float(part) * 60**n for n, part in enumerate(parts[::-1]))):
+            return seconds, True
+    if container.duration:
+        return container.duration / 1e6, len(container.streams) == 1
+    return 0.0, False
 
 
 BT601_MATRIX = 6
@@ -303,6 +318,7 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
     """The frames, in their order and with their times."""
     start: int | None = None
     last: int | None = None
+    shown = 0  # for how long the last frame is
     step = max(1, round(1 / (clip.rate * clip.time_base)))
     packets = container.demux(stream)
 
@@ -330,6 +346,7 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
             if pts is None or (last is not None and pts <= last):
                 pts = 0 if last is None else last + step if pts is None else last + 1
             start, last = pts if start is None else start, pts
+            shown = int(frame.duration or 0)
             seconds = float((pts - start) * clip.time_base)
             if frame.is_corrupt:
                 damage.at(seconds, "a part of it is damaged")
@@ -339,8 +356,9 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
             frame.pts, frame.time_base = pts, clip.time_base
             yield frame
     if last is not None and start is not None and clip.duration:
-        allowed = max(SHORTFALL, float(2 / clip.rate))
-        if now() < clip.duration - allowed:
+        end = now() if not shown else float((last + shown - start) * clip.time_base)
+        allowed = max(float(2 / clip.rate), 0.0 if clip.own_duration else SHORTFALL)
+        if max(end, now()) < clip.duration - allowed:
             damage.at(now(), f"{clip.duration:.1f} seconds were said to be there")
 
 
