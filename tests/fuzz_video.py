@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from fuzz_restore import damaged
+from fuzz_files import damaged
 from restoring.video.scenes import Actor, leaving, scene, still, write_clip
 
 os.environ.setdefault("SVT_LOG", "1")  # of the encoder that makes clips here

@@ -96,7 +96,7 @@ def test_refusals(walking: Path, tmp_path: Path, capsys: Capture) -> None:
     same = shutil.copy(walking, tmp_path / "sub" / "walk.mp4")
     assert "would both become" in refused(capsys, "restore", own, same, "--out", tmp_path / "out")
     assert run("restore", tmp_path / "missing.mp4", "--out", tmp_path / "out") == 1
-    assert "missing.mp4: not a video that can be read (No such file" in capsys.readouterr().err
+    assert "missing.mp4: no such file; check the path" in capsys.readouterr().err
 
 
 def test_nobody_known_is_told(tmp_path: Path, photos: Path, capsys: Capture) -> None:

@@ -20,6 +20,8 @@ from types import ModuleType
 from typing import Any
 
 from hime.errors import HimeError
+from hime.files import open_file
+from hime.pictures.formats import format_of
 from hime.restoring.video.planes import Turn, is_planar
 
 USUAL_RATE = Fraction(25)
@@ -143,12 +145,12 @@ def is_clip(path: Path | str) -> bool:
     """Whether a file holds moving pictures: by its content, where that says nothing by its name."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            start = file.read(64)
-    except OSError:
+        with open_file(path) as file:
+            picture = format_of(file.read(64))
+    except (HimeError, OSError):
         return path.suffix.lower() in ENDINGS
-    if _is_picture(start):
-        return start[:4] == b"GIF8" and _is_animated(path)
+    if picture is not None:
+        return picture == "GIF" and _is_animated(path)
     if path.suffix.lower() in ENDINGS:
         return True
     try:
@@ -160,16 +162,6 @@ def is_clip(path: Path | str) -> bool:
             return any(not _is_cover(stream) for stream in container.streams.video)
     except (av.FFmpegError, OSError, ValueError):
         return False
-
-
-def _is_picture(start: bytes) -> bool:
-    """Whether a file that begins so is a format of still pictures (also in series: those are read as one)."""
-    brands = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"jxl ")
-    return (
-        start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cJXL "))
-        or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
-        or (start[4:8] == b"ftyp" and start[8:12] in brands)
-    )
 
 
 def _is_animated(path: Path) -> bool:
@@ -203,10 +195,12 @@ def open_clip(path: Path | str) -> Clip:
     """Look at a clip and its first frame.
 
     Raises:
-        HimeError: the extra ``video`` is not installed, or the file holds no video that can be decoded.
+        HimeError: the extra ``video`` is not installed, it is no plain file, or it holds no video that can be
+            decoded.
     """
     av = library()
     path = Path(path)
+    open_file(path).close()  # nobody waits for a pipe
     try:
         with opened(path) as container:
             stream = video_stream(container)

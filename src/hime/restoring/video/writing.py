@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.pictures.metadata import ALTERED
+from hime.pictures.xmp import ALTERED
 from hime.restoring.video.findings import Arrays, Workplace
 from hime.restoring.video.reading import WRITTEN, Clip, library, opened, video_stream
 
