@@ -28,7 +28,8 @@ from urllib.parse import unquote, urlsplit
 
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.restoring.exported import DEFAULT_PHOTO_MODEL, FILES, PRETRAINED, read_card
+from hime.restoring.card import FILES, read_card
+from hime.restoring.exported import DEFAULT_PHOTO_MODEL, PRETRAINED
 
 BUILT = Path(__file__).parents[1] / "app"
 """What `make app` builds; part of the wheel."""
