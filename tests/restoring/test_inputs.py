@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from hypothesis import given
@@ -59,3 +60,8 @@ def test_a_folder_is_a_person_or_holds_people(demo_people: Path, tmp_path: Path)
     assert found.passed_over == []
     (one,) = find_people([family / "mum"]).people
     assert one.name == "mum"
+    shutil.copy(demo_people / "ada" / "0.webp", family / "all.webp")
+    found = find_people([family])
+    assert [(person.name, len(person.files)) for person in found.people] == [("family", 4), (None, 1)]
+    (note,) = found.notes
+    assert "is taken for one person, with the photos in its folders, since all.webp is in it" in note

@@ -435,3 +435,13 @@ def test_the_command(
         main(["person", "add", photos[0], "--out", str(tmp_path / "x.png"), "--model", str(tiny_model)]) == 1
     )
     assert "files that end in .person" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_known_before_the_photos_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hime.faces.album.read_person", lambda *_: pytest.fail("photos were read"))
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "eva.person"
+    assert main(["person", "add", "eva/1.jpg", "--out", str(out)]) == 1
+    assert "cannot write there" in capsys.readouterr().err

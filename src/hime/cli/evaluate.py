@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from hime.cli.arguments import Commands, add_fidelity, add_targets, add_threads, not_negative, positive
 from hime.cli.models import common_lr_size, open_method
 from hime.errors import HimeError
-from hime.files import write_json
+from hime.files import check_writable, write_json
 from hime.pictures.formats import SUFFIXES
 from hime.pictures.writing import write_image
+from hime.processors import limit_opencv
 from hime.terminal import complain, say
 
 if TYPE_CHECKING:
@@ -87,7 +88,11 @@ def evaluate(options: argparse.Namespace) -> int:
 
     if options.sheet is not None and options.sheet.suffix.lower() not in SUFFIXES:
         raise HimeError(f"{options.sheet}: a contact sheet is one of {', '.join(SUFFIXES)}")
+    for path in (options.out, options.sheet):
+        if path is not None:
+            check_writable(path)
     entries = read_list(options.list)
+    limit_opencv(options.threads)
     opened = [open_method(model, options.threads, options.fidelity or 0.0) for model in options.models]
     methods = [method for method, _ in opened]
     if options.fidelity is not None and all(restorer.fidelity is None for _, restorer in opened):

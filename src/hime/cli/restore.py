@@ -8,6 +8,7 @@ from pathlib import Path
 from hime.cli.arguments import Commands, add_debug, add_fidelity, add_threads, positive
 from hime.cli.models import open_restorer
 from hime.errors import HimeError
+from hime.files import check_writable
 from hime.processors import limit_opencv
 from hime.restoring.batch import Summary
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
@@ -255,6 +256,7 @@ def person_add(options: argparse.Namespace) -> int:
 
     if options.out.suffix.lower() != SUFFIX:
         raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
+    check_writable(options.out)
     limit_opencv(options.threads)
     restorer = load(options.model, options.threads)
     is_folder = len(options.photos) == 1 and options.photos[0].is_dir()

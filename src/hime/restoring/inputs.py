@@ -245,7 +245,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Sources:
-    """People found, and what was passed over, a line each."""
+    """People found, what was passed over, and what a user should know of how it was understood: lines."""
 
     people: list[Source] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
@@ -306,7 +306,13 @@ def _people_in(folder: Path, found: Sources) -> None:
         for path, reason in listed.passed_over
         if not (path.parent == folder and path.suffix.lower() == SUFFIX)
     ]
-    if any(path.parent == folder for path in listed.pictures):
+    own = [path for path in listed.pictures if path.parent == folder]
+    if own:
+        if len(own) < len(listed.pictures):
+            found.notes.append(
+                f"{folder}: is taken for one person, with the photos in its folders, since {own[0].name} is "
+                "in it; if its folders are people, put that elsewhere"
+            )
         found.people.append(Source(absolute(folder).name, listed.pictures))
     else:
         below: dict[str, list[Path]] = defaultdict(list)
