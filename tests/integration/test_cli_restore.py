@@ -186,7 +186,7 @@ def test_what_is_read_is_not_overwritten(
 def test_outputs_that_cannot_be(headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture) -> None:
     model = ("--model", tiny_model)
     lr = headshots / "ada0.png"
-    assert "is one picture for 2 inputs" in refused(
+    assert "is one file for 2 inputs" in refused(
         capsys, "restore", "--aligned", headshots, "--out", tmp_path / "a.png", *model
     )
     assert "cannot write .tif" in refused(

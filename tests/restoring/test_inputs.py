@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hime.pictures.formats import READ
 from hime.restoring.inputs import Input, find_people, key, places
 
 names = st.sampled_from(["a", "A", "b", "é", "e\u0301", "a.bmp", "a-2"])
@@ -23,7 +24,7 @@ paths = st.builds(
 @given(st.lists(paths, max_size=12, unique=True), st.booleans())
 def test_no_two_results_share_a_place(given: list[Path], keep: bool) -> None:
     inputs = [Input(path, len(path.parts) - 2 if keep else 1) for path in given]
-    found = places(inputs, [".png"] * len(inputs))
+    found = places(inputs, [".png"] * len(inputs), READ)
     assert len({key(place) for place in found}) == len(inputs)
     for each, place in zip(inputs, found, strict=True):
         assert not place.is_absolute()
@@ -40,7 +41,7 @@ def test_one_alone_is_called_as_its_input() -> None:
         ("a.PNG", "a.png"),
         ("a.b.jpg", "a.b.png"),
     ):
-        (found,) = places([Input(Path("x") / name)], [".png"])
+        (found,) = places([Input(Path("x") / name)], [".png"], READ)
         assert found.as_posix() == place
 
 

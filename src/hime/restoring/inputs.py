@@ -142,19 +142,24 @@ def is_folder(path: Path) -> bool:
 # ---------------------------------------------------------------------------------------------- places
 
 
-def places(inputs: Sequence[Input], endings: Sequence[str]) -> list[PurePath]:
+def places(inputs: Sequence[Input], endings: Sequence[str], known: Sequence[str]) -> list[PurePath]:
     """Where in the folder of the results each input's result goes: no two to one place.
 
     A result is called as its input, with its ending from ``endings``. Where that would be the same for
     several, those whose ending changes keep the old one before the new (``a.bmp.png``); what still is the
     same gets the names of the folders above it, and what even these do not part, a number. Names that differ
     in case only are the same, since they are on some disks.
+
+    Args:
+        inputs: which.
+        endings: of the result of each.
+        known: what an ending is; of ``photo.2019`` there is none.
     """
     depths = [each.depth for each in inputs]
     whole = [False] * len(inputs)
 
     def now() -> list[PurePath]:
-        return [_renamed(*each) for each in zip(inputs, depths, endings, whole, strict=True)]
+        return [_renamed(*each, known) for each in zip(inputs, depths, endings, whole, strict=True)]
 
     for group in _same(now()):
         for index in group:
@@ -209,9 +214,9 @@ def own_ending(path: Path) -> str:
         return ".png"
 
 
-def _renamed(each: Input, depth: int, ending: str, whole: bool) -> PurePath:
+def _renamed(each: Input, depth: int, ending: str, whole: bool, known: Sequence[str]) -> PurePath:
     place = each.place(depth)
-    suffix = place.suffix if place.suffix.lower() in (*WRITTEN, *READ) else ""  # photo.2019 has no ending
+    suffix = place.suffix if place.suffix.lower() in known else ""
     if suffix == ending:
         return place
     return place.with_name(f"{place.name if whole else place.name.removesuffix(suffix)}{ending}")

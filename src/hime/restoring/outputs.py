@@ -112,7 +112,7 @@ class Outputs:
             if os.path.lexists(out) and not is_folder(out):
                 raise HimeError(f"{out}: is a file, not a folder; choose another --out")
             self.folder = out
-            found = places(inputs, [ending(each.path) for each in inputs])
+            found = places(inputs, [ending(each.path) for each in inputs], known)
             check_writable(out / ".hime-trial")
         self.records = Records(self.folder)
         self._planned: Mapping[Path, PurePath] = {
