@@ -1,4 +1,4 @@
-"""The one exception that `hime` raises for input it cannot use."""
+"""The exception that `hime` raises for input it cannot use, and its one kind that is no failure."""
 
 from __future__ import annotations
 
@@ -9,3 +9,7 @@ class HimeError(ValueError):
     The command line prints it as ``hime: <message>`` and exits with status 1; everything else that
     escapes is a defect of ours and keeps its traceback.
     """
+
+
+class NothingToRestore(HimeError):
+    """A picture in which there is nothing to do; the message says why. In a batch that is no failure."""

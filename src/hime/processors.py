@@ -1,12 +1,69 @@
-"""Processor cores that this process may use."""
+"""Processor cores that this process may use: by its affinity, and by the quota of its container."""
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 
 def usable_threads() -> int:
-    """Processor cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Processor cores that this process may use, at least 1.
+
+    Of a container's quota (control groups of Linux, versions 2 and 1) whole cores count: a thread more would
+    be stopped for a part of the time, and those that wait for it with it.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, math.floor(min(_quotas(Path("/")), default=cores))))
+
+
+def limit_opencv(threads: int | None = None) -> None:
+    """Let OpenCV, if it is there, use so many threads in this process; by default all `usable_threads`."""
+    try:
+        import cv2
+    except ImportError:
+        return
+    cv2.setNumThreads(threads or usable_threads())
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores a control group that this process is in may use; none where nothing is limited.
+
+    Within a container its own group is often the root of what can be seen, so the groups above are looked at
+    too.
+
+    Args:
+        root: of the file system.
+    """
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        parts = [part for part in group.split("/") if part not in ("", "..")]
+        if controllers == "":  # version 2
+            for mount in ("sys/fs/cgroup", "sys/fs/cgroup/unified"):
+                for folder in _upwards(root / mount, parts):
+                    yield from _quota(_text(folder / "cpu.max").split())
+        elif "cpu" in controllers.split(","):
+            for name in (controllers, "cpu"):
+                for folder in _upwards(root / "sys/fs/cgroup" / name, parts):
+                    values = (_text(folder / f"cpu.cfs_{value}_us").strip() for value in ("quota", "period"))
+                    yield from _quota(list(values))
+
+
+def _upwards(folder: Path, parts: list[str]) -> Iterator[Path]:
+    for count in range(len(parts), -1, -1):
+        yield folder.joinpath(*parts[:count])
+
+
+def _quota(values: list[str]) -> Iterator[float]:
+    """Microseconds of processors in a period of so many; ``max`` and −1 are no limit."""
+    if len(values) == 2 and all(value.isdecimal() for value in values) and int(values[1]) > 0:
+        yield int(values[0]) / int(values[1])
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:  # no Linux, or no such group
+        return ""

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from hime.terminal import complain, is_terminal, shown
+
 Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -16,8 +18,9 @@ SECONDS_BETWEEN_LINES = 10.0
 
 def track(items: Sequence[Item], description: str) -> Iterator[Item]:
     """Go through ``items`` and show how far it is and how long the rest will take."""
-    if sys.stderr.isatty():
-        yield from tqdm(items, desc=description, leave=False)
+    description = shown(description)
+    if is_terminal(sys.stderr):
+        yield from tqdm(items, desc=description, leave=False)  # bears a terminal that goes away
         return
     start = last = time.monotonic()
     for done, item in enumerate(items, start=1):
@@ -26,7 +29,7 @@ def track(items: Sequence[Item], description: str) -> Iterator[Item]:
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
             line = tqdm.format_meter(done, len(items), now - start, prefix=description, ncols=79, ascii=True)
-            print(line, file=sys.stderr, flush=True)
+            complain(line)
 
 
 class Meter:
@@ -62,9 +65,9 @@ class Meter:
                 self._bar.close()
             self._step, self._start = step, time.monotonic()
             self._last = self._start
-            description = f"{self._name}: {step}"
+            description = shown(f"{self._name}: {step}")
             self._bar = (
-                tqdm(total=total or None, desc=description, leave=False) if sys.stderr.isatty() else None
+                tqdm(total=total or None, desc=description, leave=False) if is_terminal(sys.stderr) else None
             )
         now = time.monotonic()
         if self._bar is not None:
@@ -75,4 +78,4 @@ class Meter:
             line = tqdm.format_meter(
                 done, total or None, now - self._start, prefix=prefix, ncols=79, ascii=True
             )
-            print(line, file=sys.stderr, flush=True)
+            complain(line)

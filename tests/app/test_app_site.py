@@ -11,7 +11,8 @@ from typing import Any
 
 from in_browser import needs_browser, one_face, restored, run
 
-from hime.restoring.exported import PRETRAINED, read_card
+from hime.restoring.card import read_card
+from hime.restoring.exported import PRETRAINED
 from hime.tools.serve import BUILT, HEADERS, PAGE_MODEL, POLICY, site
 
 pytestmark = needs_browser

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hime.faces import album, detection, embedding, headshot, networks
-from hime.restoring import exported, hue, photo
+from hime.restoring import card, exported, hue, photo
 
 SOURCES = (Path(__file__).parents[2] / "app" / "src").resolve()
 
@@ -22,9 +22,10 @@ def test_numbers_are_those_of_python() -> None:
     """Every constant of the page's modules that their namesakes in Python have too."""
     pattern = re.compile(r"^(?:export )?const ([A-Z_]+)(?:: \w+)? = ([-\d./\s\[\],]+);", re.MULTILINE)
     compared = set()
-    for module in (*NAMESAKES, networks):
+    for module in (*NAMESAKES, networks, card):
         room, name = module.__name__.split(".")[1:]
-        source = (SOURCES / room / f"{'detection' if module is networks else name}.ts").read_text()
+        name = {"networks": "detection", "card": "exported"}.get(name, name)
+        source = (SOURCES / room / f"{name}.ts").read_text()
         for name, value in pattern.findall(source):
             if hasattr(module, name):
                 assert np.array_equal(eval(value), getattr(module, name)), name

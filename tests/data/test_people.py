@@ -110,7 +110,7 @@ def test_people_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(HimeError, match="not a text file"):
         read_people(path)
-    with pytest.raises(HimeError, match="cannot be read"):
+    with pytest.raises(HimeError, match="is a folder"):
         read_people(tmp_path)
 
 
@@ -215,6 +215,12 @@ def test_list_file_gives_back_what_was_written(
         ('{"input": "../1.jpg", "references": []}\n', "is not PERSON/FILE"),
         ('{"input": "/etc/1.jpg", "references": []}\n', "is not PERSON/FILE"),
         ('{"input": "abe/1.jpg", "references": ["2.jpg"]}\n', "'2.jpg' is not PERSON/FILE"),
+        ('{"input": "abe/1\\u0000.jpg", "references": []}\n', "is not PERSON/FILE"),
+        (f'{{"input": "abe/{"1" * 5000}", "references": []}}\n', "is not PERSON/FILE"),
+        ('{"input": {"a": []}, "references": []}\n', "is not a path"),
+        (f'{{"input": "abe/1.jpg", "references": {["a/b"] * 2000}}}\n'.replace("'", '"'), "at most 1000"),
+        ("[" * 100_000, ":1: not an entry"),
+        ("9" * 10_000, ":1: not an entry"),
     ],
 )
 def test_list_file_with_a_fault_is_refused(tmp_path: Path, text: str, complaint: str) -> None:

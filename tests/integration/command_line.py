@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hime.cli import main
+from hime.restoring.records import FILE
 
 Capture = pytest.CaptureFixture[str]
 
@@ -25,8 +26,9 @@ def hime_command(*arguments: object, program: str = "") -> subprocess.CompletedP
 
 
 def files_below(folder: Path) -> list[str]:
-    """Everything below, hidden files too."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """Everything below, hidden files too, but for the note of what made them."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != FILE]
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def refused(capsys: Capture, *arguments: object) -> str:

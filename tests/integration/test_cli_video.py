@@ -49,20 +49,23 @@ def test_a_folder_of_videos_and_photographs(
     shutil.copy(walking, album / "walk.mp4")
     write_image(album / "ada.png", read_image(demo_people / "ada" / "0.webp")[::4, ::4])
     (album / "broken.mov").write_bytes(b"no video at all")
-    (album / "notes.txt").write_text("not looked at")
+    (album / "notes.txt").write_text("passed over")
     out = tmp_path / "restored"
     words = ["restore", album, "--refs", photos, "--out", out, "--model", "small-x4", "--enlarge", "1"]
     assert run(*words) == 1
     told = capsys.readouterr()
     assert files_below(out) == ["ada.png", "walk.mp4"]
-    assert f"{out / 'ada.png'} (photos 1)\n{out / 'walk.mp4'} (photos 1)\n" == told.out
+    first, second = told.out.splitlines()
+    assert first == f"{out / 'ada.png'} (photos 1); 1 passed over"
+    assert second == f"{out / 'walk.mp4'} (photos 1)"
     lines = [
         line
         for line in told.err.splitlines()
         if "is not used" not in line and "%|" not in line  # the progress of slow machines
     ]
-    assert lines[0].startswith(f"hime: {album / 'broken.mov'}: not a video that can be read")
-    assert lines[1:] == ["hime: 1 failed, 1 restored"]
+    assert lines[0].startswith(f"hime: {album / 'notes.txt'}: passed over: ")
+    assert lines[1].startswith(f"hime: {album / 'broken.mov'}: not a video that can be read")
+    assert lines[2:] == ["hime: 1 failed, 1 restored"]
 
 
 def test_content_counts_not_the_name(walking: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -90,17 +93,21 @@ def test_refusals(walking: Path, tmp_path: Path, capsys: Capture) -> None:
     assert "would overwrite what is read from there" in refused(capsys, "restore", own, "--out", tmp_path)
     other = shutil.copy(walking, tmp_path / "other.mp4")
     words = ["restore", own, other, "--out"]
-    assert "is one video for 2 clips" in refused(capsys, *words, tmp_path / "one.mp4")
+    assert "is one file for 2 inputs" in refused(capsys, *words, tmp_path / "one.mp4")
     assert "cannot write .avi" in refused(capsys, "restore", own, "--out", tmp_path / "one.avi")
     (tmp_path / "sub").mkdir()
     same = shutil.copy(walking, tmp_path / "sub" / "walk.mp4")
-    assert "would both become" in refused(capsys, "restore", own, same, "--out", tmp_path / "out")
+    both = ["restore", own, same, "--out", tmp_path / "out", "--model", "small-x4"]
+    assert run(*both) == 0
+    assert files_below(tmp_path / "out") == sorted(["sub/walk.mp4", f"{tmp_path.name}/walk.mp4"])
     assert run("restore", tmp_path / "missing.mp4", "--out", tmp_path / "out") == 1
     assert "missing.mp4: no such file; check the path" in capsys.readouterr().err
 
 
 def test_nobody_known_is_told(tmp_path: Path, photos: Path, capsys: Capture) -> None:
     clip = write_clip(tmp_path / "dan.mp4", scene([Actor("dan", still(160, 120, 48))], 6))
-    assert run("restore", clip, "--refs", photos, "--out", tmp_path / "out") == 1
+    words = ["restore", clip, "--refs", photos, "--out", tmp_path / "out"]
+    assert run(*words, "--person", "photos") == 1
+    assert run(*words) == 0
     assert "person 1: not one of the people given" in capsys.readouterr().err
     assert not (tmp_path / "out").exists() or files_below(tmp_path / "out") == []

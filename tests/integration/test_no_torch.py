@@ -29,7 +29,8 @@ assert not ABSENT & {name.split(".")[0] for name in sys.modules}
 MODULES = [
     "hime",
     "hime.faces.album",
-    "hime.restoring.batch",
+    "hime.restoring.headshots",
+    "hime.restoring.photographs",
     "hime.restoring.restorer",
     "hime.tools.bench",
     "hime.cli",

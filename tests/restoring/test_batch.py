@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import PIL.Image
 import pytest
@@ -14,6 +16,8 @@ from hime.cli import main
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
+from hime.restoring.photo import restore_photo
+from hime.restoring.records import FILE
 
 Capture = pytest.CaptureFixture[str]
 
@@ -23,7 +27,7 @@ def run(*arguments: object) -> int:
 
 
 def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.name != FILE)
 
 
 @pytest.fixture
@@ -66,12 +70,10 @@ def test_a_folder(
 ) -> None:
     out = tmp_path / "out"
     command = ["restore", photos, "--refs", *albums.values(), "--out", out, "--model", tiny_model]
-    assert run(*command) == 1
+    assert run(*command) == 0
     told = capsys.readouterr()
-    assert told.out == f"2 restored to {out} (ada 2, ben 1)\n"
-    errors = told.err.splitlines()
-    assert f"hime: {photos / 'wall.png'}: no face found" in errors[-2]
-    assert errors[-1] == "hime: 1 failed, 2 restored"
+    assert told.out == f"2 restored to {out} (ada 2, ben 1); nothing to restore in 1\n"
+    assert told.err.splitlines()[-1].startswith(f"hime: {photos / 'wall.png'}: no face found")
     assert names_in(out) == ["both.png", "été.jpg"]
     assert read_image(out / "both.png").shape == (480, 920, 3)
     with PIL.Image.open(out / "été.jpg") as turned:
@@ -88,16 +90,17 @@ def test_what_is_done_is_skipped(
     out = tmp_path / "out"
     (photos / "wall.png").unlink()
     command = ["restore", photos, "--refs", albums["ada"], "--out", out, "--model", tiny_model]
-    write_image(out / "both.png", np.zeros((9, 9, 3), np.uint8))
-    assert run(*command) == 0
-    assert capsys.readouterr().out == (
-        f"{out / 'été.jpg'} (ada 1); 1 there already, --overwrite restores again\n"
-    )
+    write_image(out / "both.png", np.zeros((9, 9, 3), np.uint8))  # somebody's
+    assert run(*command) == 1
+    told = capsys.readouterr()
+    assert told.out == f"{out / 'été.jpg'} (ada 1)\n"
+    assert f"{out / 'both.png'}: is there already, not as this program wrote it; --overwrite" in told.err
     assert read_image(out / "both.png").shape == (9, 9, 3)
-    assert run(*command) == 0
-    assert capsys.readouterr().out.startswith(f"0 restored to {out}; 2 there already")
     assert run(*command, "--overwrite") == 0
     assert read_image(out / "both.png").shape == (480, 920, 3)
+    capsys.readouterr()
+    assert run(*command) == 0
+    assert capsys.readouterr().out.startswith(f"0 restored to {out}; 2 there already")
 
 
 def test_one_file_of_another_format_and_a_report(
@@ -183,3 +186,169 @@ def test_arguments_that_do_not_go_together(arguments: list[str], capsys: Capture
         main(["restore", "a.png", "--out", "b.png", *arguments])
     assert stopped.value.code == 2
     assert "usage: hime" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------- nothing is lost
+
+
+def test_photos_and_files_of_people_are_read_once(
+    photos: Path,
+    albums: dict[str, Path],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoded = tmp_path / "ben.person"
+    assert run("person", "add", albums["ben"], "--out", encoded, "--model", tiny_model) == 0
+    command = ["restore", photos, "--refs", albums["ada"], encoded, "--model", tiny_model, "--out"]
+    assert run(*command, tmp_path / "before") == 0
+
+    def then_gone(*arguments: Any, **options: Any) -> Any:
+        shutil.rmtree(albums["ada"], ignore_errors=True)
+        encoded.unlink(missing_ok=True)
+        return restore_photo(*arguments, **options)
+
+    monkeypatch.setattr("hime.restoring.photo.restore_photo", then_gone)
+    assert run(*command, tmp_path / "out") == 0
+    assert not encoded.exists()
+    for name in ("both.png", "été.jpg"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "before" / name).read_bytes()
+
+
+def test_a_copy_of_the_input_is_no_reference_for_it(
+    albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path
+) -> None:
+    write_image(tmp_path / "in.png", picture_of(demo_people, "ada"))
+    shutil.copy(tmp_path / "in.png", albums["ada"] / "copy.png")
+    command = ["restore", tmp_path / "in.png", "--refs", albums["ada"], "--model", tiny_model]
+    assert run(*command, "--out", tmp_path / "out.png", "--report") == 0
+    page = (tmp_path / "out.png.html").read_text(encoding="utf-8")
+    assert "Photo copy.png" not in page
+    assert "Photo 1.webp" in page
+
+
+def test_faces_of_names_that_begin_alike(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    shutil.copy(photos / "both.png", tmp_path / "p.png")
+    shutil.copy(photos / "été.jpg", tmp_path / "p-face7.jpg")
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--crop", "--out", tmp_path / "out"]
+    assert run(*command, tmp_path / "p-face7.jpg") == 0
+    assert run(*command, tmp_path / "p.png", tmp_path / "p-face7.jpg") == 0
+    assert "1 there already" in capsys.readouterr().out
+    assert names_in(tmp_path / "out") == ["p-face1.png", "p-face7-face1.png"]
+    assert run(*command, tmp_path / "p.png", tmp_path / "p-face7.jpg") == 0
+    assert "2 there already" in capsys.readouterr().out
+
+
+def test_faces_replace_no_photo(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    ada = albums["ada"]
+    reference = (ada / "1.webp").rename(ada / "both-face1.png")
+    before = reference.read_bytes()
+    command = ["restore", photos / "both.png", "--model", tiny_model, "--crop", "--out", ada]
+    assert run(*command, "--refs", ada, "--overwrite") == 1
+    assert f"{reference}: would overwrite what is read from there" in capsys.readouterr().err
+    assert reference.read_bytes() == before
+    assert run(*command, "--refs", ada / "2.webp", ada / "3.webp") == 1
+    assert f"{reference}: is there already, not as this program wrote it" in capsys.readouterr().err
+    assert reference.read_bytes() == before
+
+
+def test_a_report_replaces_no_page(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    page = tmp_path / "out" / "both.png.html"
+    page.parent.mkdir()
+    page.write_text("a page of mine")
+    command = ["restore", photos / "both.png", "--refs", albums["ada"], "--model", tiny_model, "--report"]
+    assert run(*command, "--out", tmp_path / "out") == 1
+    assert f"{page}: is there already" in capsys.readouterr().err
+    assert page.read_text() == "a page of mine"
+    assert names_in(tmp_path / "out") == ["both.png.html"]
+
+
+def test_a_folder_of_people(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    family = albums["ada"].parent
+    deep = family / "ben" / "1998"
+    deep.mkdir()
+    (family / "ben" / "3.webp").rename(deep / "3")
+    (family / "names.txt").write_text("ada, ben")
+    encoded = tmp_path / "people" / "eva.person"
+    encoded.parent.mkdir()
+    assert run("person", "add", albums["ada"], "--out", encoded, "--name", "eva", "--model", tiny_model) == 0
+    encoded.rename(family / "eva.person")
+    shutil.rmtree(family / "ada")
+    command = ["restore", photos / "both.png", "--model", tiny_model, "--report", "--out", tmp_path / "out"]
+    capsys.readouterr()
+    assert run(*command, "--refs", family) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith(f"{tmp_path / 'out' / 'both.png'} (eva 1, ben 1)")
+    assert f"hime: {family / 'names.txt'}: passed over: " in told.err
+    assert "Photo 3" in (tmp_path / "out" / "both.png.html").read_text(encoding="utf-8")
+
+
+def test_other_people_restore_again(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    command = ["restore", photos, "--model", tiny_model, "--out", tmp_path / "out", "--refs"]
+    assert run(*command, albums["ada"]) == 0
+    assert "(ada 2)" in capsys.readouterr().out
+    assert run(*command, albums["ada"]) == 0
+    assert "3 there already" in capsys.readouterr().out, "that with nothing to restore too"
+    assert run(*command, *albums.values()) == 0
+    assert "(ada 2, ben 1)" in capsys.readouterr().out
+    assert run(*command, *albums.values(), "--everyone") == 0
+    assert "2 restored" in capsys.readouterr().out
+
+
+def test_nothing_to_restore_is_no_failure_unless_asked_for_by_name(
+    albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
+) -> None:
+    large = resize(picture_of(demo_people, "ada"), 480, 480)
+    write_image(tmp_path / "large.png", large)
+    command = ["restore", tmp_path / "large.png", "--refs", albums["ada"], "--model", tiny_model, "--out"]
+    assert run(*command, tmp_path / "out") == 0
+    told = capsys.readouterr()
+    assert told.out == f"0 restored to {tmp_path / 'out'}; nothing to restore in 1\n"
+    assert "nothing to restore: ada is large enough already" in told.err
+    for asked in (("--person", "ada"), ("--face", 1)):
+        assert run(*command, tmp_path / "other", *asked) == 1
+        assert "large enough already" in capsys.readouterr().err
+
+
+def test_a_sidecar_counts_and_is_not_replaced(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<r:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"/></r:RDF></x:xmpmeta>'
+    )
+    (photos / "both.xmp").write_text(packet)
+    command = ["restore", photos / "both.png", "--refs", albums["ada"], "--model", tiny_model, "--out"]
+    assert run(*command, tmp_path / "out") == 0
+    assert run(*command, tmp_path / "out") == 0
+    assert "1 there already" in capsys.readouterr().out
+    (photos / "both.xmp").write_text(packet.replace("5", "3"))
+    assert run(*command, tmp_path / "out") == 0
+    assert "there already" not in capsys.readouterr().out
+    assert 'Rating="3"' in (tmp_path / "out" / "both.xmp").read_text()
+    before = (photos / "both.xmp").read_bytes()
+    assert run(*command, photos / "both.jpg", "--overwrite") == 0
+    assert (photos / "both.xmp").read_bytes() == before
+
+
+def test_threads_reach_opencv(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    command = ["restore", photos, "--refs", albums["ada"], "--out", tmp_path / "out", "--model", tiny_model]
+    before = cv2.getNumThreads()
+    try:
+        for threads in (3, 2):
+            assert run(*command, "--threads", threads) == 0
+            assert cv2.getNumThreads() == threads
+    finally:
+        cv2.setNumThreads(before)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import resource
+import signal
+import stat
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -16,7 +25,8 @@ from hime.errors import HimeError
 from hime.faces.album import Person, Reference
 from hime.pictures.arrays import resize
 from hime.pictures.reading import read_image
-from hime.restoring.person import FORMAT, MOST_REFERENCES, SIDES, describe_person, load_person, save_person
+from hime.restoring.person import SIDES, describe_person, load_person, save_person
+from hime.restoring.person_file import FORMAT, MOST_REFERENCES
 from hime.restoring.restorer import Restorer, load
 
 
@@ -29,7 +39,8 @@ def restorer(tiny_model: Path) -> Restorer:
 def eva(demo_people: Path) -> Person:
     """Three photos, as an album holds them."""
     random = np.random.default_rng(0)
-    embeddings = random.normal(size=(4, 128)).astype(np.float32)
+    embeddings = random.normal(size=(3, 128)).astype(np.float32)
+    embeddings = np.vstack([embeddings, embeddings.sum(axis=0)])
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     references = tuple(
         Reference(
@@ -139,7 +150,7 @@ def test_of_a_dial_both_ends_are_stored(
     one = replace(eva, references=eva.references[:1])
     path = save_person(tmp_path / "eva.person", one, restorer)
     assert restorer.fidelity == 0
-    assert "made for tiny-x4-p and tiny-x4, " in describe_person(path)
+    assert "made for tiny-x4-p and tiny-x4, " in describe_person(path)[0]
     assert one.references[0].crop is not None
     lr = resize(one.references[0].crop, 18, 18)
     for other in (restorer, load(tiny_model, threads=1)):
@@ -237,7 +248,7 @@ def test_what_is_no_such_file_is_refused(file: Path, tmp_path: Path) -> None:
     changed(file, path, references="no JSON")
     with pytest.raises(HimeError, match="damaged"):
         load_person(path)
-    with pytest.raises(HimeError, match=r"cannot be read|damaged"):
+    with pytest.raises(HimeError, match="is a folder; give a file"):
         load_person(tmp_path)
 
 
@@ -245,11 +256,165 @@ def test_the_file_may_go_any_time(file: Path, restorer: Restorer, tmp_path: Path
     copy = tmp_path / "eva.person"
     copy.write_bytes(file.read_bytes())
     (first, *_) = load_person(copy, restorer).references
+    restorer.set_references([first.for_restorer])
+    before = restorer.features(restorer.backend, 16, 16)
     copy.unlink()
     restorer.set_references([first.for_restorer])
-    with pytest.raises(HimeError, match=r"eva\.person: no such file"):
+    np.testing.assert_array_equal(restorer.features(restorer.backend, 16, 16), before)
+    restorer.set_references([])
+
+
+def test_a_file_cut_short_later_is_told(file: Path, restorer: Restorer, tmp_path: Path) -> None:
+    copy = tmp_path / "eva.person"
+    copy.write_bytes(file.read_bytes())
+    (first, *_) = load_person(copy, restorer).references
+    os.truncate(copy, 5_000)
+    restorer.set_references([first.for_restorer])
+    with pytest.raises(HimeError, match=r"eva\.person: damaged \(cut short\)"):
+        restorer.features(restorer.backend, 128, 128)
+    restorer.set_references([])
+
+
+# ------------------------------------------------------------------------------------------ hostile files
+
+
+def crafted(file: Path, path: Path, metadata: dict[str, str], **tensors: Any) -> Path:
+    """A copy with other metadata and tensors; a tensor that is None is left out."""
+    with safe_open(file, framework="np") as opened:
+        whole = opened.metadata() | metadata
+    content = {**load_file(file), **tensors}
+    kept = {name: tensor for name, tensor in content.items() if tensor is not None}
+    save_file(kept, path, {name: text for name, text in whole.items() if text})
+    return path
+
+
+def hostile(file: Path) -> dict[str, tuple[dict[str, str], dict[str, Any]]]:
+    """What somebody could make of a file: for each kind the metadata and tensors that are changed."""
+    content = load_file(file)
+    features = next(name for name in content if name.endswith("/16"))
+    embedding, embeddings = content["embedding"], content["embeddings"]
+    digest = features.split("/")[1]
+    other = np.zeros(128, np.float32)
+    other[0] = 1
+    return {
+        "ones": ({}, {"embedding": np.ones(128, np.float32)}),
+        "another's embedding": ({}, {"embedding": other}),
+        "long embeddings": ({}, {"embeddings": 3 * embeddings}),
+        "no number": ({}, {"embedding": embedding * np.float32("nan")}),
+        "infinite": ({}, {"embeddings": embeddings * np.float32("inf")}),
+        "zeros": ({}, {"embedding": embedding * 0, "embeddings": embeddings * 0}),
+        "doubles": ({}, {"embedding": embedding.astype(np.float64)}),
+        "short": ({}, {"embedding": embedding[:64]}),
+        "quality": ({}, {"qualities": np.full(3, 7, np.float32)}),
+        "quality no number": ({}, {"qualities": np.full(3, np.nan, np.float32)}),
+        "yaw": ({}, {"yaws": np.full(3, -1e30, np.float32)}),
+        "scalar": ({}, {"yaws": np.zeros((), np.float32)}),
+        "features of one dimension": ({}, {features: content[features].reshape(-1)}),
+        "features of another side": ({}, {features: content[features][:, :, :8]}),
+        "features of no channels": ({}, {features: content[features][:, :0]}),
+        "features of fewer channels": ({}, {features: content[features][:, :3].copy()}),
+        "features of one reference": ({}, {features: content[features][:1]}),
+        "single features": ({}, {features: content[features].astype(np.float32)}),
+        "no features": ({}, {features: None}),
+        "no embedding": ({}, {"embedding": None}),
+        "no name": ({"name": ""}, {}),  # left out
+        "a long name": ({"name": "n" * 5000}, {}),
+        "names that are no list": ({"references": json.dumps("abc")}, {}),
+        "names that are no names": ({"references": json.dumps([1, [], {}])}, {}),
+        "many": ({"references": json.dumps(["a"] * 1000)}, {}),
+        "none": ({"references": "[]"}, {}),
+        "deep JSON": ({"references": "[" * 100_000}, {}),
+        "models that are no names": ({"models": json.dumps({digest: [digest]})}, {}),
+        "models that are paths": ({"models": json.dumps({"../../etc": "x", digest: "tiny"})}, {}),
+        "many models": ({"models": json.dumps({f"{n:064}": "x" for n in range(1000)})}, {}),
+    }
+
+
+def test_every_field_is_checked_before_it_is_used(
+    file: Path, restorer: Restorer, tmp_path: Path, demo_people: Path
+) -> None:
+    picture = demo_people / "eva" / "0.webp"
+    for number, (kind, (metadata, tensors)) in enumerate(hostile(file).items()):
+        path = crafted(file, tmp_path / f"{number}.person", metadata, **tensors)
+        with pytest.raises(HimeError, match=rf"{number}\.person: damaged \(.+\); make it again") as refused:
+            load_person(path, restorer)
+        assert "\n" not in str(refused.value), kind
+    command = [
+        "restore",
+        str(picture),
+        "--refs",
+        str(tmp_path / "0.person"),
+        "--out",
+        str(tmp_path / "o.png"),
+    ]
+    assert main([*command, "--model", str(restorer.backend.folder)]) == 1
+    assert not (tmp_path / "o.png").exists()
+
+
+def test_features_that_are_no_numbers_are_told(file: Path, restorer: Restorer, tmp_path: Path) -> None:
+    features = next(name for name in load_file(file) if name.endswith("/16"))
+    bad = np.full_like(load_file(file)[features], np.inf)
+    (first, *_) = load_person(
+        crafted(file, tmp_path / "a.person", {}, **{features: bad}), restorer
+    ).references
+    restorer.set_references([first.for_restorer])
+    with pytest.raises(HimeError, match=r"a\.person: damaged \(values that are no numbers\)"):
         restorer.features(restorer.backend, 16, 16)
     restorer.set_references([])
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_header_of_anything_is_refused_in_one_line(
+    file: Path, restorer: Restorer, data: st.DataObject
+) -> None:
+    content = file.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = bytearray(content[8 : 8 + length])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, length - 1))
+        header[place : place + 1] = data.draw(st.binary(max_size=3))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.person")
+        path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+        with contextlib.suppress(HimeError):  # and nothing else
+            load_person(path, restorer)
+
+
+def test_a_pipe_is_no_person(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "eva.person")
+    with pytest.raises(HimeError, match=r"eva\.person: is a pipe, not a file"):
+        load_person(tmp_path / "eva.person")
+
+
+# ---------------------------------------------------------------------------------------------- writing
+
+
+def test_a_new_file_is_its_owner_s_alone_and_an_old_one_keeps_its_mode(
+    eva: Person, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hime.restoring.person.SIDES", (16,))  # sooner done
+    path = save_person(tmp_path / "eva.person", eva, restorer)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o640)
+    save_person(path, eva, restorer)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_full_disk_is_one_line(
+    eva: Person, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hime.restoring.person.SIDES", (16,))  # sooner done
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, limit[1]))
+    try:
+        with pytest.raises(HimeError, match=r"eva\.person: cannot write there \(File too large\)"):
+            save_person(tmp_path / "eva.person", eva, restorer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command(
@@ -270,3 +435,13 @@ def test_the_command(
         main(["person", "add", photos[0], "--out", str(tmp_path / "x.png"), "--model", str(tiny_model)]) == 1
     )
     assert "files that end in .person" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_known_before_the_photos_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hime.faces.album.read_person", lambda *_: pytest.fail("photos were read"))
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "eva.person"
+    assert main(["person", "add", "eva/1.jpg", "--out", str(out)]) == 1
+    assert "cannot write there" in capsys.readouterr().err

@@ -71,7 +71,7 @@ def test_a_face_alone_says_neither_where_nor_with_what(
     out = tmp_path / "out"
     command = ["restore", photo, "--refs", demo_people / "ada" / "1.webp", "--model", tiny_model]
     assert run(*command, "--out", out, "--crop") == 0
-    assert [path.name for path in out.iterdir()] == ["party-face1.png"]
+    assert [path.name for path in out.glob("[!.]*")] == ["party-face1.png"]
     with PIL.Image.open(out / "party-face1.png") as face:
         exif = face.getexif()
         assert set(exif) == {ExifTags.Base.Software, ExifTags.IFD.Exif}

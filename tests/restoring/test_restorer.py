@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import hime
 from hime import HimeError, Restorer
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
-from hime.restoring.exported import PRETRAINED, WEIGHTS, Backend, FloatArray, OnnxBackend, find_model
+from hime.restoring.card import WEIGHTS
+from hime.restoring.exported import PRETRAINED, Backend, FloatArray, OnnxBackend, find_model
 from hime.restoring.restorer import CACHED_FEATURES, centre_crop
 
 
@@ -414,8 +415,8 @@ def text_for_graph(folder: Path) -> None:
         (damage_card, r"card\.json: cannot be read .*export the model again"),
         (old_card, r"card format 1, this version reads 3; export the model again"),
         (dial_of_weights, r"lacks the name of its reconstruction model, fidelity; export the model again"),
-        (short_card, r"lacks parameters, sha256, macs\.total"),
-        (no_graph, r"encode\.onnx: cannot be read"),
+        (short_card, r"lacks parameters, macs\.total, sha256"),
+        (no_graph, r"encode\.onnx: no such file"),
         (truncate_graph, r"restore\.onnx: differs from the checksum"),
         (truncate_weights, r"weights\.bin: differs from the checksum"),
         (few_weights, r"restore\.onnx: ONNX Runtime cannot load it"),
@@ -445,7 +446,7 @@ def test_restores_where_pytorch_cannot_be_imported(tiny_model: Path) -> None:
 import sys
 for name in ("torch", "torchvision", "accelerate", "safetensors", "onnx"):
     sys.modules[name] = None  # importing it raises ModuleNotFoundError
-import numpy, hime, hime.cli, hime.restoring.batch, hime.tools.bench, hime.tools.demo
+import numpy, hime, hime.cli, hime.restoring.photographs, hime.tools.bench, hime.tools.demo
 import hime.evaluation.evaluate
 restorer = hime.load(sys.argv[1], threads=1)
 restorer.set_references([numpy.zeros((32, 32, 3), numpy.uint8)])

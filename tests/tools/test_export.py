@@ -14,7 +14,8 @@ import torch
 from hime import HimeError
 from hime.evaluation.checkpoint import TorchBackend
 from hime.model import HIME, HIMEConfig
-from hime.restoring.exported import FILES, GRAPHS, WEIGHTS, OnnxBackend, read_card, read_weights
+from hime.restoring.card import FILES, GRAPHS, WEIGHTS, read_card
+from hime.restoring.exported import OnnxBackend, read_weights
 from hime.tools.export import TOLERANCE, export, export_model, largest_difference
 
 

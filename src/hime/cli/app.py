@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from hime.cli.arguments import Commands, positive
+from hime.terminal import say
 
 APP_PORT = 8765
 
@@ -32,5 +33,5 @@ def app(options: argparse.Namespace) -> int:
     if options.export is None:
         serve(options.port)
     else:
-        print(export_site(options.export))
+        say(str(export_site(options.export)))
     return 0

@@ -69,7 +69,16 @@ def add_fidelity(command: argparse.ArgumentParser, told: str) -> None:
 
 def add_threads(command: argparse.ArgumentParser) -> None:
     """``--threads``."""
-    command.add_argument("--threads", type=positive, metavar="N", help="default: all cores there are")
+    command.add_argument(
+        "--threads", type=positive, metavar="N", help="default: all cores that this process may use"
+    )
+
+
+def add_debug(command: argparse.ArgumentParser) -> None:
+    """``--debug``."""
+    command.add_argument(
+        "--debug", action="store_true", help="tell of each failure where in the program it happened"
+    )
 
 
 def positive(text: str) -> int:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from hime.cli.arguments import Commands
+from hime.terminal import say
 
 
 def add_demo(commands: Commands) -> None:
@@ -20,6 +21,5 @@ def demo(options: argparse.Namespace) -> int:
     """``hime demo``."""
     from hime.tools.demo import demo as run_demo
 
-    print(run_demo(options.out, options.model))
-    print(f"\npictures and table in {options.out}")
+    say(*run_demo(options.out, options.model).split("\n"), "", f"pictures and table in {options.out}")
     return 0

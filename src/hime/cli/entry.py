@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
-import os
-import sys
+import logging
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from hime import __version__
 from hime.cli.app import add_app
@@ -19,6 +18,9 @@ from hime.cli.restore import add_person, add_restore
 from hime.cli.train import add_export, add_train
 from hime.errors import HimeError
 from hime.files import ended_by_signals
+from hime.terminal import complain, logged, make_ready, shown
+
+log = logging.getLogger(__name__)
 
 TRAINING_PACKAGES = (
     "accelerate",
@@ -34,27 +36,29 @@ TRAINING_PACKAGES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; ``arguments`` as after ``hime`` on the command line."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a × that the terminal cannot show is no reason to stop
+    make_ready()
     options = build_parser().parse_args(arguments)
+    with logged(logging.DEBUG if getattr(options, "debug", False) else logging.WARNING):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         with _training_packages_named(), ended_by_signals():
-            status = int(options.command(options))
-            sys.stdout.flush()
-            return status
+            return int(options.command(options))
     except HimeError as error:
-        print(f"hime: {error}", file=sys.stderr)
+        log.debug("%s", options.command.__name__, exc_info=True)
+        complain(f"hime: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `hime … | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the last flush, at exit, goes there
         return 141
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The arguments of all commands, in the order in which ``hime --help`` lists them."""
-    parser = argparse.ArgumentParser(prog="hime", description="Restore small headshots.")
+    parser: argparse.ArgumentParser = _Parser(prog="hime", description="Restore small headshots.")
     parser.add_argument("--version", action="version", version=f"hime {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_demo(commands)
@@ -70,6 +74,13 @@ def build_parser() -> argparse.ArgumentParser:
     add_app(commands)
     add_reproduce(commands)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Repeats wrong arguments, which may be names of files, without what takes effect on a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message))
 
 
 @contextlib.contextmanager

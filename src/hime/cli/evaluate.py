@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hime.cli.arguments import Commands, add_fidelity, add_targets, add_threads, not_negative, positive
 from hime.cli.models import common_lr_size, open_method
 from hime.errors import HimeError
-from hime.files import write_json
+from hime.files import check_writable, write_json
 from hime.pictures.formats import SUFFIXES
 from hime.pictures.writing import write_image
+from hime.processors import limit_opencv
+from hime.terminal import complain, say
 
 if TYPE_CHECKING:
     from hime.evaluation.degradation import Realistic
@@ -87,7 +88,11 @@ def evaluate(options: argparse.Namespace) -> int:
 
     if options.sheet is not None and options.sheet.suffix.lower() not in SUFFIXES:
         raise HimeError(f"{options.sheet}: a contact sheet is one of {', '.join(SUFFIXES)}")
+    for path in (options.out, options.sheet):
+        if path is not None:
+            check_writable(path)
     entries = read_list(options.list)
+    limit_opencv(options.threads)
     opened = [open_method(model, options.threads, options.fidelity or 0.0) for model in options.models]
     methods = [method for method, _ in opened]
     if options.fidelity is not None and all(restorer.fidelity is None for _, restorer in opened):
@@ -97,7 +102,7 @@ def evaluate(options: argparse.Namespace) -> int:
     degradation = open_degradation(options.degradation, options.seed)
     measures, missing = available_measures(options.luminance)
     for line in missing:
-        print(f"hime: {line}", file=sys.stderr)
+        complain(f"hime: {line}")
     sheet = None if options.sheet is None else Sheet(len(entries), options.sheet_images)
     result = run_evaluation(
         methods,
@@ -110,7 +115,7 @@ def evaluate(options: argparse.Namespace) -> int:
         measures=measures,
         sheet=sheet,
     )
-    print(format_table(result))
+    say(*format_table(result).split("\n"))
     if options.out is not None:
         write_json(options.out, {"provenance": provenance(options.data, list=options.list), **result})
     if sheet is not None:
@@ -148,7 +153,7 @@ def make_list(options: argparse.Namespace) -> int:
     people = read_people(options.people)
     short = set(short_of_photos(photos_of(options.data, people), options.references))
     for name in sorted(short):
-        print(f"left out: {name}, who has fewer than {options.references + 1} photos", file=sys.stderr)
+        complain(f"left out: {name}, who has fewer than {options.references + 1} photos")
     kept = [name for name in people if name not in short]
     if not kept:
         raise HimeError(f"{options.people}: nobody has that many photos; ask for fewer --references")
@@ -158,7 +163,7 @@ def make_list(options: argparse.Namespace) -> int:
         raise HimeError(f"{options.targets}: none of these photos is one of the people's; check ROOT's name")
     write_list(options.out, entries)
     count = len({entry.person for entry in entries})
-    print(f"{options.out}: {len(entries)} inputs of {count} people, {options.references} references each")
+    say(f"{options.out}: {len(entries)} inputs of {count} people, {options.references} references each")
     return 0
 
 
@@ -211,11 +216,11 @@ def prepare(options: argparse.Namespace) -> int:
         partial=options.partial,
         lists_only=options.lists_only,
     )
-    print(prepared)
+    say(*str(prepared).split("\n"))
     if not prepared.is_done:
         raise HimeError(
             f"{options.root}: no lists written, since pictures are missing or unusable; "
             "put them right, or go on without them: --partial"
         )
-    print(f"{options.out}: train.txt, test.txt, test.jsonl; details in prepared.json")
+    say(f"{options.out}: train.txt, test.txt, test.jsonl; details in prepared.json")
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 from hime.cli.arguments import Commands, add_threads, not_negative, positive
 from hime.cli.models import open_restorer
 from hime.restoring.exported import DEFAULT_MODEL, available_models
+from hime.terminal import answer, shown
 
 
 def add_info(commands: Commands) -> None:
@@ -38,12 +39,13 @@ def info(options: argparse.Namespace) -> int:
 
         counted = {"costs": costs(network_of(card), options.costs)}
     if options.json:
-        print(json.dumps({**card, **counted, "available": models}, indent=2, ensure_ascii=False))
+        text = json.dumps({**card, **counted, "available": models}, indent=2, ensure_ascii=False)
     else:
-        print(format_card(card))
+        told = [format_card(card), f"available: {', '.join(models) or 'none'}"]
         if counted:
-            print(format_costs(counted["costs"]))
-        print(f"available: {', '.join(models) or 'none'}")
+            told.insert(1, format_costs(counted["costs"]))
+        text = "\n".join(told)
+    answer(*text.split("\n"))
     return 0
 
 
@@ -53,13 +55,13 @@ def format_card(card: dict[str, Any]) -> str:
     training = card.get("training", {})
     height, width = macs["lr"]
     lines = [
-        f"{card['name']}: ×{card['scale']}, made for LR {card['lr_size']}×{card['lr_size']}",
+        f"{shown(card['name'])}: ×{card['scale']}, made for LR {card['lr_size']}×{card['lr_size']}",
         f"  {card['parameters'] / 1e6:.3f} M parameters",
         f"  {macs['total'] / 1e9:.3f} GMACs at LR {width}×{height} with {macs['references']} references "
         f"({macs['encode_per_reference'] / 1e9:.3f} to encode each, {macs['restore'] / 1e9:.3f} to restore)",
     ]
     if "reconstruction" in card:
-        end = card["reconstruction"]
+        end = shown(card["reconstruction"])
         lines.append(f"  --fidelity 0 (its own pictures) to 1 (those of {end}), default {card['fidelity']:g}")
     if training:
         told = [key for key in ("preset", "data", "people", "photos", "steps") if key in training]
@@ -71,8 +73,8 @@ def format_card(card: dict[str, Any]) -> str:
 def _plain(value: Any) -> str:
     """A value of a card on one line."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
-    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return ", ".join(f"{shown(key)} {_plain(item)}" for key, item in value.items())
+    return shown(" + ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def add_bench(commands: Commands) -> None:
@@ -93,5 +95,6 @@ def bench(options: argparse.Namespace) -> int:
     from hime.tools.bench import format_bench
 
     result = run_bench(options.model, threads=options.threads, repeats=options.repeats)
-    print(json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench(result))
+    text = json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench(result)
+    answer(*text.split("\n"))
     return 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 from pathlib import Path
 
 from hime.cli.arguments import Commands, add_set, add_training_data, training_sources
 from hime.cli.models import open_measured
 from hime.errors import HimeError
 from hime.restoring.exported import DEFAULT_MODEL, available_models
+from hime.terminal import complain, say
 
 
 def add_reproduce(commands: Commands) -> None:
@@ -63,7 +63,7 @@ def reproduce(options: argparse.Namespace) -> int:
         missing = missing_arguments(options.name, options)
         if missing:
             options.parser.error(f"{options.name} needs {', '.join(missing)}")
-        print(reproduced(options.name, options))
+        say(*reproduced(options.name, options).split("\n"))
         return 0
     from hime.experiments.tables import OF_THE_PAPER
 
@@ -71,12 +71,12 @@ def reproduce(options: argparse.Namespace) -> int:
     for name in OF_THE_PAPER:
         missing = missing_arguments(name, options)
         if missing:
-            print(f"{name}: skipped, needs {', '.join(missing)}", file=sys.stderr, flush=True)
+            complain(f"{name}: skipped, needs {', '.join(missing)}")
             continue
         try:
-            print(reproduced(name, options), flush=True)
+            say(*reproduced(name, options).split("\n"))
         except HimeError as error:  # the others can still be had
-            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            complain(f"{name}: {error}")
             failed = True
     return 1 if failed else 0
 

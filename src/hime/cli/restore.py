@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from hime.cli.arguments import Commands, add_fidelity, add_threads, positive
+from hime.cli.arguments import Commands, add_debug, add_fidelity, add_threads, positive
 from hime.cli.models import open_restorer
 from hime.errors import HimeError
-from hime.restoring.batch import MAX_LR_SIDE, Summary, restore_headshots, restore_photos
+from hime.files import check_writable
+from hime.processors import limit_opencv
+from hime.restoring.batch import Summary
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
+from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
+from hime.restoring.inputs import Listing, find_inputs
+from hime.restoring.photographs import restore_photos
 from hime.restoring.restorer import load
+from hime.terminal import answer, complain, say
 
 
 def add_restore(commands: Commands) -> None:
@@ -29,14 +34,18 @@ def add_restore(commands: Commands) -> None:
         default=[],
         type=Path,
         metavar="PATH",
-        help="photos of the people: each folder is a person, each .person file is one, loose photos are one; "
-        "a video has near frames of its own",
+        help="photos of the people: each folder is a person, or holds one folder each; each .person file is "
+        "one, loose photos are one together; a video has near frames of its own",
     )
     command.add_argument(
         "--out", required=True, type=Path, metavar="PATH", help="a file for one input file; else a folder"
     )
     _add_faces(command)
-    command.add_argument("--overwrite", action="store_true", help="restore again what is there already")
+    command.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="restore again what is there already, and replace files there that are no results",
+    )
     command.add_argument(
         "--keep-date",
         action=argparse.BooleanOptionalAction,
@@ -59,6 +68,7 @@ def add_restore(commands: Commands) -> None:
     )
     _add_aligned(command)
     add_threads(command)
+    add_debug(command)
     command.set_defaults(command=restore, parser=command)
 
 
@@ -98,33 +108,25 @@ def _add_aligned(command: argparse.ArgumentParser) -> None:
 
 def restore(options: argparse.Namespace) -> int:
     """``hime restore``."""
-    pictures, clips = (options.inputs, []) if options.aligned else _sorted(options.inputs)
-    _check(options, pictures, clips)
-    summaries = []
     if options.aligned:
-        summaries.append(_headshots(options))
+        _check(options, None)
+        summaries = [_headshots(options)]
     else:
-        summaries += [_photos(options, pictures)] if pictures else []
-        summaries += [_clips(options, clips)] if clips else []
-    failed = False
+        listing = find_inputs(options.inputs, options.out)
+        _check(options, listing)
+        limit_opencv(options.threads)
+        summaries = [_photos(options, listing)] if listing.inputs else []
+        summaries += [_clips(options, listing)] if listing.clips else []
     for summary in summaries:
-        for line in (*summary.notes, *summary.failed):
-            print(f"hime: {line}", file=sys.stderr)
-        print(_told(summary, options.out))
+        for line in (*summary.passed_over, *summary.notes, *summary.nothing, *summary.failed):
+            complain(f"hime: {line}")
+        say(_told(summary, options.out))
         if summary.failed:
-            failed = True
-            print(f"hime: {len(summary.failed)} failed, {len(summary.written)} restored", file=sys.stderr)
-    return 1 if failed else 0
+            complain(f"hime: {len(summary.failed)} failed, {len(summary.written)} restored")
+    return 1 if any(summary.failed for summary in summaries) else 0
 
 
-def _sorted(inputs: list[Path]) -> tuple[list[Path], list[Path]]:
-    """The pictures and the videos among the inputs."""
-    from hime.restoring.video.batch import split_inputs
-
-    return split_inputs(inputs)
-
-
-def _check(options: argparse.Namespace, pictures: list[Path], clips: list[Path]) -> None:
+def _check(options: argparse.Namespace, listing: Listing | None) -> None:
     """Whether the arguments go together; else the parser says what not, and stops (status 2)."""
     faces = {
         "--person": options.person is not None,
@@ -136,15 +138,16 @@ def _check(options: argparse.Namespace, pictures: list[Path], clips: list[Path])
     if options.aligned and any(faces.values()):
         given = next(name for name, is_given in faces.items() if is_given)
         options.parser.error(f"{given} is for whole photographs; leave out it or --aligned")
-    if clips:
+    if listing is not None and listing.clips:
         wrong = next((name for name in ("--face", "--crop") if faces[name]), None)
         if wrong is not None:
             options.parser.error(
-                f"{wrong} is for photographs, but {clips[0]} is a video; leave one of them out"
+                f"{wrong} is for photographs, but {listing.clips[0].path} is a video; leave one of them out"
             )
         if options.enlarge == 8:
             options.parser.error("a video is enlarged 1, 2 or 4 times")
-    if pictures and not (options.aligned or options.refs or options.everyone or faces["--face"]):
+    pictures = listing is not None and listing.inputs
+    if pictures and not (options.refs or options.everyone or faces["--face"]):
         options.parser.error(
             "give photos of the people with --refs, or restore without: --everyone or --face N"
         )
@@ -163,13 +166,13 @@ def _headshots(options: argparse.Namespace) -> Summary:
     )
 
 
-def _clips(options: argparse.Namespace, clips: list[Path]) -> Summary:
+def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
     """Restore the faces in videos."""
     from hime.restoring.video.batch import restore_clips
 
     return restore_clips(
         open_restorer(options.model or DEFAULT_VIDEO_MODEL, options.threads, options.fidelity),
-        clips,
+        listing,
         options.refs,
         options.out,
         everyone=options.everyone,
@@ -179,11 +182,11 @@ def _clips(options: argparse.Namespace, clips: list[Path]) -> Summary:
     )
 
 
-def _photos(options: argparse.Namespace, pictures: list[Path]) -> Summary:
+def _photos(options: argparse.Namespace, listing: Listing) -> Summary:
     """Restore the faces in photographs."""
     return restore_photos(
         open_restorer(options.model or DEFAULT_PHOTO_MODEL, options.threads, options.fidelity),
-        pictures,
+        listing,
         options.refs,
         options.out,
         everyone=options.everyone,
@@ -207,6 +210,10 @@ def _told(summary: Summary, out: Path) -> str:
         text += f" ({', '.join(faces)})"
     if summary.skipped:
         text += f"; {len(summary.skipped)} there already, --overwrite restores again"
+    if summary.nothing:
+        text += f"; nothing to restore in {len(summary.nothing)}"
+    if summary.passed_over:
+        text += f"; {len(summary.passed_over)} passed over"
     return text
 
 
@@ -244,18 +251,22 @@ def add_person(commands: Commands) -> None:
 def person_add(options: argparse.Namespace) -> int:
     """``hime person add``."""
     from hime.faces.album import read_person
-    from hime.restoring.person import SUFFIX, describe_person, save_person
+    from hime.restoring.person import describe_person, save_person
+    from hime.restoring.person_file import SUFFIX
 
     if options.out.suffix.lower() != SUFFIX:
         raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
+    check_writable(options.out)
+    limit_opencv(options.threads)
     restorer = load(options.model, options.threads)
     is_folder = len(options.photos) == 1 and options.photos[0].is_dir()
     photos, name = (options.photos[0], None) if is_folder else (options.photos, options.out.stem)
     person = read_person(photos, options.name or name)
     for name, reason in person.rejected:
-        print(f"hime: {name} is not used: {reason}", file=sys.stderr)
+        complain(f"hime: {name} is not used: {reason}")
     save_person(options.out, person, restorer)
-    print(f"{options.out}: {describe_person(options.out)}")
+    first, *others = describe_person(options.out)
+    say(f"{options.out}: {first}", *others)
     return 0
 
 
@@ -263,5 +274,5 @@ def person_show(options: argparse.Namespace) -> int:
     """``hime person show``."""
     from hime.restoring.person import describe_person
 
-    print(describe_person(options.file))
+    answer(*describe_person(options.file))
     return 0

@@ -14,6 +14,7 @@ from hime.cli.arguments import (
     positive,
     training_sources,
 )
+from hime.terminal import say
 
 
 def add_train(commands: Commands) -> None:
@@ -71,5 +72,5 @@ def export(options: argparse.Namespace) -> int:
     folder = run_export(
         options.checkpoint, options.out, options.name, options.reconstruction, options.fidelity
     )
-    print(folder)
+    say(str(folder))
     return 0

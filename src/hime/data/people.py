@@ -18,11 +18,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from hime.errors import HimeError
-from hime.files import write_atomically
+from hime.files import open_file, write_atomically
 from hime.pictures.formats import images_in
 
 DEMO_PEOPLE = Path(__file__).parents[1] / "demo_people"
 """The people folder that comes with the package: rendered, not photographs of people."""
+
+LARGEST_LIST, LONGEST_PATH, MOST_REFERENCES = 1 << 28, 1024, 1000
+"""Bytes of a list, characters of a path in it and references of an entry at the most: far more than any
+data set has."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,9 @@ def read_people(path: Path | str) -> list[str]:
         name = line.strip()
         if not name:
             continue
-        if "/" in name or "\\" in name or name.startswith("."):
+        if {"/", "\\", "\0"} & set(name) or name.startswith(".") or len(name) > LONGEST_PATH:
             raise HimeError(
-                f"{path}:{number}: {name!r} is not the name of a person's folder; a person a line"
+                f"{path}:{number}: {name[:100]!r} is not the name of a person's folder; a person a line"
             )
         if name in names:
             raise HimeError(f"{path}:{number}: {name} is already on line {names[name]}; keep one of the two")
@@ -232,7 +236,7 @@ def read_list(path: Path | str) -> list[ListEntry]:
             continue
         try:
             entries.append(_parse_entry(json.loads(line)))
-        except ValueError as error:  # HimeError and JSON's own error are both
+        except (ValueError, RecursionError) as error:  # HimeError and JSON's own error are ValueErrors
             raise HimeError(
                 f"{path}:{number}: not an entry of an evaluation list ({error}); "
                 "make lists with `hime make-list`"
@@ -257,24 +261,30 @@ def _parse_entry(value: object) -> ListEntry:
     if not isinstance(value, dict) or value.keys() != {"input", "references"}:
         raise HimeError('an entry is {"input": …, "references": […]}')
     given, references = value["input"], value["references"]
-    if not isinstance(references, list):
-        raise HimeError("references must be a list")
+    if not isinstance(references, list) or len(references) > MOST_REFERENCES:
+        raise HimeError(f"references must be a list of at most {MOST_REFERENCES}")
     for name in (given, *references):
         if not isinstance(name, str):
-            raise HimeError(f"{name!r} is not a path")
+            raise HimeError(f"{str(name)[:100]} is not a path")
         parts = name.split("/")
-        if len(parts) != 2 or "\\" in name or any(part in ("", ".", "..") for part in parts):
-            raise HimeError(f"{name!r} is not PERSON/FILE")
+        wrong = {"\\", "\0"} & set(name) or any(part in ("", ".", "..") for part in parts)
+        if len(parts) != 2 or len(name) > LONGEST_PATH or wrong:
+            raise HimeError(f"{name[:100]!r} is not PERSON/FILE")
     return ListEntry(given, tuple(references))
 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
+        with open_file(path) as file:
+            content = file.read(LARGEST_LIST + 1)
+        if len(content) > LARGEST_LIST:
+            raise HimeError(f"{path}: more than {LARGEST_LIST >> 20} MiB is no list; check the path")
+        text = content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as error:
         raise HimeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError:
         raise HimeError(f"{path}: is not a text file in UTF-8; check the path") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _shuffled(names: Iterable[str], stream: str) -> list[str]:

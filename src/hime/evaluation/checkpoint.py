@@ -12,7 +12,8 @@ import torch
 
 from hime.evaluation.cost import count
 from hime.model import HIME
-from hime.restoring.exported import CARD_FORMAT, FloatArray
+from hime.restoring.card import CARD_FORMAT
+from hime.restoring.exported import FloatArray
 from hime.training.checkpoint import load_model
 from hime.training.presets import TrainingConfig
 

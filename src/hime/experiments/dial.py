@@ -22,7 +22,8 @@ from hime.evaluation.measures import Measure, available_measures
 from hime.evaluation.provenance import provenance
 from hime.experiments.report import save_figure, write_text
 from hime.files import write_json
-from hime.restoring.exported import GRAPHS, WEIGHT_TYPES, WEIGHTS, OnnxBackend, find_model, read_weights
+from hime.restoring.card import GRAPHS, WEIGHT_TYPES, WEIGHTS
+from hime.restoring.exported import OnnxBackend, find_model, read_weights
 from hime.restoring.restorer import Restorer
 
 FIDELITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from hime.experiments.report import markdown, plot, save_figure, write_text
 from hime.experiments.tables import METRICS, Budget, Claim, Experiment, Row, experiment
 from hime.files import write_json
 from hime.restoring.restorer import Restorer
+from hime.terminal import complain
 from hime.training.checkpoint import CONFIG, load_model
 from hime.training.loop import train
 from hime.training.presets import TrainingConfig, override, preset
@@ -78,7 +78,7 @@ def reproduce(
     start = [] if init is None else [opened(init, START)]
     measures: list[Measure] = [Distortion(), Perception()]
     for number, row in enumerate(chosen.rows, start=1):
-        print(f"{name}: {row.label}, {number} of {len(chosen.rows)}", file=sys.stderr, flush=True)
+        complain(f"{name}: {row.label}, {number} of {len(chosen.rows)}")
         train(configs[row.name], sources, runs[row.name], preset=chosen.preset)
     config = max(configs.values(), key=lambda each: each.references)
     measured = evaluate(

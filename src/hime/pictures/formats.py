@@ -49,7 +49,7 @@ _CONTAINERS = {  # brands of ISO base media files (ISO 14496-12): the format, or
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"),
 }
 _RAW = "a raw file of a camera; develop it and give the finished picture"
-_FILM = "a film; save the picture you mean as a file of its own"
+FILM = "a film; save the picture you mean as a file of its own"
 _NOT_READ = {  # how a file begins → what it is instead
     b"FUJIFILMCCD-RAW": _RAW,
     b"IIU\0": _RAW,
@@ -63,7 +63,7 @@ _NOT_READ = {  # how a file begins → what it is instead
     b"8BPS": "a Photoshop document; save it as TIFF or PNG, in one layer",
     b"gimp xcf": "a GIMP document; export it as TIFF or PNG",
     b"%PDF": "a PDF document; save its pictures as files of their own",
-    b"\x1aE\xdf\xa3": _FILM,
+    b"\x1aE\xdf\xa3": FILM,
 }
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 """Sizes that the second header of a BMP can have; many a text begins with its mark, BM."""
@@ -103,9 +103,9 @@ def why_not_read(start: bytes) -> str:
         if start.startswith(magic):
             return what
     if start[4:8] == b"ftyp":
-        return _RAW if start[8:12] == b"crx " else _FILM
+        return _RAW if start[8:12] == b"crx " else FILM
     if start.startswith(b"RIFF") and start[8:12] == b"AVI ":
-        return _FILM
+        return FILM
     return f"is not {_READABLE}, whatever its name; convert it to one of these"
 
 

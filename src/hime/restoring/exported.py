@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,24 +20,28 @@ import numpy.typing as npt
 import onnxruntime
 
 from hime.errors import HimeError
+from hime.files import open_file
 from hime.processors import usable_threads
+from hime.restoring.card import FILES, GRAPHS, WEIGHT_TYPES, WEIGHTS, read_card
 
 FloatArray = npt.NDArray[np.float32]
 
-CARD_FORMAT = 3
 DEFAULT_MODEL = "small-x4"
 """For headshots that were reduced as the paper's are."""
 DEFAULT_PHOTO_MODEL = "small-x4-real-p"
 """For faces as they are found in photographs: small in different ways, noisy and compressed."""
 DEFAULT_VIDEO_MODEL = DEFAULT_PHOTO_MODEL
 """For faces in videos."""
-GRAPHS = ("encode.onnx", "restore.onnx")
-WEIGHTS = "weights.bin"
-WEIGHT_TYPES = {"float16": "<f2", "float32": "<f4"}
-"""How `WEIGHTS` may hold its numbers, in a card's words and in NumPy's. The graphs compute in float32."""
-FILES = (*GRAPHS, WEIGHTS)
-"""What an exported model is made of, beside its card."""
+LARGEST_FILE = 1 << 30
+"""Bytes; the largest of the released models has 30 million."""
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
+
+
+_SIGNATURES = {
+    GRAPHS[0]: (("references",), ("features",)),
+    GRAPHS[1]: (("lr", "features"), ("hr", "scores")),
+}
+"""Names of what each graph takes and gives."""
 
 
 class Backend(Protocol):
@@ -92,51 +95,6 @@ def find_model(name_or_path: str | Path) -> Path:
     raise HimeError(f"{path}: {problem}; give a folder that `hime export` wrote, or one of: {names}")
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """The card of an exported model.
-
-    Raises:
-        HimeError: missing, not JSON, of another format or without a field that is needed.
-    """
-    path = folder / "card.json"
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise HimeError(
-            f"{folder}: holds no card.json, so it is no exported model; write one with `hime export`"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise HimeError(f"{path}: cannot be read ({error}); export the model again") from error
-    if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
-        found = card.get("format") if isinstance(card, dict) else None
-        raise HimeError(
-            f"{path}: card format {found!r}, this version reads {CARD_FORMAT}; "
-            "export the model again or update hime-sr"
-        )
-    needed = {
-        "name": str,
-        "scale": int,
-        "lr_size": int,
-        "feature_channels": int,
-        "parameters": int,
-        "macs": dict,
-        "sha256": dict,
-    }
-    wrong = [field for field, kind in needed.items() if not isinstance(card.get(field), kind)]
-    if "macs" not in wrong:
-        counts = ("lr", "references", "total", "encode_per_reference", "restore")
-        wrong += [f"macs.{field}" for field in counts if field not in card["macs"]]
-    if card.get("weights") not in WEIGHT_TYPES:
-        wrong.append(f"weights, one of {', '.join(WEIGHT_TYPES)}")
-    if "reconstruction" in card or "fidelity" in card:
-        named, placed = isinstance(card.get("reconstruction"), str), isinstance(card.get("fidelity"), float)
-        wrong += [] if named else ["the name of its reconstruction model"]
-        wrong += [] if placed else ["fidelity"]
-    if wrong:
-        raise HimeError(f"{path}: lacks {', '.join(wrong)}; export the model again")
-    return card
-
-
 def read_checked(folder: Path, card: dict[str, Any], file: str) -> bytes:
     """A file of an exported model, if it is as its card says it must be.
 
@@ -145,9 +103,14 @@ def read_checked(folder: Path, card: dict[str, Any], file: str) -> bytes:
     """
     path, remedy = folder / file, "export the model again or reinstall hime-sr"
     try:
-        content = path.read_bytes()
+        with open_file(path) as opened:
+            content = opened.read(LARGEST_FILE + 1)
+    except HimeError as error:
+        raise HimeError(f"{error}, {remedy}") from error
     except OSError as error:
         raise HimeError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    if len(content) > LARGEST_FILE:
+        raise HimeError(f"{path}: more than {LARGEST_FILE >> 20} MiB is no file of a model; {remedy}")
     if hashlib.sha256(content).hexdigest() != card["sha256"].get(file):
         raise HimeError(f"{path}: differs from the checksum in card.json; {remedy}")
     return content
@@ -159,8 +122,10 @@ def read_weights(folder: Path, card: dict[str, Any]) -> FloatArray:
     Raises:
         HimeError: as for `read_checked`.
     """
-    content = read_checked(folder, card, WEIGHTS)
-    return np.frombuffer(content, WEIGHT_TYPES[card["weights"]]).astype(np.float32)
+    content, kind = read_checked(folder, card, WEIGHTS), np.dtype(WEIGHT_TYPES[card["weights"]])
+    if len(content) % kind.itemsize:
+        raise HimeError(f"{folder / WEIGHTS}: holds no whole number of {card['weights']}; export it again")
+    return np.frombuffer(content, kind).astype(np.float32)
 
 
 class OnnxBackend:
@@ -228,31 +193,57 @@ class OnnxBackend:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 4  # what goes wrong comes as an exception, and is told once
         try:
-            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-            reason = str(error).splitlines()[0]
+            reason = _first_line(error)
             raise HimeError(
                 f"{self.folder / file}: ONNX Runtime cannot load it ({reason}); update onnxruntime"
             ) from error
+        found = tuple(
+            [(each.name, each.type) for each in each_side]
+            for each_side in (session.get_inputs(), session.get_outputs())
+        )
+        wanted = tuple([(name, "tensor(float)") for name in names] for names in _SIGNATURES[file])
+        if found != wanted:
+            raise HimeError(f"{self.folder / file}: takes or gives something else; export the model again")
+        return session
 
     def encode(self, references: FloatArray) -> FloatArray:
         """Reference features: N×3×sH×sW in [0, 1] → N×F×H×W."""
         (features,) = self._run(self._encode, {"references": references})
+        count, _, height, width = references.shape
+        scale, channels = int(self.card["scale"]), int(self.card["feature_channels"])
+        self._check(features, (count, channels, height // scale, width // scale))
         return features
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
         hr, scores = self._run(self._restore, {"lr": lr, "features": features})
+        height, width = lr.shape[2:]
+        scale = int(self.card["scale"])
+        self._check(hr, (1, 3, scale * height, scale * width))
+        self._check(scores, (len(features), 1, height, width))
         return hr, scores
+
+    def _check(self, values: FloatArray, shape: tuple[int, ...]) -> None:
+        """Refuse what no graph that `hime export` wrote gives."""
+        if values.shape != shape:
+            raise HimeError(
+                f"{self.card['name']}: gives {'×'.join(map(str, values.shape))} values, "
+                f"not {'×'.join(map(str, shape))}; export the model again"
+            )
 
     def _run(self, session: onnxruntime.InferenceSession, inputs: dict[str, FloatArray]) -> list[FloatArray]:
         try:
             outputs: list[FloatArray] = session.run(None, inputs)
         except Exception as error:
             shapes = ", ".join(f"{name} {'×'.join(map(str, array.shape))}" for name, array in inputs.items())
-            reason = str(error).splitlines()[0]
             raise HimeError(
-                f"{self.card['name']}: ONNX Runtime stopped at {shapes} ({reason}); "
+                f"{self.card['name']}: ONNX Runtime stopped at {shapes} ({_first_line(error)}); "
                 "a smaller headshot or fewer references need less memory"
             ) from error
         return outputs
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -11,7 +11,8 @@ wherever the dial stands. Its metadata: ``format``, ``name``, ``references`` (th
 ``models`` (the name of each DIGEST), both in JSON.
 
 It holds no picture, but it is biometric data: the embedding recognises the person, and with the model a
-likeness can be made of the features. Keep it as you would keep the photos. Nothing else is stored anywhere:
+likeness can be made of the features. So a new one is readable for its owner only. Keep it as you would keep
+the photos. Nothing else is stored anywhere:
 who deletes the file has deleted it all.
 
 The features of one size do not do for another, so all sizes are kept for faces up to 32 pixels, where
@@ -26,8 +27,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,26 +34,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from hime.errors import HimeError
 from hime.faces.album import Person, Reference, choose_references
 from hime.files import write_atomically
-from hime.restoring.exported import GRAPHS, WEIGHTS, Backend
+from hime.restoring.card import GRAPHS, WEIGHTS
+from hime.restoring.exported import Backend
+from hime.restoring.person_file import FORMAT, MOST_REFERENCES, SUFFIX, StoredFile, key
 from hime.restoring.restorer import Restorer
 
 FloatArray = npt.NDArray[np.float32]
 
-FORMAT = "hime-person-2"
-SUFFIX = ".person"
 SIDES = (*range(16, 33), 36, 40, 44, 48, 56, 64, 80, 96, 112, 128)
 """LR sizes whose features are stored."""
-MOST_REFERENCES = 12
-"""References that are stored at most; more than are ever used at once, so that each pose has some."""
 POSES = (0.0, -0.3, 0.3, -0.6, 0.6)
 """Yaws for which references are stored, in turn."""
-EMBEDDING_SIZE = 128
+SAME_FACE = 0.5
+"""Cosine of a person's embedding to the mean of the stored references' at the least. It is that of all
+photos, of which those stored are a choice: 0.9 where photos are as unlike as those of a person can be."""
+UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,11 +61,11 @@ class StoredReference(Reference):
     """A reference in a .person file: no picture, but its features (`hime.restoring.restorer.Encoded`).
 
     Attributes:
-        file: the .person file.
+        file: the .person file, kept open.
         index: of the reference in it.
     """
 
-    file: Path
+    file: StoredFile
     index: int
 
     @property
@@ -78,15 +77,14 @@ class StoredReference(Reference):
         """What the model made of the reference, for LR headshots of that size: F×H×W.
 
         Raises:
-            HimeError: ``backend`` is another model, or the file has gone.
+            HimeError: ``backend`` is another model, or the file was damaged meanwhile.
         """
-        with _open(self.file) as file:
-            _check_model(self.file, file, backend, str(backend.card["name"]))
-            longest = max(height, width)  # as of a photo, the middle is used
-            side = min((side for side in SIDES if side >= longest), default=SIDES[-1])
-            stored = file.get_slice(_key(backend, side))[self.index].astype(np.float32)
+        _check_model(self.file, backend, str(backend.card["name"]))
+        longest = max(height, width)  # as of a photo, the middle is used
+        side = min((side for side in SIDES if side >= longest), default=SIDES[-1])
+        stored = self.file.read(key(_digest(backend), side), self.index).astype(np.float32)
         if not np.isfinite(stored).all():
-            raise _damaged(self.file, "values that are no numbers")
+            raise self.file.damaged("values that are no numbers")
         if side != longest:
             bicubic, size = PIL.Image.Resampling.BICUBIC, (longest, longest)
             stored = np.stack(
@@ -136,9 +134,10 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
     restorer.set_references(crops)
     for backend in backends:
         for side in SIDES:
-            tensors[_key(backend, side)] = restorer.features(backend, side, side).astype(np.float16)
+            tensors[key(_digest(backend), side)] = restorer.features(backend, side, side).astype(np.float16)
     restorer.set_references([])
-    return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+    content = save(tensors, metadata)
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content), mode=0o600)
 
 
 def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
@@ -155,57 +154,50 @@ def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
         HimeError: missing, damaged, of another version, or made for other models than the restorer needs
             where its dial stands.
     """
-    path = Path(path)
-    with _open(path) as file:
-        metadata = file.metadata()
-        names = json.loads(metadata["references"])
-        tensors = {name: file.get_tensor(name) for name in ("embedding", "embeddings", "qualities", "yaws")}
-        count = len(names)
-        shapes = {
-            "embedding": (EMBEDDING_SIZE,),
-            "embeddings": (count, EMBEDDING_SIZE),
-            "qualities": (count,),
-            "yaws": (count,),
-        }
-        for name, shape in shapes.items():
-            if tensors[name].shape != shape or not np.isfinite(tensors[name]).all():
-                raise _damaged(path, f"{name} is not {'×'.join(map(str, shape))} numbers")
-        if restorer is not None:
-            for backend in restorer.backends:
-                _check_model(path, file, backend, restorer.name)
+    file = StoredFile(Path(path))
+    if restorer is not None:
+        for backend in restorer.backends:
+            _check_model(file, backend, restorer.name)
+    embeddings, embedding = file.read("embeddings"), file.read("embedding")
+    qualities, yaws = file.read("qualities"), file.read("yaws")
+    lengths = np.linalg.norm(np.vstack([embeddings, embedding]).astype(np.float64), axis=1)
+    if not np.abs(lengths - 1).max() <= UNIT_TOLERANCE:  # also not a number
+        raise file.damaged("embeddings that are not of length 1")
+    mean = embeddings.sum(axis=0, dtype=np.float64)
+    if not float(mean @ embedding) >= SAME_FACE * float(np.linalg.norm(mean)):
+        raise file.damaged("the person's embedding is not that of the references")
+    if not ((qualities >= 0) & (qualities <= 1)).all() or not (np.abs(yaws) <= 1).all():
+        raise file.damaged("qualities or yaws out of their range")
     references = tuple(
         StoredReference(
-            name=str(name),
+            name=name,
             crop=None,
-            embedding=tensors["embeddings"][index],
-            quality=float(tensors["qualities"][index]),
-            yaw=float(tensors["yaws"][index]),
-            file=path,
+            embedding=embeddings[index],
+            quality=float(qualities[index]),
+            yaw=float(yaws[index]),
+            file=file,
             index=index,
         )
-        for index, name in enumerate(names)
+        for index, name in enumerate(file.references)
     )
-    return Person(metadata["name"], references, (), tensors["embedding"])
+    return Person(file.name, references, (), embedding)
 
 
-def describe_person(path: Path | str) -> str:
-    """What a .person file holds, as text.
+def describe_person(path: Path | str) -> list[str]:
+    """What a .person file holds, as lines of text.
 
     Raises:
         HimeError: as for `load_person`.
     """
-    person = load_person(path)
-    with _open(Path(path)) as file:
-        models = " and ".join(_models(file).values())
-    lines = [
-        f"{person.name}: made for {models}, {Path(path).stat().st_size / 1e6:.1f} MB, no picture",
+    person, file = load_person(path), StoredFile(Path(path))
+    return [
+        f"{person.name}: made for {' and '.join(file.models.values())}, {file.size / 1e6:.1f} MB, no picture",
         *(
             f"  {reference.name}: quality {reference.quality:.2f}, yaw {reference.yaw:+.2f}"
             for reference in person.references
         ),
         "biometric data: it recognises the person; delete the file and nothing is left",
     ]
-    return "\n".join(lines)
 
 
 def _spread(person: Person) -> list[Reference]:
@@ -214,10 +206,6 @@ def _spread(person: Person) -> list[Reference]:
     turns = [reference for turn in zip(*rankings, strict=True) for reference in turn]
     chosen = list(dict.fromkeys(turns))[:MOST_REFERENCES]
     return [reference for reference in person.references if reference in chosen]
-
-
-def _key(backend: Backend, side: int) -> str:
-    return f"features/{_digest(backend)}/{side}"
 
 
 def _digest(backend: Backend) -> str:
@@ -234,45 +222,13 @@ def _digest(backend: Backend) -> str:
     return hashlib.sha256(json.dumps([checksums[GRAPHS[0]], checksums[WEIGHTS]]).encode()).hexdigest()
 
 
-def _models(file: Any) -> dict[str, str]:
-    """The name of each model by its digest."""
-    models = json.loads(file.metadata()["models"])
-    if not isinstance(models, dict):
-        raise TypeError("models has no names")
-    return models
-
-
-def _check_model(path: Path, file: Any, backend: Backend, model: str) -> None:
+def _check_model(file: StoredFile, backend: Backend, model: str) -> None:
     """Refuse a file without features of ``backend``, which is ``model`` or the other end of its dial."""
-    models, name = _models(file), str(backend.card["name"])
-    if _digest(backend) not in models:
-        another = f"another version of {name}" if name in models.values() else name
+    digest, name = _digest(backend), str(backend.card["name"])
+    if digest not in file.models:
+        another = f"another version of {name}" if name in file.models.values() else name
         raise HimeError(
-            f"{path}: made for {' and '.join(models.values())}, and this is {another}; "
+            f"{file.path}: made for {' and '.join(file.models.values())}, and this is {another}; "
             f"make it again from the photos with `hime person add --model {model}`"
         )
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    """The file, of this version; whatever is wrong with it becomes a line."""
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            version = metadata.get("format")
-            if version != FORMAT:
-                found = f"version {version}, this program reads {FORMAT}" if version else f"no {SUFFIX} file"
-                raise HimeError(f"{path}: {found}; make it again from the photos with `hime person add`")
-            yield file
-    except FileNotFoundError:
-        raise HimeError(f"{path}: no such file; check the path") from None
-    except OSError as error:
-        raise HimeError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, HimeError):
-            raise
-        raise _damaged(path, " ".join(str(error).split())) from error
-
-
-def _damaged(path: Path, reason: str) -> HimeError:
-    return HimeError(f"{path}: damaged ({reason}); make it again from the photos with `hime person add`")
+    file.expect_features(digest, int(backend.card["feature_channels"]), SIDES)

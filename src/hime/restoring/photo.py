@@ -21,7 +21,7 @@ import numpy.typing as npt
 import PIL.Image
 from scipy.ndimage import gaussian_filter
 
-from hime.errors import HimeError
+from hime.errors import HimeError, NothingToRestore
 from hime.faces.album import Person, Reference, choose_references, match, yaw_of
 from hime.faces.detection import Face, detect
 from hime.faces.embedding import embed, similarity
@@ -135,13 +135,15 @@ def restore_photo(
         explain: fill in ``plain`` and each face's ``without``.
 
     Raises:
-        HimeError: there is nothing to restore in it; the message says why, but not which file.
+        NothingToRestore: there is nothing to restore in it; the message says why, but not which file.
+        HimeError: the same of a person or a face that was asked for.
     """
     named = None if only_person is None else find_person(people, only_person)
+    nothing = HimeError if only_person is not None or only_face is not None else NothingToRestore
     detected = (face for face in detect(picture.image) if np.ptp(face.landmarks, axis=0).max() >= 1)
     found = sorted(detected, key=lambda face: float(face.landmarks[:, 0].mean()))
     if not found:
-        raise HimeError("no face found; give a larger picture, or --aligned if it is the headshot alone")
+        raise nothing("no face found; give a larger picture, or --aligned if it is the headshot alone")
     if only_face is not None and not 1 <= only_face <= len(found):
         raise HimeError(f"has {_count(len(found), 'face')}, counted from left to right; check --face")
 
@@ -179,7 +181,7 @@ def restore_photo(
         )
     chosen = [index for index, face in enumerate(faces) if face.status == "restored"]
     if not chosen:
-        raise HimeError(_nothing(faces, people))
+        raise nothing(_nothing(faces, people))
 
     factor = _fitting(picture.image.shape[:2], enlargement or restorer.scale, largest_side)
     for index in chosen:

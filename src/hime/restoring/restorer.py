@@ -28,6 +28,7 @@ import numpy as np
 
 from hime.errors import HimeError
 from hime.pictures.arrays import Image, check_image, from_planes, resize, to_planes
+from hime.restoring.card import read_card
 from hime.restoring.exported import (
     DEFAULT_MODEL,
     Backend,
@@ -35,7 +36,6 @@ from hime.restoring.exported import (
     OnnxBackend,
     available_models,
     find_model,
-    read_card,
 )
 from hime.restoring.hue import keep_hue
 
@@ -196,7 +196,7 @@ class Restorer:
             lr: uint8 H×W×3, sRGB, both sides at least 8.
 
         Raises:
-            HimeError: not such an image, or more than the memory holds.
+            HimeError: not such an image, more than the memory holds, or a model that gives no numbers.
         """
         check_image(lr, "the headshot")
         height, width = lr.shape[:2]
@@ -210,6 +210,8 @@ class Restorer:
         for backend, share in self._mixture:
             picture, weights = backend.restore(planes, self.features(backend, height, width))
             hr, scores = hr + share * picture, scores + share * weights
+        if not (np.isfinite(hr).all() and np.isfinite(scores).all()):
+            raise HimeError(f"{self.name}: gives values that are no numbers; train or export it again")
         maps = [score[0] for score in scores]
         return Restoration(keep_hue(from_planes(hr), lr), maps, [float(score.mean()) for score in maps])
 

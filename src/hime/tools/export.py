@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import describe
 from hime.model import HIME
-from hime.restoring.exported import FILES, GRAPHS, WEIGHT_TYPES, WEIGHTS, OnnxBackend
+from hime.restoring.card import FILES, GRAPHS, WEIGHT_TYPES, WEIGHTS
+from hime.restoring.exported import OnnxBackend
 from hime.restoring.restorer import check_fidelity
 from hime.training.checkpoint import load_model
 

@@ -28,7 +28,9 @@ from urllib.parse import unquote, urlsplit
 
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.restoring.exported import DEFAULT_PHOTO_MODEL, FILES, PRETRAINED, read_card
+from hime.restoring.card import FILES, read_card
+from hime.restoring.exported import DEFAULT_PHOTO_MODEL, PRETRAINED
+from hime.terminal import say
 
 BUILT = Path(__file__).parents[1] / "app"
 """What `make app` builds; part of the wheel."""
@@ -136,7 +138,7 @@ def open_server(port: int) -> ThreadingHTTPServer:
 def serve(port: int) -> None:
     """Serve the site until interrupted."""
     with open_server(port) as server:
-        print(f"http://localhost:{server.server_address[1]}/ (Ctrl+C stops)", flush=True)
+        say(f"http://localhost:{server.server_address[1]}/ (Ctrl+C stops)")
         server.serve_forever()
 
 

@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.model import HIME, HIMEConfig
-from hime.restoring.exported import WEIGHTS, available_models, find_model, read_card, read_weights
+from hime.restoring.card import WEIGHTS, read_card
+from hime.restoring.exported import available_models, find_model, read_weights
 
 RELEASED, STATE = "hime-checkpoint-1", "hime-state-2"
 LAST, BEST, CONFIG = "last.safetensors", "best.safetensors", "config.json"

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from hime.terminal import complain, is_terminal, shown
 from hime.training.checkpoint import BEST, LAST
 from hime.training.held_out import Evaluation
 
@@ -73,7 +74,7 @@ class Progress:
         self.first, self.stop, self.batch_size = first, stop, batch_size
         self.began = self.shown = time.monotonic()
         self.visible = visible
-        self.terminal = visible and sys.stderr.isatty()
+        self.terminal = visible and is_terminal(sys.stderr)
         self.bar = tqdm(total=stop, initial=first, unit="step", disable=not self.terminal)
         self.step = first
 
@@ -89,11 +90,9 @@ class Progress:
             self.bar.set_postfix_str(f"loss {tally.mean_loss():.4f}", refresh=False)
         else:
             left = (now - self.began) / (step - self.first) * (self.stop - step)
-            print(
+            complain(
                 f"step {step}/{self.stop}  loss {tally.mean_loss():.4f}  {self.rate():.1f} pairs/s  "
-                f"{_duration(left)} left",
-                file=sys.stderr,
-                flush=True,
+                f"{_duration(left)} left"
             )
 
     def rate(self) -> float:
@@ -132,7 +131,10 @@ class Curves:
 
 def say(text: str) -> None:
     """A line for the user, above the bar."""
-    tqdm.write(text, file=sys.stderr)
+    if is_terminal(sys.stderr):
+        tqdm.write(shown(text), file=sys.stderr)
+    else:
+        complain(text)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from hime.errors import HimeError
+from hime.errors import HimeError, NothingToRestore
 from hime.faces.album import Person
 from hime.faces.headshot import Frame
 from hime.faces.networks import require
@@ -160,7 +160,8 @@ def restore_video(
         What became of it; ``path`` is another than ``out`` (`incomplete`) if a part of the clip is missing.
 
     Raises:
-        HimeError: the clip cannot be read, nothing in it is to be restored, or the result cannot be written.
+        NothingToRestore: nothing in the clip is to be restored.
+        HimeError: the same of a person asked for, the clip cannot be read, or the result cannot be written.
     """
     require()
     if enlargement not in ENLARGEMENTS:
@@ -190,7 +191,8 @@ def restore_video(
     ]
     if not plan.frames:
         workplace.clear()
-        raise HimeError(f"{path}: {_nothing(faces, people)}")
+        nothing = NothingToRestore if only_person is None else HimeError
+        raise nothing(f"{path}: {_nothing(faces, people)}")
     restorers = {index: FittedRestorer(restorer, cast[index].references) for index in chosen}
     total = len(findings.pts)
     _make(

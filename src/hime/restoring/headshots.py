@@ -1,0 +1,155 @@
+"""Headshots framed alike from files and folders: no faces are looked for, one person's photos serve all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hime
+from hime.errors import HimeError
+from hime.files import write_json
+from hime.pictures.arrays import Image
+from hime.pictures.formats import READ, SUFFIXES, WRITTEN
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
+from hime.restoring.batch import Summary, log, model_digest, run_batch, told
+from hime.restoring.inputs import Input, digest, find_inputs, together
+from hime.restoring.outputs import Output, Outputs
+from hime.restoring.restorer import Restoration, Restorer
+
+MAX_LR_SIDE = 512
+"""Longest side of a headshot in pixels. Memory and time grow with its area."""
+
+
+def restore_headshots(
+    restorer: Restorer,
+    inputs: Sequence[Path | str],
+    references: Sequence[Path | str],
+    out: Path | str,
+    *,
+    report: bool = False,
+    overwrite: bool = False,
+    max_lr_side: int = MAX_LR_SIDE,
+) -> Summary:
+    """Restore every headshot with the same person's references, all framed alike; no faces are looked for.
+
+    An input that is among the references too is not used as a reference for itself, whatever its copy is
+    called. References are read once.
+
+    Args:
+        restorer: the model; its references are replaced.
+        inputs: small headshots: picture files, and folders of them and of folders.
+        references: photos of the person: picture files, and folders; none restores without.
+        out: for one input file, the picture to write; otherwise a folder, for NAME.png of each input.
+        report: write beside each result a JSON file of the same name: ``input``, ``output``, ``model``,
+            ``fidelity`` (null without a dial), ``scale``, ``lr`` and ``hr`` (height, width),
+            ``references`` (``file`` and ``share`` of each).
+        overwrite: restore again what is there already, and replace what is there and no result.
+        max_lr_side: longest side of an input in pixels.
+
+    Raises:
+        HimeError: nothing can be done: a folder holds no picture, no reference can be read, a result would
+            overwrite an input or a reference, or a place cannot be written to.
+    """
+    out = Path(out)
+    listing = find_inputs(inputs, out, videos=False)
+    photos = find_inputs(references, videos=False)
+    read = [each.path for each in (*listing.inputs, *photos.inputs)]
+    outputs = Outputs(
+        listing.given, listing.inputs, out, SUFFIXES, (*WRITTEN, *READ), lambda _: ".png", read,
+        overwrite=overwrite,
+    )  # fmt: skip
+
+    summary = Summary(passed_over=[*listing.passed_over, *photos.passed_over])
+    used = _read_references(photos.inputs, summary)
+    made = {
+        "version": hime.__version__,
+        "model": model_digest(restorer),
+        "fidelity": str(restorer.fidelity),
+        "people": together(reference.content for reference in used),
+        "options": "aligned",
+        "report": str(report),
+    }
+    job = _Job(restorer, used, summary, report, max_lr_side)
+    run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name)
+    return summary
+
+
+@dataclass(frozen=True, eq=False)
+class _Reference:
+    """A photo, as it was when it was read."""
+
+    path: Path
+    content: str
+    image: Image
+
+
+def _read_references(photos: Sequence[Input], summary: Summary) -> list[_Reference]:
+    """The photos that can be read.
+
+    Raises:
+        HimeError: there are some, and none can.
+    """
+    used: list[_Reference] = []
+    for photo in photos:
+        try:
+            used.append(_Reference(photo.path, digest(photo.path), read_image(photo.path)))
+        except Exception as error:  # as of an input: whatever goes wrong with one is its own line
+            log.debug("%s", photo.path, exc_info=True)
+            summary.failed.append(told(photo.path, error))
+    if photos and not used:
+        raise HimeError(f"none of the {len(photos)} references can be used; the first: {summary.failed[0]}")
+    return used
+
+
+@dataclass
+class _Job:
+    """What is the same for all headshots of a batch."""
+
+    restorer: Restorer
+    references: Sequence[_Reference]
+    summary: Summary
+    report: bool
+    max_lr_side: int
+    _set: list[_Reference] | None = field(default=None, init=False)
+
+    def restore(self, each: Input, content: str, output: Output) -> None:
+        """One headshot, see `hime.restoring.batch.run_batch`."""
+        report = output.path.with_suffix(".json")
+        output.claim(output.path)
+        if self.report:
+            output.claim(report)
+        lr = read_image(each.path)
+        if max(lr.shape[:2]) > self.max_lr_side:
+            raise HimeError(
+                f"{each.path}: {lr.shape[1]}×{lr.shape[0]} pixels is no small headshot (at most "
+                f"{self.max_lr_side} a side); leave out --aligned, make it smaller, or raise --max-lr-side"
+            )
+        used = [reference for reference in self.references if reference.content != content]
+        if used != self._set:
+            self.restorer.set_references([reference.image for reference in used])
+            self._set = used
+        restored = self.restorer.restore(lr)
+        write_image(output.path, restored.image)
+        if self.report:
+            write_json(report, self._explained(each.path, output.path, lr, restored, used))
+        self.summary.written.append(output.path)
+
+    def _explained(
+        self, source: Path, output: Path, lr: Image, restored: Restoration, used: Sequence[_Reference]
+    ) -> dict[str, Any]:
+        return {
+            "input": str(source),
+            "output": str(output),
+            "model": self.restorer.name,
+            "fidelity": self.restorer.fidelity,
+            "scale": self.restorer.scale,
+            "lr": list(lr.shape[:2]),
+            "hr": list(restored.image.shape[:2]),
+            "references": [
+                {"file": str(reference.path), "share": round(share, 4)}
+                for reference, share in zip(used, restored.shares, strict=True)
+            ],
+        }

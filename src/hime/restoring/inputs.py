@@ -1,0 +1,370 @@
+"""What is given to a batch: files and folders become inputs with a place each, and people with their photos.
+
+Pictures are told by content. A folder stands for all that lies in it and in its folders; what is passed over
+there is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from hime.errors import HimeError
+from hime.files import open_file
+from hime.pictures.formats import ENDINGS, FILM, READ, WRITTEN, find_pictures, format_of
+from hime.restoring.person_file import SUFFIX
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file to restore.
+
+    Attributes:
+        path: the file.
+        depth: how many of its path's last parts its result is called by: 1 for a file that was named itself,
+            more for what lies deeper in a folder that was.
+    """
+
+    path: Path
+    depth: int = 1
+
+    def place(self, depth: int | None = None) -> PurePath:
+        """The last parts of its path, ``depth`` of them; all there are if there are fewer."""
+        parts = absolute(self.path).parts
+        root = 1 if Path(parts[0]).anchor else 0
+        return PurePath(*parts[max(root, len(parts) - (depth or self.depth)) :])
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What was found.
+
+    Attributes:
+        given: the files and folders that it was found in.
+        inputs: pictures, and files that were named and are nothing that is known.
+        clips: videos.
+        passed_over: a line for each thing in a folder that is neither.
+    """
+
+    given: list[Path] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
+    clips: list[Input] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+
+
+def find_inputs(paths: Sequence[Path | str], out: Path | None = None, *, videos: bool = True) -> Listing:
+    """The pictures and videos that ``paths`` stand for, each file once: files as they are, folders with all
+    in them.
+
+    A file in a folder whose ending says that it is a picture or a video is an input too if it is none: then
+    it fails when its turn comes. What lies in one of several folders keeps that folder's name before its own.
+
+    Args:
+        paths: files and folders.
+        out: where the results go; what lies in that folder is no input.
+        videos: whether they are told from pictures; otherwise they are passed over in folders.
+
+    Raises:
+        HimeError: a folder that cannot be read, or with nothing in it to restore.
+    """
+    known: tuple[str, ...] = READ
+    if videos:
+        from hime.restoring.video.reading import ENDINGS as ENDINGS_OF_VIDEOS  # with all that restores them
+        from hime.restoring.video.reading import is_clip
+
+        known = (*READ, *ENDINGS_OF_VIDEOS)
+    listing = Listing(given=[Path(path) for path in paths])
+    results = None if out is None else absolute(out)
+    several = sum(map(is_folder, listing.given)) > 1
+    seen: set[Path] = set()
+    for root in listing.given:
+        if not is_folder(root):
+            found, above = [root], len(absolute(root).parts) - 1
+        else:
+            found, passed_over = _files_in(root, results, known)
+            listing.passed_over.extend(passed_over)
+            above = len(absolute(root).parts) - several
+        for path in found:
+            real = Path(os.path.realpath(path))
+            if real not in seen:
+                seen.add(real)
+                kind = listing.clips if videos and is_clip(path) else listing.inputs
+                kind.append(Input(path, len(absolute(path).parts) - above))
+    return listing
+
+
+def _files_in(folder: Path, results: Path | None, known: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The pictures and videos of a folder less the results of a batch, and lines about what was passed over.
+
+    Args:
+        folder: which.
+        results: where the results go.
+        known: endings of files that are not passed over, whatever their content is.
+
+    Raises:
+        HimeError: the folder cannot be read, or there is none of them in it.
+    """
+    holds_results = results is not None and absolute(folder) in results.parents
+
+    def is_result(path: Path) -> bool:
+        return holds_results and results in absolute(path).parents
+
+    found = find_pictures(folder)
+    files = list(found.pictures)
+    others: list[str] = []
+    for path, reason in found.passed_over:
+        if path.suffix.lower() in known or (known != READ and reason.endswith(FILM)):
+            files.append(path)
+        elif not is_result(path):
+            others.append(f"{path}: passed over: {reason}")
+    inputs = [path for path in files if not is_result(path)]
+    if count := len(files) - len(inputs):
+        others.append(f"{results}: passed over: {count} files in it, where the results go")
+    if not inputs:
+        named = f"; {others[0]}" if others else ""
+        raise HimeError(f"{folder}: no picture in it{named}; check the path")
+    return inputs, others
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; what cannot be looked at is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a link that leads back to itself, a name that is none
+        return False
+
+
+# ---------------------------------------------------------------------------------------------- places
+
+
+def places(inputs: Sequence[Input], endings: Sequence[str], known: Sequence[str]) -> list[PurePath]:
+    """Where in the folder of the results each input's result goes: no two to one place.
+
+    A result is called as its input, with its ending from ``endings``. Where that would be the same for
+    several, those whose ending changes keep the old one before the new (``a.bmp.png``); what still is the
+    same gets the names of the folders above it, and what even these do not part, a number. Names that differ
+    in case only are the same, since they are on some disks.
+
+    Args:
+        inputs: which.
+        endings: of the result of each.
+        known: what an ending is; of ``photo.2019`` there is none.
+    """
+    depths = [each.depth for each in inputs]
+    whole = [False] * len(inputs)
+
+    def now() -> list[PurePath]:
+        return [_renamed(*each, known) for each in zip(inputs, depths, endings, whole, strict=True)]
+
+    for group in _same(now()):
+        for index in group:
+            whole[index] = True
+    folders = [key(absolute(each.path).parent) for each in inputs]
+    while deeper := [
+        index
+        for group in _same(now())
+        if len({folders[index] for index in group}) > 1
+        for index in group
+        if inputs[index].place(depths[index]) != inputs[index].place(depths[index] + 1)
+    ]:
+        for index in deeper:
+            depths[index] += 1
+    found = now()
+    taken = {key(place) for place in found}
+    for group in _same(found):
+        for index in group[1:]:
+            found[index] = next(place for place in numbered(found[index]) if key(place) not in taken)
+            taken.add(key(found[index]))
+    return found
+
+
+def numbered(place: PurePath) -> Iterator[PurePath]:
+    """The same place with the numbers from 2 on."""
+    number = 2
+    while True:
+        yield place.with_name(f"{place.stem}-{number}{place.suffix}")
+        number += 1
+
+
+def key(place: PurePath) -> str:
+    """What two places have in common if some disk takes them for one."""
+    return unicodedata.normalize("NFC", os.fspath(place)).casefold()
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root on, without ``..``, links as they are called."""
+    return Path(os.path.abspath(path))  # noqa: PTH100, resolve() follows links
+
+
+def own_ending(path: Path) -> str:
+    """The ending of a result of the same format as the file, by its name, else by its content; PNG's for what
+    cannot be written.
+    """
+    if path.suffix.lower() in WRITTEN:
+        return path.suffix
+    try:
+        with open_file(path) as file:
+            return ENDINGS.get(format_of(file.read(64)) or "", ".png")
+    except (HimeError, OSError):  # told when its turn comes
+        return ".png"
+
+
+def _renamed(each: Input, depth: int, ending: str, whole: bool, known: Sequence[str]) -> PurePath:
+    place = each.place(depth)
+    suffix = place.suffix if place.suffix.lower() in known else ""
+    if suffix == ending:
+        return place
+    return place.with_name(f"{place.name if whole else place.name.removesuffix(suffix)}{ending}")
+
+
+def _same(found: Sequence[PurePath]) -> list[list[int]]:
+    """The numbers of those that would be in one place, group by group."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, place in enumerate(found):
+        groups[key(place)].append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+# ---------------------------------------------------------------------------------------------- people
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a person's references come from.
+
+    Attributes:
+        name: the person's; None where the file says it.
+        files: photos, or one .person file.
+        is_encoded: whether it is a .person file.
+    """
+
+    name: str | None
+    files: tuple[Path, ...]
+    is_encoded: bool = False
+
+
+@dataclass(frozen=True)
+class Sources:
+    """People found, what was passed over, and what a user should know of how it was understood: lines."""
+
+    people: list[Source] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that is read."""
+        return [file for person in self.people for file in person.files]
+
+
+def find_people(paths: Sequence[Path | str]) -> Sources:
+    """The people that ``paths`` stand for.
+
+    A folder with photos of its own is one person, with all photos in it and in its folders. A folder without
+    holds people: each of its folders and each .person file in it. A .person file is one person, and loose
+    photos are one together, named after the first.
+
+    Raises:
+        HimeError: a folder that cannot be read, or without any picture; two people of one name.
+    """
+    found = Sources()
+    loose: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        if is_folder(path):
+            _people_in(path, found)
+        elif path.suffix.lower() == SUFFIX:
+            found.people.append(Source(None, (path,), is_encoded=True))
+        else:
+            loose.setdefault(Path(os.path.realpath(path)), path)
+    if loose:
+        files = tuple(loose.values())
+        found.people.append(Source(files[0].stem, files))
+    check_names(person.name for person in found.people if person.name is not None)
+    return found
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse two people of one name."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise HimeError(f"{times} people are named {name}; give each folder its own name")
+
+
+def _people_in(folder: Path, found: Sources) -> None:
+    """The person whose folder it is, or the people in it."""
+    try:
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise HimeError(
+            f"{folder}: not a folder that can be read ({error.strerror}); check the path"
+        ) from None
+    files = [path for path in entries if not is_folder(path)]
+    encoded = [Source(None, (path,), is_encoded=True) for path in files if path.suffix.lower() == SUFFIX]
+    listed = find_pictures(folder)
+    lines = [
+        f"{path}: passed over: {reason}"
+        for path, reason in listed.passed_over
+        if not (path.parent == folder and path.suffix.lower() == SUFFIX)
+    ]
+    own = [path for path in listed.pictures if path.parent == folder]
+    if own:
+        if len(own) < len(listed.pictures):
+            found.notes.append(
+                f"{folder}: is taken for one person, with the photos in its folders, since {own[0].name} is "
+                "in it; if its folders are people, put that elsewhere"
+            )
+        found.people.append(Source(absolute(folder).name, listed.pictures))
+    else:
+        below: dict[str, list[Path]] = defaultdict(list)
+        for path in listed.pictures:
+            below[path.relative_to(folder).parts[0]].append(path)
+        found.people.extend(Source(name, tuple(photos)) for name, photos in below.items())
+        if not below and not encoded:
+            named = f"; {lines[0]}" if lines else ""
+            raise HimeError(f"{folder}: no picture in it{named}; check the path")
+    found.people.extend(encoded)
+    found.passed_over.extend(lines)
+
+
+# --------------------------------------------------------------------------------------------- contents
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content.
+
+    Raises:
+        HimeError: it cannot be read.
+    """
+    try:
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise HimeError(f"{path}: cannot be read ({error.strerror or error}); check the disk") from error
+
+
+def sidecars(picture: Path) -> list[Path]:
+    """The ``.xmp`` files that are read with a picture (`hime.pictures.sidecars`)."""
+    stems = dict.fromkeys([picture.stem, picture.name])
+    names = [f"{stem}{ending}" for stem in stems for ending in (".xmp", ".XMP")]
+    return [path for name in names if os.path.lexists(path := picture.with_name(name))]
+
+
+def digests(paths: Iterable[Path]) -> dict[Path, str]:
+    """The digest of each file that can be read; who reads it in earnest says why another cannot."""
+    found = {}
+    for path in paths:
+        try:
+            found[path] = digest(path)
+        except HimeError:
+            continue
+    return found
+
+
+def together(values: Iterable[str]) -> str:
+    """One digest of many, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()

@@ -1,0 +1,213 @@
+"""Where the results of a batch go, so that none replaces what it must not.
+
+Never replaced: what the batch reads. Replaced only with ``overwrite``: a file that is not as this program
+wrote it (`hime.restoring.records`). Two inputs never share a result, also not of two runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path, PurePath
+
+from hime.errors import HimeError
+from hime.files import check_writable
+from hime.restoring.inputs import Input, absolute, is_folder, key, numbered, places, sidecars
+from hime.restoring.records import Record, Records
+
+FACE = re.compile(r"-face\d+\.png$")
+"""What a restored face alone is called after the name of its picture."""
+_CANDIDATES = 1000
+"""Names that are tried for a result before one gives up."""
+
+
+@dataclass
+class Output:
+    """The result of one input.
+
+    Attributes:
+        path: where its picture goes.
+        place: the same below the folder of the results.
+        earlier: what made what is there, if this program did, of the same input.
+        is_elsewhere: whether that is not as the input is called, since there is another picture's result.
+    """
+
+    path: Path
+    place: PurePath
+    earlier: Record | None
+    is_elsewhere: bool
+    _owner: Outputs
+    _claimed: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this one file was named as the result."""
+        return self._owner.is_file
+
+    def claim(self, path: Path) -> Path:
+        """Say that a file of the result is going to be written: before the work, if its name is known then.
+
+        Raises:
+            HimeError: it must not be replaced, or cannot be written.
+        """
+        self._owner.check(path)
+        self._claimed[path] = _identity(path)
+        return path
+
+    def written(self) -> list[Path]:
+        """The files claimed that were written: those that were there are others now."""
+        return [path for path, before in self._claimed.items() if _identity(path) not in (None, before)]
+
+
+class Outputs:
+    """Where the results of a batch go.
+
+    Args:
+        given: the inputs as they were given.
+        inputs: what they stand for.
+        out: as it was given: one file, or a folder.
+        written: endings that can be written.
+        known: endings that mean a file, also one that cannot be written, rather than a folder.
+        ending: of a result in a folder, for its input.
+        read: every file that the batch reads.
+        overwrite: replace also files of others.
+        faces: results are NAME-faceN.png, not NAME.
+
+    Raises:
+        HimeError: ``out`` is one file for several inputs, cannot be written, or would replace what is
+            read.
+    """
+
+    def __init__(
+        self,
+        given: Sequence[Path | str],
+        inputs: Sequence[Input],
+        out: Path,
+        written: Sequence[str],
+        known: Sequence[str],
+        ending: Callable[[Path], str],
+        read: Iterable[Path],
+        *,
+        overwrite: bool,
+        faces: bool = False,
+    ) -> None:
+        self.overwrite = overwrite
+        self._faces = faces
+        files = [file for path in read for file in (path, *sidecars(path))]
+        self._read = {_identity(file) for file in files} - {None}
+        self.is_file = is_file(out, known)
+        if self.is_file:
+            if len(given) > 1 or len(inputs) > 1 or is_folder(Path(given[0])):
+                raise HimeError(f"{out}: is one file for {len(inputs)} inputs; give a folder as --out")
+            if out.suffix.lower() not in written:
+                raise HimeError(f"{out}: cannot write {out.suffix}; use one of {', '.join(written)}")
+            self.folder = out.parent
+            found: list[PurePath] = [PurePath(out.name)]
+            check_writable(out)
+        else:
+            if os.path.lexists(out) and not is_folder(out):
+                raise HimeError(f"{out}: is a file, not a folder; choose another --out")
+            self.folder = out
+            found = places(inputs, [ending(each.path) for each in inputs], known)
+            check_writable(out / ".hime-trial")
+        self.records = Records(self.folder)
+        self._planned: Mapping[Path, PurePath] = {
+            each.path: place for each, place in zip(inputs, found, strict=True)
+        }
+        self._taken = {key(place) for place in found}
+        for place in found:
+            self._refuse_what_is_read(self.folder / place)
+
+    def output(self, each: Input, content: str) -> Output:
+        """Where the result of an input goes whose content has that digest.
+
+        That is the planned place, unless another input's result is there from an earlier run: then one of the
+        same name in a folder called as the input's, or with a number.
+
+        Raises:
+            HimeError: something is there that must not be replaced, or it cannot be written.
+        """
+        for place in self._candidates(each):
+            earlier = self.records.of(self._recorded(place))
+            if earlier is not None and earlier.files and self.records.is_there(earlier):
+                is_same = earlier.input == content or (
+                    self.overwrite and earlier.path == path_digest(each.path)
+                )
+                if not is_same and not self.is_file:
+                    continue
+                if not is_same and not self.overwrite:
+                    raise _there(self.folder / place, "made of another picture")
+            self._taken.add(key(place))
+            moved = place != self._planned[each.path]
+            return Output(self.folder / place, self._recorded(place), earlier, moved, self)
+        raise HimeError(f"{each.path}: too many results of that name; choose another --out")
+
+    def check(self, path: Path) -> None:
+        """Find out whether a file may be written there.
+
+        Raises:
+            HimeError: it would replace what is read or, without ``overwrite``, what is not a result as it was
+                written; or it cannot be written.
+        """
+        if _identity(path) in self._read:
+            raise _read_from(path)
+        if os.path.lexists(path) and not self.overwrite and not self.records.wrote(path):
+            raise _there(path, "not as this program wrote it")
+        check_writable(path)
+
+    def _candidates(self, each: Input) -> Iterator[PurePath]:
+        planned = self._planned[each.path]
+        yield planned
+        if not self.is_file:
+            above = each.place(len(planned.parts) + 1).with_name(planned.name)
+            others = islice(chain([above], numbered(planned)), _CANDIDATES)
+            yield from (place for place in others if key(place) not in self._taken)
+
+    def _recorded(self, place: PurePath) -> PurePath:
+        """What a result is called in the records: faces alone are no picture of that name."""
+        return place.with_name(f"{place.stem}-face*.png") if self._faces and not self.is_file else place
+
+    def _refuse_what_is_read(self, path: Path) -> None:
+        """Before the work begins: also a face's file, whatever its number will be."""
+        if self._faces and not self.is_file:
+            try:
+                beside = [each for each in path.parent.iterdir() if FACE.search(each.name)]
+            except OSError:
+                return
+            paths = [each for each in beside if FACE.sub("", each.name) == path.stem]
+        else:
+            paths = [path]
+        for each in paths:
+            if _identity(each) in self._read:
+                raise _read_from(each)
+
+
+def is_file(out: Path, known: Sequence[str]) -> bool:
+    """Whether an ``--out`` means one file, by its ending, rather than a folder."""
+    return out.suffix.lower() in known and not is_folder(out)
+
+
+def path_digest(path: Path) -> str:
+    """A digest that tells a path again without telling it."""
+    return hashlib.sha256(os.fsencode(absolute(path))).hexdigest()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What the system knows a file by, whatever it is called; None if it is not there."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _read_from(path: Path) -> HimeError:
+    return HimeError(f"{path}: would overwrite what is read from there; choose another --out")
+
+
+def _there(path: Path, why: str) -> HimeError:
+    return HimeError(f"{path}: is there already, {why}; --overwrite replaces it, another --out keeps it")

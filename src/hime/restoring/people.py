@@ -1,0 +1,93 @@
+"""The people of a batch: read once, with the digests of what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hime
+from hime.restoring.batch import Summary, model_digest
+from hime.restoring.inputs import Source, Sources, check_names, digests, together
+from hime.restoring.restorer import Restorer
+
+if TYPE_CHECKING:
+    from hime.faces.album import Person
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The people who may be in a batch's inputs.
+
+    Attributes:
+        people: as they were read.
+        contents: the digest of each reference's file, as it was then.
+        digest: of all their photos and names.
+    """
+
+    people: Sequence[Person]
+    contents: Mapping[Path, str]
+    digest: str
+
+    def without(self, content: str) -> list[Person]:
+        """The people less the photos of that content: no picture is a reference for itself."""
+        return [self._without(person, content) for person in self.people]
+
+    def _without(self, person: Person, content: str) -> Person:
+        kept = tuple(
+            reference
+            for reference in person.references
+            if reference.path is None or self.contents.get(reference.path) != content
+        )
+        return person if len(kept) == len(person.references) else replace(person, references=kept)
+
+
+def read_cast(sources: Sources, restorer: Restorer, summary: Summary) -> Cast:
+    """Read the people's photos and .person files; what is not used is told in the summary.
+
+    Raises:
+        HimeError: as for `read_people`.
+    """
+    contents = digests(sources.files)
+    people = read_people(sources.people, restorer)
+    for person in people:
+        summary.notes.extend(
+            f"{person.name}: {name} is not used: {reason}" for name, reason in person.rejected
+        )
+    whole = [
+        together([person.name, *(contents[file] for file in source.files if file in contents)])
+        for source, person in zip(sources.people, people, strict=True)
+    ]
+    return Cast(people, contents, together(whole))
+
+
+def made_with(restorer: Restorer, cast: Cast) -> dict[str, str]:
+    """What results of every kind are made with, for `hime.restoring.batch.run_batch`."""
+    return {
+        "version": hime.__version__,
+        "model": model_digest(restorer),
+        "fidelity": str(restorer.fidelity),
+        "people": cast.digest,
+    }
+
+
+def read_people(sources: Sequence[Source], restorer: Restorer) -> list[Person]:
+    """The people whose photos or .person files these are.
+
+    Raises:
+        HimeError: two of one name, or a .person file that cannot be used, also because it was made for
+            another model than the restorer's.
+    """
+    from hime.faces.album import read_person
+
+    people: list[Person] = []
+    for source in sources:
+        if source.is_encoded:
+            from hime.restoring.person import load_person
+
+            people.append(load_person(source.files[0], restorer))
+        else:
+            people.append(read_person(source.files, source.name))
+    check_names(person.name for person in people)
+    return people

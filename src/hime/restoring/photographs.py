@@ -1,0 +1,213 @@
+"""Whole photographs from files and folders: who is known in them restored, results and pages written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hime.errors import HimeError
+from hime.pictures.arrays import Image
+from hime.pictures.formats import READ, WRITTEN, check_sides, largest_side
+from hime.pictures.reading import read_picture
+from hime.pictures.writing import files_written, write_picture
+from hime.restoring.batch import Summary, run_batch
+from hime.restoring.inputs import (
+    Input,
+    Listing,
+    find_inputs,
+    find_people,
+    own_ending,
+)
+from hime.restoring.outputs import Output, Outputs
+from hime.restoring.people import Cast, made_with, read_cast
+from hime.restoring.restorer import Restorer
+
+if TYPE_CHECKING:
+    from hime.restoring.photo import RestoredPhoto
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whom and how to restore, see `restore_photos`."""
+
+    everyone: bool = False
+    only_person: str | None = None
+    only_face: int | None = None
+    enlargement: int | None = None
+    crop: bool = False
+    report: bool = False
+    keep_date: bool = True
+
+
+def restore_photos(
+    restorer: Restorer,
+    inputs: Listing | Sequence[Path | str],
+    references: Sequence[Path | str],
+    out: Path | str,
+    *,
+    everyone: bool = False,
+    only_person: str | None = None,
+    only_face: int | None = None,
+    enlargement: int | None = None,
+    crop: bool = False,
+    report: bool = False,
+    overwrite: bool = False,
+    keep_date: bool = True,
+) -> Summary:
+    """Restore the known people in whole photographs, see `hime.restoring.photo.restore_photo`.
+
+    A result keeps its input's name and format (PNG where that cannot be written), its place in the folder
+    that was given, and what the file carries. A photo that is an input and a reference too is not used as a
+    reference for itself, whatever its copy is called. References are read once: what becomes of their files
+    later does not matter.
+
+    Args:
+        restorer: the model; its references are replaced.
+        inputs: photographs: files, and folders of them and of folders; or what was found in them.
+        references: the people, see `hime.restoring.inputs.find_people`.
+        out: for one input file, the picture to write; otherwise a folder.
+        everyone: restore strangers too, without references.
+        only_person: restore only that person.
+        only_face: restore only the face of that number, from left to right, in one input.
+        enlargement: how many times the sides become; default the model's scale.
+        crop: write each restored face alone, as NAME-faceN.png, instead of the whole picture.
+        report: write beside each result NAME.html, which explains it.
+        overwrite: restore again what is there already, and replace what is there and no result.
+        keep_date: give a result the date of its input's file.
+
+    Raises:
+        HimeError: nothing can be done: no picture in a folder, two people of one name, a result that would
+            overwrite what is read, a place that cannot be written to, or the extra ``faces`` is missing.
+    """
+    from hime.faces.networks import require
+    from hime.restoring.photo import find_person
+
+    out = Path(out)
+    choice = Choice(everyone, only_person, only_face, enlargement, crop, report, keep_date)
+    listing = inputs if isinstance(inputs, Listing) else find_inputs(inputs, out, videos=False)
+    if only_face is not None and len(listing.inputs) > 1:
+        raise HimeError(
+            f"a face's number is for one picture, not {len(listing.inputs)}; give one input with --face"
+        )
+    sources = find_people(references)
+    read = [*(each.path for each in listing.inputs), *sources.files]
+    outputs = Outputs(
+        listing.given, listing.inputs, out, tuple(WRITTEN), (*WRITTEN, *READ), _png if crop else own_ending,
+        read, overwrite=overwrite, faces=crop,
+    )  # fmt: skip
+    require()
+    summary = Summary(passed_over=[*listing.passed_over, *sources.passed_over], notes=[*sources.notes])
+    cast = read_cast(sources, restorer, summary)
+    if only_person is not None:
+        find_person(cast.people, only_person)
+    for person in cast.people:
+        if not person.references:
+            summary.notes.append(f"{person.name}: no photo can be used, so this person is restored without")
+    job = _Job(restorer, cast, choice, summary)
+    made = {
+        **made_with(restorer, cast),
+        "options": str(replace(choice, report=False)),
+        "report": str(choice.report),
+    }
+    run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name)
+    return summary
+
+
+def _png(_: Path) -> str:
+    """The ending of a face alone."""
+    return ".png"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all inputs of a batch.
+
+    Attributes:
+        restorer: the model.
+        cast: who may be in the inputs.
+        choice: whom and how to restore.
+        summary: filled in.
+    """
+
+    restorer: Restorer
+    cast: Cast
+    choice: Choice
+    summary: Summary
+
+    def restore(self, each: Input, content: str, output: Output) -> None:
+        """One input of any kind, see `hime.restoring.batch.run_batch`."""
+        self._photograph(each, content, output)
+
+    def _photograph(self, each: Input, content: str, output: Output) -> None:
+        from hime.restoring.photo import restore_photo
+        from hime.restoring.report import write_report
+
+        choice, written = self.choice, self.summary.written
+        page = output.path.with_name(f"{output.path.name}.html")
+        if choice.report:
+            output.claim(page)
+        if not choice.crop:
+            output.claim(output.path)
+        picture = read_picture(each.path)
+        if not choice.crop:
+            height, width = picture.image.shape[:2]
+            check_sides(output.path, width, height)
+            for sidecar in files_written(output.path, picture)[1:]:
+                output.claim(sidecar)
+        photo = restore_photo(
+            picture,
+            self.cast.without(content),
+            self.restorer,
+            everyone=choice.everyone,
+            only_person=choice.only_person,
+            only_face=choice.only_face,
+            enlargement=choice.enlargement,
+            largest_side=None if choice.crop else largest_side(output.path),
+            explain=choice.report,
+        )
+        left_out: list[str] = []
+        if choice.crop:
+            alone, crops = picture.for_crop(), _crops(photo, output)
+            for target in crops:
+                output.claim(target)
+            for target, image in crops.items():
+                written.append(write_picture(target, image, alone, keep_date=choice.keep_date))
+        else:
+            written.append(
+                write_picture(output.path, photo.image, picture, keep_date=choice.keep_date, notes=left_out)
+            )
+        if choice.report:
+            write_report(page, photo, each.path.name)
+        self.summary.faces.update(face.person for face in photo.faces if face.restored is not None)
+        remarks = self._remarks(photo, output.path.suffix)
+        self.summary.notes.extend(f"{each.path}: {line}" for line in (*remarks, *left_out))
+
+    def _remarks(self, photo: RestoredPhoto, form: str) -> list[str]:
+        """What a user should know of a photo that was restored; ``form`` is the ending it is written with."""
+        asked, lines = self.choice.enlargement or self.restorer.scale, []
+        for number, face in enumerate(photo.faces, start=1):
+            who = f"{face.person or 'a stranger'} (face {number})"
+            if face.warning:
+                lines.append(f"{who}: {face.warning}")
+            elif face.restored is None and face.person is not None and "pixels" in face.status:
+                lines.append(f"{who}: {face.status}")
+        if photo.enlargement < asked and not self.choice.crop:
+            lines.append(
+                f"enlarged ×{photo.enlargement} only, since ×{asked} would be more than 64 megapixels or "
+                f"than {form} has room for; its faces are restored all the same"
+            )
+        return lines
+
+
+def _crops(photo: RestoredPhoto, output: Output) -> dict[Path, Image]:
+    """Where each restored face is written alone."""
+    numbered = enumerate(photo.faces, start=1)
+    restored = {number: face.restored for number, face in numbered if face.restored is not None}
+    path = output.path
+    if not output.is_file:
+        return {path.with_name(f"{path.stem}-face{number}.png"): face for number, face in restored.items()}
+    if len(restored) > 1:
+        raise HimeError(f"{path}: is one picture for {len(restored)} faces; give a folder as --out")
+    return dict.fromkeys([path], *restored.values())

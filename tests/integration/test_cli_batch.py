@@ -1,0 +1,410 @@
+"""A batch by ``hime restore --aligned``: one bad thing ends nothing, done means the same, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from command_line import Capture, files_below, refused, run
+
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
+from hime.restoring.records import FILE
+from hime.restoring.restorer import Restoration, Restorer
+
+
+@pytest.fixture
+def restores(headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> list[object]:
+    """The command that restores ``headshots`` to ``tmp_path/out``."""
+    out = tmp_path / "out"
+    return ["restore", "--aligned", headshots, "--refs", photos, "--out", out, "--model", tiny_model]
+
+
+def at_the_first_restoration(monkeypatch: pytest.MonkeyPatch, what: object) -> None:
+    """Let something happen as the first headshot is restored: called, or raised."""
+    waiting, restore = [what], Restorer.restore
+
+    def restored(self: Restorer, lr: np.ndarray) -> Restoration:
+        if waiting:
+            now = waiting.pop()
+            if isinstance(now, BaseException):
+                raise now
+            assert callable(now)
+            now()
+        return restore(self, lr)
+
+    monkeypatch.setattr(Restorer, "restore", restored)
+
+
+# ------------------------------------------------------------------------- one bad thing ends no batch
+
+
+def test_references_are_read_once(
+    restores: list[object], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(*restores) == 0
+    out = (tmp_path / "out").rename(tmp_path / "before")
+    at_the_first_restoration(monkeypatch, lambda: shutil.rmtree(photos))
+    assert run(*restores) == 0
+    for name in ("ada0.png", "ada1.png"):
+        np.testing.assert_array_equal(read_image(tmp_path / "out" / name), read_image(out / name))
+
+
+def test_an_input_that_goes_is_its_own_line(
+    restores: list[object],
+    headshots: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_the_first_restoration(monkeypatch, (headshots / "ada1.png").unlink)
+    assert run(*restores) == 1
+    assert files_below(tmp_path / "out") == ["ada0.png"]
+    assert capsys.readouterr().err.splitlines() == [
+        f"hime: {headshots / 'ada1.png'}: no such file; check the path",
+        "hime: 1 failed, 1 restored",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            RuntimeError("the library\nhas gone mad"),
+            "failed (RuntimeError: the library); leave it out, or see --debug",
+        ),
+        (AssertionError(), "failed (AssertionError); leave it out, or see --debug"),
+        (MemoryError(), "needs more memory than there is"),
+        (OSError(116, "Stale file handle"), "Stale file handle; check the file and its disk"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_goes_wrong_is_one_line(
+    error: BaseException,
+    line: str,
+    restores: list[object],
+    headshots: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_the_first_restoration(monkeypatch, error)
+    assert run(*restores) == 1
+    assert files_below(tmp_path / "out") == ["ada1.png"]
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"hime: {headshots / 'ada0.png'}: {line}")
+    assert last == "hime: 1 failed, 1 restored"
+
+
+def test_the_traceback_goes_to_debug(
+    restores: list[object], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_the_first_restoration(monkeypatch, RuntimeError("mad"))
+    assert run(*restores, "--debug") == 1
+    told = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in told
+    assert "RuntimeError: mad" in told
+    assert told.splitlines()[-1] == "hime: 1 failed, 1 restored"
+
+
+# ------------------------------------------------------------------------------ done means the same
+
+
+def told_of(capsys: Capture, *command: object) -> str:
+    assert run(*command) == 0
+    return capsys.readouterr().out
+
+
+def test_only_the_same_is_skipped(
+    restores: list[object],
+    headshots: Path,
+    photos: Path,
+    tiny_dial: Path,
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    assert "2 restored" in told_of(capsys, *restores)
+    assert "0 restored to" in (told := told_of(capsys, *restores))
+    assert "2 there already" in told
+    before = read_image(tmp_path / "out" / "ada0.png")
+    (photos / "4.webp").unlink()
+    assert "2 restored" in told_of(capsys, *restores), "other photos"
+    assert not np.array_equal(read_image(tmp_path / "out" / "ada0.png"), before)
+    assert "2 restored" in told_of(capsys, *restores, "--model", tiny_dial), "another model"
+    assert "2 restored" in told_of(capsys, *restores, "--model", tiny_dial, "--fidelity", 0.5)
+    assert "2 there already" in told_of(capsys, *restores, "--model", tiny_dial, "--fidelity", 0.5)
+    assert "2 restored" in told_of(capsys, *restores, "--model", tiny_dial, "--fidelity", 0.5, "--report")
+    assert "2 there already" in told_of(
+        capsys, *restores, "--model", tiny_dial, "--fidelity", 0.5, "--report"
+    )
+    (tmp_path / "out" / "ada1.json").unlink()
+    assert "ada1.png; 1 there already" in told_of(
+        capsys, *restores, "--model", tiny_dial, "--fidelity", 0.5, "--report"
+    )
+    shutil.move(headshots / "ada0.png", headshots / "moved.png")
+    assert "moved.png; 1 there" in told_of(
+        capsys, *restores, "--model", tiny_dial, "--fidelity", 0.5, "--report"
+    )
+
+
+def test_another_version_restores_again(
+    restores: list[object], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "2 restored" in told_of(capsys, *restores)
+    monkeypatch.setattr("hime.__version__", "99")
+    assert "2 restored" in told_of(capsys, *restores)
+
+
+def test_other_inputs_of_the_same_name_in_another_run(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    for year, name in (("1998", "ada0"), ("1999", "ada1")):
+        (tmp_path / year).mkdir()
+        shutil.copy(headshots / f"{name}.png", tmp_path / year / "IMG_0001.png")
+        command = ("restore", "--aligned", tmp_path / year, "--out", out, "--model", tiny_model)
+        assert run(*command) == 0
+        told = capsys.readouterr()
+        assert "there already" not in told.out
+    moved = f"is {out / '1999' / 'IMG_0001.png'}, since another picture's result has its name"
+    assert told.err == f"hime: {tmp_path / '1999' / 'IMG_0001.png'}: {moved}\n"
+    assert files_below(out) == ["1999/IMG_0001.png", "IMG_0001.png"]
+    for year in ("1998", "1999"):
+        assert "1 there already" in told_of(
+            capsys, "restore", "--aligned", tmp_path / year, "--out", out, "--model", tiny_model
+        )
+    third = tmp_path / "2000" / "1999" / "IMG_0001.png"
+    write_image(third, read_image(headshots / "ada0.png")[::-1].copy())
+    assert run("restore", "--aligned", third, "--out", out, "--model", tiny_model) == 0
+    assert files_below(out) == ["1999/IMG_0001.png", "IMG_0001-2.png", "IMG_0001.png"]
+
+
+def test_inputs_of_one_run_never_share_a_name(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    image = PIL.Image.fromarray(read_image(headshots / "ada0.png"))
+    for folder in ("1998", "1999"):
+        (tmp_path / folder / "may").mkdir(parents=True)
+        image.save(tmp_path / folder / "may" / "a.png")
+    image.save(tmp_path / "1998" / "may" / "a.bmp")
+    image.save(tmp_path / "1998" / "may" / "A.png")
+    base = ("restore", "--aligned", "--model", tiny_model)
+    assert run(*base, tmp_path / "1998", tmp_path / "1999", "--out", tmp_path / "two") == 0
+    assert files_below(tmp_path / "two") == [
+        "1998/may/A.png",
+        "1998/may/a-2.png",
+        "1998/may/a.bmp.png",
+        "1999/may/a.png",
+    ]
+    files = [tmp_path / year / "may" / "a.png" for year in ("1998", "1999")]
+    assert run(*base, *files, "--out", tmp_path / "files") == 0
+    assert files_below(tmp_path / "files") == ["1998/may/a.png", "1999/may/a.png"]
+    assert run(*base, tmp_path / "1999", "--out", tmp_path / "one") == 0
+    assert files_below(tmp_path / "one") == ["may/a.png"]
+    assert "1 there already" in told_of(capsys, *base, tmp_path / "1999", "--out", tmp_path / "one")
+
+
+def test_what_was_retouched_is_left_and_what_was_deleted_comes_back(
+    restores: list[object], tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    assert run(*restores) == 0
+    write_image(out / "ada0.png", np.zeros((9, 9, 3), np.uint8))
+    (out / "ada1.png").unlink()
+    capsys.readouterr()
+    assert run(*restores) == 0
+    assert "1 there already" in capsys.readouterr().out
+    assert read_image(out / "ada0.png").shape == (9, 9, 3)
+    assert (out / "ada1.png").exists()
+
+
+def test_a_damaged_note_is_no_reason_to_stop(restores: list[object], tmp_path: Path, capsys: Capture) -> None:
+    note = tmp_path / "out" / FILE
+    assert run(*restores) == 0
+    lines = [line for line in note.read_bytes().splitlines() if line]
+    hostile = [b"[" * 100_000, b"{}", b"\xff\x00", b'{"place": 3}', lines[0][: len(lines[0]) // 2]]
+    note.write_bytes(b"\n".join([*hostile, lines[1], b'{"torn": ']))
+    capsys.readouterr()
+    assert run(*restores) == 1  # the first was forgotten
+    told = capsys.readouterr()
+    assert "ada0.png: is there already, not as this program wrote it" in told.err
+    assert "1 there already" in told.out
+    assert run(*restores, "--overwrite") == 0
+    assert "2 there already" in told_of(capsys, *restores)
+    assert str(tmp_path) not in note.read_text(encoding="utf-8", errors="replace")
+
+
+# -------------------------------------------------------------------------------- nothing is lost
+
+
+def test_a_report_replaces_nothing_of_others(restores: list[object], tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "out").mkdir()
+    notes = tmp_path / "out" / "ada0.json"
+    notes.write_text("my own notes")
+    assert run(*restores, "--report") == 1
+    assert f"{notes}: is there already, not as this program wrote it" in capsys.readouterr().err
+    assert notes.read_text() == "my own notes"
+    assert files_below(tmp_path / "out") == ["ada0.json", "ada1.json", "ada1.png"]
+    assert run(*restores, "--report", "--overwrite") == 0
+    assert json.loads(notes.read_text())["model"] == "tiny-x4"
+
+
+def test_one_result_of_another_picture_is_not_replaced(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "result.png"
+    base = ("restore", "--aligned", "--out", out, "--model", tiny_model)
+    assert run(*base, headshots / "ada0.png") == 0
+    first = out.read_bytes()
+    capsys.readouterr()
+    assert run(*base, headshots / "ada1.png") == 1
+    assert "result.png: is there already, made of another picture; --overwrite" in capsys.readouterr().err
+    assert out.read_bytes() == first
+    assert run(*base, headshots / "ada1.png", "--overwrite") == 0
+    assert out.read_bytes() != first
+
+
+# ------------------------------------------------------------------------- nothing passed over silently
+
+
+def test_files_are_told_by_content_and_what_is_passed_over_is_named(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    image = PIL.Image.fromarray(read_image(headshots / "ada0.png"))
+    folder = tmp_path / "in" / "deep" / "er"
+    folder.mkdir(parents=True)
+    for name, form in (("a.jfif", "JPEG"), ("b", "JPEG"), ("c.2019", "PNG"), ("d.JPE", "JPEG")):
+        image.save(folder / name, form)
+    (folder / "notes.txt").write_text("hello")
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "loop").symlink_to("loop")
+    (folder / "up").symlink_to(folder.parent)
+    os.mkfifo(folder / "pipe.png")
+    out = tmp_path / "out"
+    assert run("restore", "--aligned", tmp_path / "in", "--out", out, "--model", tiny_model) == 1
+    names = ["a.png", "b.png", "c.2019.png", "d.png"]
+    assert files_below(out) == [f"deep/er/{name}" for name in names]
+    told = capsys.readouterr()
+    assert told.out == f"4 restored to {out}; 2 passed over\n"
+    passed_over = [line for line in told.err.splitlines() if "passed over" in line]
+    assert [line.partition(": passed over: ")[0] for line in passed_over] == [
+        f"hime: {folder / 'loop'}",
+        f"hime: {folder / 'notes.txt'}",
+    ]
+    assert f"{folder / 'empty.jpg'}: " in told.err
+    assert f"{folder / 'pipe.png'}: is a pipe, not a file" in told.err
+    assert told.err.splitlines()[-1] == "hime: 2 failed, 4 restored"
+
+
+def test_results_are_no_inputs(headshots: Path, tiny_model: Path, capsys: Capture) -> None:
+    out = headshots / "restored"
+    base = ("restore", "--aligned", headshots, "--out", out, "--model", tiny_model)
+    assert run(*base) == 0
+    capsys.readouterr()
+    assert run(*base) == 0
+    told = capsys.readouterr()
+    assert "2 there already" in told.out
+    assert f"{out}: passed over: 2 files in it, where the results go" in told.err
+    assert files_below(out) == ["ada0.png", "ada1.png"]
+
+
+# ------------------------------------------------------------------------- known before the work
+
+
+def test_what_cannot_be_written_is_known_before_the_work(
+    headshots: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_the_first_restoration(monkeypatch, AssertionError("the work was begun"))
+    (tmp_path / "file").write_text("in the way")
+    base = ("restore", "--aligned", headshots / "ada0.png", "--model", tiny_model, "--out")
+    for out in (tmp_path / "file" / "out", tmp_path / "file" / "a.png", tmp_path / f"{'n' * 300}.png"):
+        assert "cannot write there" in refused(capsys, *base, out)
+    deep = tmp_path / ("d" * 300)
+    assert "cannot write there" in refused(capsys, *base, deep)
+
+
+def test_a_name_that_is_too_long_is_its_own_line(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    for name in ("n" * 253, "m" * 251):  # .png comes to it
+        shutil.copy(headshots / "ada0.png", headshots / name)
+    base = ("restore", "--aligned", headshots, "--out", tmp_path / "out", "--model", tiny_model)
+    assert run(*base) == 1
+    assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png", f"{'m' * 251}.png"]
+    assert "File name too long" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------- terminals and streams
+
+
+FORGED = "a\x1b[31m\nhime: 0 failed\u202e\x9b.png"
+
+
+def test_control_characters_in_names_are_shown_not_done(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (headshots / "ada0.png").rename(headshots / FORGED)
+    (headshots / ("x\x1b]0;title\x07.png")).write_text("no picture")
+    (headshots / "\r\x1b[2K.txt").write_text("no picture")
+    base = ("restore", "--aligned", headshots, "--out", tmp_path / "out", "--model", tiny_model)
+    assert run(*base) == 1
+    with pytest.raises(SystemExit):
+        run("restore", "--aligned", headshots / FORGED, "--out", "out", f"--threads={FORGED}")
+    told = capsys.readouterr()
+    for line in (told.out + told.err).split("\n"):
+        assert line.isprintable()
+    assert "hime: 0 failed" not in [line[:14] for line in told.err.splitlines()]
+    assert r"x\x1b]0;title\x07.png" in told.err
+
+
+def process(shell: str, command: list[object]) -> subprocess.CompletedProcess[bytes]:
+    """The command as a process whose streams ``shell`` sets."""
+    whole = [sys.executable, "-m", "hime", *map(str, command)]
+    return subprocess.run(["sh", "-c", f'"$@" {shell}', "sh", *whole], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "streams", [">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1"]
+)
+def test_the_work_is_done_whatever_the_streams_are(
+    streams: str, restores: list[object], headshots: Path, tmp_path: Path
+) -> None:
+    if "full" in streams and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    (headshots / "bad.png").write_text("no picture")
+    done = process(streams, [*restores, "--report"])
+    assert done.returncode == 1, done
+    assert files_below(tmp_path / "out") == ["ada0.json", "ada0.png", "ada1.json", "ada1.png"]
+    for name in ("ada0.png", "ada1.png"):
+        read_image(tmp_path / "out" / name)
+    assert b"Traceback" not in done.stderr + done.stdout
+    if "2>" not in streams:
+        assert done.stderr.splitlines()[-1] == b"hime: 1 failed, 2 restored"
+
+
+def test_an_answer_that_cannot_be_written_is_told(tiny_model: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    done = process(">/dev/full", ["info", tiny_model])
+    assert done.returncode == 1
+    assert done.stderr == (
+        b"hime: standard output: cannot write there (No space left on device); choose another place\n"
+    )
+
+
+def test_without_any_stream(restores: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert run(*restores) == 0
+    assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png"]
