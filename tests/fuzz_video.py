@@ -136,6 +136,7 @@ def work(model: str) -> None:
     """Do what standard input asks for, a case a line; an answer a line, on what was standard output."""
     answers = os.fdopen(os.dup(1), "w")
     from hime.cli import main
+    from hime.restoring.records import FILE
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -163,7 +164,8 @@ def work(model: str) -> None:
             sys.stderr.flush()
             log.seek(0)
             said = log.read().decode(errors="replace")
-            results = sorted(out.iterdir()) if out.is_dir() else []
+            there = sorted(out.iterdir()) if out.is_dir() else []
+            results = [path for path in there if path.name != FILE]
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             answer = {
                 "status": status,
@@ -216,6 +218,8 @@ def complaint(status: int | str, said: str, case: Case, results: Sequence[Path],
     if any(count(path) < 1 for path in results):
         return "a result that cannot be read"
     if status == 0:
+        if not results and "; nothing to restore in 1" in said:
+            return None
         return (
             None if len(results) == 1 and not partial else f"status 0 and {[path.name for path in results]}"
         )
