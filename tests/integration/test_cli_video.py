@@ -34,8 +34,10 @@ def test_a_video_is_restored_from_its_own_frames(walking: Path, tmp_path: Path, 
     assert run(*words) == 0
     assert "1 there already, --overwrite restores again" in capsys.readouterr().out
     stamp = (out / "walk.mp4").stat().st_mtime_ns
-    assert run(*words, "--overwrite") == 0
+    assert run(*words, "--overwrite", "--report") == 0
+    assert "--report explains photographs only" in capsys.readouterr().err
     assert (out / "walk.mp4").stat().st_mtime_ns != stamp
+    assert files_below(out) == ["walk.mp4"]
     assert run(*words[:-4], "--out", tmp_path / "other.mkv", "--model", "small-x4", "--enlarge", "2") == 0
     assert read_clip(tmp_path / "other.mkv")[0][0].shape == (480, 640, 3)
 
