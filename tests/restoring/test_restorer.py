@@ -476,7 +476,7 @@ def test_released_models_restore_the_demo_people(folder: Path, demo_people: Path
 
     restorer = hime.load(folder)
     assert restorer.name == folder.name
-    is_realistic = restorer.card["training"]["config"].get("degradation") == "realistic"
+    is_realistic = restorer.card["training"]["config"].get("degradation") in ("realistic", "photos")
     if is_perceptual := restorer.fidelity is not None:
         restorer.fidelity = 0
     entries = read_list(demo_people / "list.jsonl")
