@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from hime.errors import HimeError
-from hime.faces.detection import TILE, TILE_OVERLAP, Face, _tiles, detect
-from hime.faces.embedding import embed, similarity
+from hime.faces import Face, detect, detection, embed, scanning, similarity
+from hime.faces.scanning import TILE, TILE_OVERLAP, tiles
 from hime.pictures.arrays import Image, downscale, resize, upscale
 from hime.pictures.reading import read_image, read_target
 
@@ -57,7 +59,7 @@ def test_small_faces_in_a_large_photo(demo_people: Path) -> None:
     crops = [read_image(demo_people / name / f"{i}.webp") for name in ("ada", "ben", "eva") for i in (0, 2)]
     y, x = np.mgrid[:1900, :2700]
     photo = np.stack([90 + x / 40, 120 + y / 60, 200 - x / 50], axis=-1).astype(np.uint8)
-    borders = [border for _, (_, border) in _tiles(2700, 2)[:-1]]
+    borders = [border for _, (_, border) in tiles(2700, 2)[:-1]]
     places = [(20, 30), (2600, 1800), *((round(border) - 15, 900) for border in borders)]
     places += [(100 + 190 * i, 100 + 230 * (i % 3)) for i in range(11)]
     for number, (left, top) in enumerate(places):
@@ -74,16 +76,106 @@ def test_small_faces_in_a_large_photo(demo_people: Path) -> None:
 @pytest.mark.parametrize("extent", [1, 300, 960, 961, 1800, 5000, 12_001])
 @pytest.mark.parametrize("factor", [0.4, 1.0, 2.0])
 def test_every_place_belongs_to_one_tile_that_holds_what_is_around(extent: int, factor: float) -> None:
-    tiles = _tiles(extent, factor)
-    assert len({end - start for (start, end), _ in tiles}) == 1
-    assert tiles[0][0][0] == 0
-    assert tiles[-1][0][1] == extent
-    assert tiles[0][1][0] == -np.inf
-    assert tiles[-1][1][1] == np.inf
-    for ((_, end), (_, border)), ((start, _), (same, _)) in pairwise(tiles):
+    cut = tiles(extent, factor)
+    assert len({end - start for (start, end), _ in cut}) == 1
+    assert cut[0][0][0] == 0
+    assert cut[-1][0][1] == extent
+    assert cut[0][1][0] == -np.inf
+    assert cut[-1][1][1] == np.inf
+    for ((_, end), (_, border)), ((start, _), (same, _)) in pairwise(cut):
         assert border == same
         assert min(end - border, border - start) * factor > TILE_OVERLAP / 2 - 3
-    assert max(end - start for (start, end), _ in tiles) * factor <= TILE + 1
+    assert max(end - start for (start, end), _ in cut) * factor <= TILE + 1
+
+
+def page(crops: list[tuple[Image, int]], side: int = 200) -> Image:
+    """Headshots side by side on white paper, each turned by so many degrees to the left."""
+    paper = np.full((2 * side, 2 * side * len(crops), 3), 235, np.uint8)
+    for number, (crop, angle) in enumerate(crops):
+        photo = PIL.Image.fromarray(resize(crop, side, side)).convert("RGBA")
+        turned = photo.rotate(angle, PIL.Image.Resampling.BICUBIC, expand=True)
+        corner = (2 * side * number + side - turned.width // 2, side - turned.height // 2)
+        sheet = PIL.Image.fromarray(paper)
+        sheet.paste(turned, corner, turned)
+        paper = np.array(sheet)
+    return paper
+
+
+@pytest.mark.parametrize("quarter", [1, 2, 3])
+@pytest.mark.parametrize("side", [64, 256])
+def test_a_scan_that_lies_otherwise(eva: Image, demo_people: Path, quarter: int, side: int) -> None:
+    """Faces, landmarks and embeddings turn with the picture."""
+    upright = page([(eva, 0), (read_image(demo_people / "ben" / "0.webp"), 0)], side)
+    turned = np.ascontiguousarray(np.rot90(upright, -quarter))
+    expected, found = (sorted(detect(image), key=lambda face: face.score) for image in (upright, turned))
+    assert len(found) == len(expected) == 2
+    for face in found:
+        assert face.quarter == quarter
+        likeness = [similarity(face.embedding, other.embedding) for other in expected]
+        same = expected[int(np.argmax(likeness))]
+        assert max(likeness) > 0.9
+        x, y = same.landmarks.T
+        height, width = upright.shape[:2]
+        x, y = {1: (height - 1 - y, x), 2: (width - 1 - x, height - 1 - y), 3: (y, width - 1 - x)}[quarter]
+        assert np.abs(face.landmarks - np.stack([x, y], axis=1)).max() < 0.03 * same.frame.side
+        assert face.yaw == pytest.approx(same.yaw, abs=0.1)
+        own = same.headshot(48).astype(int)
+        assert np.abs(face.headshot(48) - own).mean() < 12
+        left, top, across, down = face.box
+        middle = np.array([left + across / 2, top + down / 2])
+        assert np.abs(middle - face.landmarks.mean(axis=0)).max() < 0.2 * same.frame.side
+        assert (across > down) == (quarter % 2 == 1)
+
+
+def test_several_that_lie_differently_on_one_page(demo_people: Path) -> None:
+    angles = [0, 90, 180, 270, 45, -140]
+    people = ("ada", "ben", "carl", "dan", "eva", "fay")
+    crops = [read_image(demo_people / person / "0.webp") for person in people]
+    faces = detect(page(list(zip(crops, angles, strict=True))))
+    assert len(faces) == len(people)
+    for face in faces:
+        number = round((face.frame.centre[0] - 200) / 400)
+        own = detect(crops[number])[0]
+        lies = np.degrees(own.frame.angle - face.frame.angle)
+        assert abs((lies - angles[number] + 180) % 360 - 180) < 8, people[number]
+        assert similarity(face.embedding, own.embedding) > 0.75, people[number]
+
+
+def test_small_ones_are_found_where_a_larger_one_lies_as_they_do(eva: Image) -> None:
+    scan = np.full((1500, 2000, 3), 220, np.uint8)
+    scan[100:500, 100:500] = resize(eva, 400, 400)
+    for column in range(5):
+        scan[900:940, 200 + 300 * column : 240 + 300 * column] = resize(eva, 40, 40)
+    assert len(detect(np.ascontiguousarray(np.rot90(scan)))) == 6
+
+
+def test_upright_faces_do_not_depend_on_the_look_at_turned_pictures(
+    eva: Image, demo_people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = page([(eva, 0), (read_image(demo_people / "dan" / "0.webp"), 0)], 60)
+    found = detect(photo)
+    monkeypatch.setattr(detection, "_with_turned", lambda image, smallest, faces: faces)
+    only = detect(photo)
+    assert [face.box for face in found] == [face.box for face in only]
+    assert all(np.array_equal(a.landmarks, b.landmarks) for a, b in zip(found, only, strict=True))
+
+
+def test_pictures_as_thin_as_a_thread_are_soon_searched() -> None:
+    calls = []
+
+    class Counting:
+        def setInputSize(self, size: tuple[int, int]) -> None:
+            calls.append(max(size[0], 32) * max(size[1], 32))
+
+        def detect(self, image: Image) -> tuple[int, None]:
+            return 1, None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanning, "detector", Counting)
+        for shape in ((1, 1_000_000), (1_000_000, 1), (8, 1_000_000), (40, 1_000_000)):
+            calls.clear()
+            assert detect(np.zeros((*shape, 3), np.uint8)) == []
+            assert sum(calls) < 2.5 * scanning.WORK, shape
 
 
 def test_no_face_is_an_empty_list() -> None:
@@ -148,6 +240,19 @@ def test_people_are_told_apart(shared: Path) -> None:
     assert np.median(same) > different.max()
 
 
+def test_several_threads_find_and_tell_what_one_does(demo_people: Path) -> None:
+    crops = [read_image(demo_people / name / "0.webp") for name in ("ada", "ben", "carl", "dan")]
+    pictures = [page([(crop, 0), (crop, 90)], side) for crop in crops for side in (60, 150)]
+
+    def look(picture: Image) -> list[tuple[bytes, bytes]]:
+        return [(face.landmarks.tobytes(), face.embedding.tobytes()) for face in detect(picture)]
+
+    serial = [look(picture) for picture in pictures]
+    assert all(len(faces) == 2 for faces in serial)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(look, pictures)) == serial
+
+
 def test_what_is_no_face_is_refused(eva: Image) -> None:
     with pytest.raises(HimeError, match="uint8 array of shape"):
         detect(eva / 255)
@@ -170,8 +275,8 @@ def test_faces_are_values() -> None:
 def test_a_missing_package_is_named_with_the_remedy(package: str) -> None:
     program = (
         f"import sys; sys.modules[{package!r}] = None\n"
-        "import numpy, hime.faces.detection\n"
-        "hime.faces.detection.detect(numpy.zeros((64, 64, 3), numpy.uint8))"
+        "import numpy, hime.faces\n"
+        "hime.faces.detect(numpy.zeros((64, 64, 3), numpy.uint8))"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ran.returncode == 1

@@ -7,8 +7,10 @@
 Coordinates are pixels, x to the right and y down, pixel centres at whole numbers.
 """
 
-from hime.faces.detection import Face, detect
+from hime.faces.detection import detect
 from hime.faces.embedding import embed, similarity
+from hime.faces.face import Face
+from hime.faces.found import FoundFace
 from hime.faces.networks import require
 
-__all__ = ["Face", "detect", "embed", "require", "similarity"]
+__all__ = ["Face", "FoundFace", "detect", "embed", "require", "similarity"]

@@ -31,7 +31,7 @@ def embed(image: Image, landmarks: npt.ArrayLike) -> FloatArray:
 
     Args:
         image: uint8 H×W×3, sRGB.
-        landmarks: 5×2, as `Face` holds them.
+        landmarks: 5×2, as `hime.faces.Face` holds them.
 
     Raises:
         HimeError: not such arrays, landmarks that all fall together, or the extra ``faces`` is not installed.
@@ -40,6 +40,12 @@ def embed(image: Image, landmarks: npt.ArrayLike) -> FloatArray:
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape != TEMPLATE.shape or not np.isfinite(points).all() or np.ptp(points, axis=0).max() < 1:
         raise HimeError("landmarks are five different points, x and y of each in pixels")
+    return embedding_of(image, points)
+
+
+def embedding_of(image: Image, landmarks: npt.ArrayLike) -> FloatArray:
+    """What `embed` gives, of what is known to be a picture and landmarks."""
+    points = np.asarray(landmarks, dtype=np.float64)
     cv2 = opencv()
     transform = estimate_transform("similarity", points, TEMPLATE)
     if transform.scale < 1:  # reduced by area first, so that pixels between the samples count too

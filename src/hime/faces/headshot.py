@@ -27,7 +27,7 @@ import PIL.Image
 from scipy.ndimage import affine_transform
 
 from hime.errors import HimeError
-from hime.pictures.arrays import Image, check_image, resize
+from hime.pictures.arrays import Image, resize
 
 FloatArray = npt.NDArray[np.float32]
 FloatMatrix = npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ class Frame:
         """The frame of the face with these landmarks.
 
         Args:
-            landmarks: 5×2, as `hime.faces.detection.Face` holds them.
+            landmarks: 5×2, as `hime.faces.Face` holds them.
 
         Raises:
             HimeError: not five different points.
@@ -92,6 +92,11 @@ class Frame:
         matrix[:2, 2] = self.centre - matrix[:2, :2].sum(axis=1) * (size - 1) / 2
         return matrix
 
+    def to_crop(self, size: int, points: npt.ArrayLike) -> FloatMatrix:
+        """N×2 points of the picture → where they lie in the headshot of ``size``×``size``."""
+        matrix = np.linalg.inv(self.from_crop(size))
+        return np.array(np.asarray(points, np.float64) @ matrix[:2, :2].T + matrix[:2, 2])
+
     def turn(self) -> FloatMatrix:
         """2×2: turns directions of the headshot into those of the picture."""
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
@@ -110,9 +115,8 @@ def cut(image: Image, frame: Frame, size: int) -> Image:
         size: of the headshot, in pixels.
 
     Raises:
-        HimeError: not such an image, or a size below 1.
+        HimeError: a size below 1.
     """
-    check_image(image)
     if size < 1:
         raise HimeError(f"a headshot of {size}×{size} pixels cannot be cut; ask for a larger one")
     reduction = max(1, math.floor(frame.side / (2 * size)))  # by area first: whole pixels, and fast

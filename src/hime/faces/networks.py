@@ -9,7 +9,8 @@ blurry picture does not deserve.
 
 from __future__ import annotations
 
-from functools import cache
+import threading
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -95,17 +96,30 @@ def _missing(error: ModuleNotFoundError) -> HimeError:
     return HimeError(f'{package} is not installed: pip install "hime-sr[faces]"')
 
 
-@cache
 def detector() -> Any:
-    cv2, path = opencv(), str(detector_path())
-    logging = cv2.utils.logging
-    level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # it warns of a default of its own
-    try:
-        return cv2.FaceDetectorYN.create(path, "", (320, 320), MINIMUM_SCORE, OVERLAP)
-    finally:
-        logging.setLogLevel(level)
+    """YuNet, a copy for each thread: it keeps the size of the picture between calls."""
+    return _networks.detector
 
 
-@cache
 def embedder() -> Any:
-    return opencv().dnn.readNetFromONNX(str(embedder_path()))
+    """SFace, a copy for each thread: it keeps its input between calls."""
+    return _networks.embedder
+
+
+class _Networks(threading.local):
+    @cached_property
+    def detector(self) -> Any:
+        cv2, path = opencv(), str(detector_path())
+        logging = cv2.utils.logging
+        level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # it warns of a default of its own
+        try:
+            return cv2.FaceDetectorYN.create(path, "", (320, 320), MINIMUM_SCORE, OVERLAP)
+        finally:
+            logging.setLogLevel(level)
+
+    @cached_property
+    def embedder(self) -> Any:
+        return opencv().dnn.readNetFromONNX(str(embedder_path()))
+
+
+_networks = _Networks()
