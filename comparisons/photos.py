@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hime.faces.album import match, read_person
-from hime.faces.detection import Face, detect
-from hime.faces.embedding import embed
+from hime.faces import Face, detect
+from hime.faces.album import read_person
+from hime.faces.matching import match
 from hime.pictures.formats import images_in
 from hime.pictures.reading import read_image
 
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shown, others = person_in(name), OTHERS.get(name, [])
         image = read_image(root / name)
         faces = detect(image)
-        embeddings = [embed(image, face.landmarks) for face in faces]
+        embeddings = [face.embedding for face in faces]
         # A photo of `--people` may be the picture, cut out: they are told by their number.
         rest = [path for path in photos.get(shown, []) if path.stem != Path(name).stem.partition("_")[2]]
         rest = [path for path in rest if path != root / name]

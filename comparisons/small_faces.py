@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from hime.faces.detection import Face, detect
+from hime.faces import Face, detect
 from hime.pictures.arrays import Image
 from hime.pictures.formats import images_in
 from hime.pictures.reading import read_image

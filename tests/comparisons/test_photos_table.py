@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 import photos
-from hime.faces.detection import Face
+from hime.faces import Face
 from hime.pictures.arrays import resize
 from hime.pictures.reading import read_image
 

@@ -1,4 +1,4 @@
-"""Albums: what is wrong with a photo is told, references fit the pose, faces go to the right people."""
+"""Albums: what is wrong with a photo is told, and whose photos they are."""
 
 from __future__ import annotations
 
@@ -12,71 +12,19 @@ import pytest
 
 from hime.errors import HimeError
 from hime.faces.album import (
-    MAXIMUM_SIDE,
-    MINIMUM_SIDE,
-    SAME_PERSON,
     Person,
-    Reference,
-    choose_references,
-    match,
     read_person,
-    yaw_of,
 )
-from hime.faces.detection import detect
-from hime.faces.embedding import FloatArray, embed, similarity
+from hime.faces.embedding import similarity
+from hime.faces.look import MAXIMUM_SIDE, MINIMUM_SIDE
+from hime.faces.matching import match
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
 
-FRONTAL = np.array([[100, 100], [160, 100], [130, 135], [107, 170], [153, 170]], float)
-
-
-def unit(*values: float) -> FloatArray:
-    vector = np.zeros(128, np.float32)
-    vector[: len(values)] = values
-    return vector / np.linalg.norm(vector)
-
-
-def reference(name: str, yaw: float, quality: float = 1.0, *, number: int | None = None) -> Reference:
-    embedding = np.zeros(128, np.float32)
-    embedding[ord(name[-1]) % 128 if number is None else number] = 1
-    return Reference(name, np.zeros((64, 64, 3), np.uint8), embedding, quality, yaw)
-
-
-def somebody(name: str, embedding: FloatArray | None = None, *references: Reference) -> Person:
-    return Person(name, references, (), embedding)
-
 
 def reasons(person: Person) -> dict[str, str]:
     return dict(person.rejected)
-
-
-# ------------------------------------------------------------------------------------------------ pose
-
-
-def test_yaw_grows_with_the_turn_and_keeps_its_size_when_head_or_picture_turn() -> None:
-    assert yaw_of(FRONTAL) == pytest.approx(0)
-    yaws = []
-    for shift in (5, 15, 30, 60):
-        turned = FRONTAL.copy()
-        turned[2, 0] += shift
-        yaws.append(yaw_of(turned))
-        mirrored = turned.copy()
-        mirrored[:, 0] = 400 - mirrored[:, 0]
-        mirrored = mirrored[[1, 0, 2, 4, 3]]
-        assert yaw_of(mirrored) == pytest.approx(-yaw_of(turned))
-        rotation = np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
-        assert yaw_of(3 * turned @ rotation.T + 7) == pytest.approx(yaw_of(turned))
-        nodded = turned.copy()
-        nodded[2, 1] += 12
-        assert yaw_of(nodded) == pytest.approx(yaw_of(turned))
-    assert yaws == sorted(yaws)
-    assert 0 < yaws[0] < yaws[-1] < 1
-    # A nose as long as assumed, turned by 40 degrees.
-    profile = FRONTAL.copy()
-    profile[:, 0] = 130 + (profile[:, 0] - 130) * np.cos(np.radians(40))
-    profile[2, 0] += 0.45 * 60 * np.sin(np.radians(40))
-    assert yaw_of(profile) == pytest.approx(np.sin(np.radians(40)))
 
 
 # ---------------------------------------------------------------------------------------------- photos
@@ -255,114 +203,6 @@ def test_a_missing_photo_is_among_the_rejected(tmp_path: Path) -> None:
     assert person.references == ()
     assert person.embedding is None
     assert "no such file" in reasons(person)["gone.jpg"]
-
-
-# ---------------------------------------------------------------------------------------------- choice
-
-
-def test_the_nearest_pose_comes_first() -> None:
-    album = somebody(
-        "mum", None, *(reference(f"{yaw}", yaw, number=n) for n, yaw in enumerate((-0.5, 0.0, 0.1, 0.5)))
-    )
-    assert [each.yaw for each in choose_references(album, 0.45, 2)] == [0.5, 0.1]
-    assert [each.yaw for each in choose_references(album, -0.5, 4)] == [-0.5, 0.0, 0.1, 0.5]
-    assert choose_references(album, 0.0, 0) == []
-    assert len(choose_references(album, 0.0, 9)) == 4
-    assert choose_references(somebody("nobody"), 0.0, 3) == []
-
-
-def test_looking_to_the_other_side_is_not_the_same_pose() -> None:
-    album = somebody("mum", None, reference("a", -0.4), reference("b", 0.1))
-    assert [each.name for each in choose_references(album, 0.4, 2)] == ["b", "a"]
-
-
-def test_quality_decides_between_equal_poses() -> None:
-    album = somebody("mum", None, reference("a", 0.1, 0.4), reference("b", 0.1, 0.9))
-    assert [each.name for each in choose_references(album, 0.1, 2)] == ["b", "a"]
-
-
-def test_three_of_a_burst_do_not_keep_out_another() -> None:
-    burst = [reference(f"burst{number}", 0.01 * number, number=0) for number in range(3)]
-    album = somebody("mum", None, *burst, reference("other", 0.15, number=1))
-    assert [each.name for each in choose_references(album, 0.0, 2)] == ["burst0", "other"]
-
-
-# --------------------------------------------------------------------------------------------- matching
-
-
-def test_every_face_goes_to_its_person_and_strangers_to_nobody() -> None:
-    mum, dad = somebody("mum", unit(1)), somebody("dad", unit(0, 1))
-    faces = [unit(0.1, 1, 0.3), unit(0, 0, 1), unit(1, 0.1, 0.5)]
-    assert match(faces, [mum, dad]) == [dad, None, mum]
-    assert match(faces, []) == [None] * 3
-    assert match([], [mum]) == []
-    assert match(faces, [somebody("unknown")]) == [None] * 3
-
-
-def test_a_person_is_at_most_one_face_the_most_similar() -> None:
-    mum = somebody("mum", unit(1))
-    assert match([unit(1, 1), unit(1, 0.1), unit(1, 0.5)], [mum]) == [None, mum, None]
-
-
-def test_a_face_goes_to_nobody_below_the_threshold() -> None:
-    mum = somebody("mum", unit(1))
-    just = unit(SAME_PERSON + 0.01, (1 - (SAME_PERSON + 0.01) ** 2) ** 0.5)
-    short = unit(SAME_PERSON - 0.01, (1 - (SAME_PERSON - 0.01) ** 2) ** 0.5)
-    assert match([just], [mum]) == [mum]
-    assert match([short], [mum]) == [None]
-    assert match([short], [mum], threshold=0.3) == [mum]
-
-
-def test_a_sure_match_is_not_given_up_for_two_doubtful_ones() -> None:
-    mum, aunt = somebody("mum", unit(1)), somebody("aunt", unit(0, 1))
-    sure = unit(0.6, 0.45, 0.661)
-    doubtful = unit(0.41, 0.1, 0, 0.907)
-    # The cosines' sum would be larger with the aunt as the first: 0.45 + 0.41 > 0.6.
-    assert match([sure, doubtful], [mum, aunt]) == [mum, None]
-
-
-def test_a_face_that_two_could_be_is_nobodys() -> None:
-    mum, aunt = somebody("mum", unit(1)), somebody("aunt", unit(0, 1))
-    assert match([unit(0.5, 0.45, 0.74)], [mum, aunt]) == [None]
-    assert match([unit(0.5, 0.35, 0.79)], [mum, aunt]) == [mum]
-    # She who is surely another face of the picture is no rival.
-    assert match([unit(0.5, 0.45, 0.74), unit(0, 0.9, 0.436)], [mum, aunt]) == [mum, aunt]
-
-
-def test_the_assignment_is_the_best_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hime.faces.album.DOUBT", -2.0)  # nobody is a rival
-    random = np.random.default_rng(3)
-    for _ in range(20):
-        people = [somebody(str(number), unit(*random.normal(size=4))) for number in range(3)]
-        faces = [unit(*random.normal(size=4)) for _ in range(3)]
-
-        def excess(
-            order: tuple[int, ...], faces: list[FloatArray] = faces, people: list[Person] = people
-        ) -> float:
-            return sum(
-                max(0.0, float(face @ people[index].embedding) - SAME_PERSON)
-                for face, index in zip(faces, order, strict=True)
-            )
-
-        best = max(excess(order) for order in itertools.permutations(range(3)))
-        found = match(faces, people)
-        total = sum(
-            float(face @ person.embedding) - SAME_PERSON
-            for face, person in zip(faces, found, strict=True)
-            if person is not None and person.embedding is not None
-        )
-        assert total == pytest.approx(best, abs=1e-6)
-
-
-def test_people_in_whole_photos_are_matched(shared: Path) -> None:
-    """One of the people given and two strangers behind; nobody is taken for another."""
-    photos = shared / "photos"
-    image = read_image(photos / "several_faces" / "7429_189620.jpg")
-    people = [read_person(photos / "people" / name) for name in ("7226", "7273", "7429")]
-    faces = detect(image)
-    matched = match([embed(image, face.landmarks) for face in faces], people)
-    assert matched[0] is people[2]
-    assert set(matched[1:]) == {None}
 
 
 def test_people_are_values(album: Path) -> None:

@@ -1,14 +1,12 @@
-"""Albums: which photos of a person can be used as references, and whose face is whose.
+"""Albums: somebody's photos, and which of them can be used as references.
 
-    from hime.faces.album import choose_references, match, read_person, yaw_of
+    from hime.faces.album import read_person
     mum = read_person("mum/")
     for file, reason in mum.rejected: ...
-    person, = match([embed(photo, face.landmarks)], [mum])
-    chosen = choose_references(mum, yaw_of(face.landmarks), count=5)
-    restorer.set_references([reference.for_restorer for reference in chosen])
 
-Needs the extra ``faces``, never PyTorch. The limits were found on photos of training people: 881 of 130 in
-CelebA, which are sharp and of all poses, and 1,123 of 200 in LFW, press photos of about 100 pixels a face.
+Needs the extra ``faces``, never PyTorch. The limits, here, in `hime.faces.look` and in `hime.faces.matching`,
+were found on photos of training people: 881 of 130 in CelebA, which are sharp and of all poses, and 1,123 of
+200 in LFW, press photos of about 100 pixels a face.
 """
 
 from __future__ import annotations
@@ -20,19 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.ndimage import laplace
-from scipy.optimize import linear_sum_assignment
 
 from hime.errors import HimeError
-from hime.faces.detection import Face, detect
-from hime.faces.embedding import embed, similarity
-from hime.faces.headshot import Frame, cut
-from hime.pictures.arrays import Image, resize
+from hime.faces.embedding import FloatArray, similarity
+from hime.faces.look import FACE, LOOK_SIDE, Look, look_at
+from hime.pictures.arrays import Image
 from hime.pictures.formats import READ, images_in
-from hime.pictures.reading import read_image
-
-FloatArray = npt.NDArray[np.float32]
 
 SAME_PERSON = 0.38
 """Cosine of embeddings from which a face in a picture is taken for the person's. Measured on a face against
@@ -48,42 +39,11 @@ Of CelebA's misses about 1.7 % are wrong labels. Who is missed can be named on t
 for another is restored with the wrong person's photos.
 """
 
-DOUBT = 0.1
-"""A face whose cosines to two people of a picture lie nearer together is taken for neither. Among 20 people,
-0.8 % of CelebA's faces of 32 pixels were taken for another than they are without this, none with it; 3.6 %
-more are missed. Of larger faces, and of LFW's, none was taken for another either way."""
-
 STRANGER = 0.3
 """Cosine to the mean of the person's other photos below which a photo shows somebody else. Lower than
 `SAME_PERSON`, since whoever put it there thought it was the person. Measured on a face against the mean of
 three: 3.4 % (CelebA, half of them wrong labels) and 0.5 % (LFW) of the person's photos are rejected, 1.8 %
 and 1.4 % of other people's pass."""
-
-MINIMUM_SIDE, MAXIMUM_SIDE = 64, 512
-"""Of a reference's headshot, in pixels: smaller ones have nothing to add to the smallest faces restored
-(16 pixels, four times), larger ones nothing to the largest (128, four times)."""
-SMALLEST_FACE = 45
-"""Height in pixels of the faces that are looked for in references: those of the smallest headshots."""
-
-MAXIMUM_YAW = 0.77
-"""Beyond it, about 50 degrees, half of the face is hidden: 1 % of the 2,004 photos, all of them near
-profiles."""
-NOSE_LENGTH = 0.45
-"""How far the tip of the nose stands out from the plane of eyes and mouth, in distances of the eyes."""
-
-MINIMUM_SHARPNESS = 0.03
-"""Variance of the Laplacian of the inner face, at `LOOK_SIDE`, over the variance of its luminance. The ratio
-parts sharp from blurred better than the variance of the Laplacian alone, since it does not depend on the
-light. Below it fall none of CelebA's photos and 0.4 % of LFW's as they are, but 99 % of both when they are
-blurred (Gaussian, 1.5 pixels at that side) or reduced to 32 pixels and back."""
-
-DARKEST_LIGHTS = 70
-"""Luminance of the brightest twentieth of the inner face (0 to 255) below which a photo is underexposed, by
-about three stops. It is 89 at the least in the 2,004 photos; the mean would be one of skin, not of light."""
-
-BLOWN_OUT = 0.25
-"""Share of the inner face that is white (above 247) from which a photo is overexposed, by one and a half
-stops. It is 0.17 at the most in the 2,004 photos."""
 
 NEAR_DUPLICATE = 0.985
 """Correlation of two faces, registered by an affine transform, from which one photo adds nothing to the
@@ -95,15 +55,6 @@ ALIKE = 0.7
 
 MAIN_FACE = 2.0
 """A face this many times as large as every other in the photo is the one that was photographed."""
-MOST_FACES = 16
-"""Faces of a photo that are looked at, the largest first."""
-
-LOOK_SIDE = 128
-"""Side in pixels at which headshots are judged."""
-INNER_FACE = (slice(40, 104), slice(36, 92))
-"""Rows and columns of a headshot of that side from the brows to the chin: no hair, no background."""
-FACE = (slice(32, 112), slice(28, 100))
-"""The same with forehead, chin and cheeks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +67,7 @@ class Reference:
             picture.
         embedding: see `hime.faces.embedding.embed`.
         quality: from 0 to 1: how sharp and large the face is.
-        yaw: as `yaw_of` gives it.
+        yaw: see `hime.faces.Face`.
         path: the photo; None from a .person file.
     """
 
@@ -153,77 +104,6 @@ class Person:
     embedding: FloatArray | None
 
 
-# ------------------------------------------------------------------------------------------- one photo
-
-
-def yaw_of(landmarks: npt.ArrayLike) -> float:
-    """How far a face looks to the side, from −1 to 1, 0 frontal, negative towards the picture's left.
-
-    The sine of the angle by which a nose of usual length (`NOSE_LENGTH`) has come away from the middle of
-    eyes and mouth. Both its way and the distance of the eyes are taken along the eyes, so that a nod or a
-    tilt of the head changes little.
-
-    Args:
-        landmarks: 5×2, as `hime.faces.detection.Face` holds them.
-
-    Raises:
-        HimeError: not five different points.
-    """
-    points = np.asarray(landmarks, dtype=np.float64)
-    angle = Frame.of(points).angle
-    along = points @ [np.cos(angle), np.sin(angle)]
-    way = along[2] - (along[:2].mean() + along[3:].mean()) / 2
-    return float(np.sin(np.arctan2(way, NOSE_LENGTH * (along[1] - along[0]))))
-
-
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """A face in a photo, and what was found when it was looked at."""
-
-    path: Path
-    side: float  # of its frame, in pixels of the photo
-    crop: Image
-    grey: FloatArray  # LOOK_SIDE×LOOK_SIDE, luminance from 0 to 255
-    embedding: FloatArray
-    yaw: float
-    sharpness: float
-
-    @property
-    def quality(self) -> float:
-        """From 0 to 1: sharpness and size, each as a share of what is plenty."""
-        sharpness = min(1.0, self.sharpness / (10 * MINIMUM_SHARPNESS))
-        size = min(1.0, self.side / (4 * MINIMUM_SIDE))
-        return float(np.sqrt(sharpness * size))
-
-    def problem(self) -> str | None:
-        """Why the photo is no good as a reference, if so."""
-        inner = self.grey[INNER_FACE]
-        if self.side < MINIMUM_SIDE:
-            return f"the face is too small ({round(self.side)} pixels, at least {MINIMUM_SIDE} are needed)"
-        if abs(self.yaw) > MAXIMUM_YAW:
-            return "looks away"
-        if np.percentile(inner, 95) < DARKEST_LIGHTS:
-            return "underexposed"
-        if (inner > 247).mean() > BLOWN_OUT:
-            return "overexposed"
-        if self.sharpness < MINIMUM_SHARPNESS:
-            return "blurred"
-        return None
-
-
-def _look(path: Path, image: Image, face: Face) -> _Look:
-    frame = Frame.of(face.landmarks)
-    crop = cut(image, frame, int(np.clip(round(frame.side), MINIMUM_SIDE, MAXIMUM_SIDE)))
-    luminance = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
-    grey: FloatArray = resize(crop, LOOK_SIDE, LOOK_SIDE) @ luminance
-    sharpness = laplace(grey)[INNER_FACE].var() / max(1.0, float(grey[INNER_FACE].var()))
-    embedding = embed(image, face.landmarks)
-    return _Look(path, frame.side, crop, grey, embedding, yaw_of(face.landmarks), float(sharpness))
-
-
-# ------------------------------------------------------------------------------------------ one person
-
-
 def read_person(paths: Path | str | Sequence[Path | str], name: str | None = None) -> Person:
     """Look at every photo of a person: which can be used, and what is wrong with the others.
 
@@ -237,21 +117,20 @@ def read_person(paths: Path | str | Sequence[Path | str], name: str | None = Non
     """
     files, default = _photos(paths)
     reasons: dict[Path, str] = {}
-    photos: list[list[_Look]] = []
+    photos: list[list[Look]] = []
     for file in files:
         try:
-            image = read_image(file)
+            looks = look_at(file)
         except HimeError as error:
             reasons[file] = str(error).removeprefix(f"{file}: ")
             continue
-        faces = detect(image, smallest=SMALLEST_FACE)[:MOST_FACES]
-        if faces:
-            photos.append([_look(file, image, face) for face in faces])
+        if looks:
+            photos.append(looks)
         else:
             reasons[file] = "no face found"
 
     theirs, not_theirs = _faces_of_the_person(photos)
-    problems = {look.path: problem for look in theirs if (problem := look.problem()) is not None}
+    problems = {look.path: look.problem for look in theirs if look.problem is not None}
     usable = [look for look in theirs if look.path not in problems]
     duplicates = _duplicates(usable)
     kept = [look for look in usable if look.path not in duplicates]
@@ -285,7 +164,7 @@ def _photos(paths: Path | str | Sequence[Path | str]) -> tuple[list[Path], str]:
     return files, files[0].stem
 
 
-def _faces_of_the_person(photos: Sequence[Sequence[_Look]]) -> tuple[list[_Look], dict[Path, str]]:
+def _faces_of_the_person(photos: Sequence[Sequence[Look]]) -> tuple[list[Look], dict[Path, str]]:
     """The person's face in each photo, and why there is none in the others.
 
     The person is who is in most photos; of these, photos with one face come first. A photo's face is the one
@@ -319,7 +198,7 @@ def _faces_of_the_person(photos: Sequence[Sequence[_Look]]) -> tuple[list[_Look]
             return [], {looks[0].path: reason for looks in photos}
 
     found = agreeing[best]
-    theirs: list[_Look] = []
+    theirs: list[Look] = []
     reasons: dict[Path, str] = {}
     for looks in photos:
         path = looks[0].path
@@ -334,7 +213,7 @@ def _faces_of_the_person(photos: Sequence[Sequence[_Look]]) -> tuple[list[_Look]
     return theirs, reasons
 
 
-def _like(embedding: FloatArray, photos: Sequence[Sequence[_Look]]) -> list[_Look]:
+def _like(embedding: FloatArray, photos: Sequence[Sequence[Look]]) -> list[Look]:
     """The most similar face of each photo, as far as it is similar enough."""
     best = (max(looks, key=lambda look: similarity(look.embedding, embedding)) for looks in photos)
     return [look for look in best if similarity(look.embedding, embedding) >= SAME_PERSON]
@@ -347,9 +226,9 @@ def _mean(embeddings: Iterable[FloatArray]) -> FloatArray:
     return mean
 
 
-def _duplicates(looks: Sequence[_Look]) -> dict[Path, str]:
+def _duplicates(looks: Sequence[Look]) -> dict[Path, str]:
     """The photos that show what a better one shows too, and which."""
-    kept: list[_Look] = []
+    kept: list[Look] = []
     duplicates: dict[Path, str] = {}
     for look in sorted(looks, key=lambda look: look.quality, reverse=True):
         same = next((other for other in kept if _is_same_photo(look, other)), None)
@@ -360,7 +239,7 @@ def _duplicates(looks: Sequence[_Look]) -> dict[Path, str]:
     return duplicates
 
 
-def _is_same_photo(first: _Look, second: _Look) -> bool:
+def _is_same_photo(first: Look, second: Look) -> bool:
     if similarity(first.embedding, second.embedding) < ALIKE:
         return False
     import cv2  # there, since faces were found
@@ -381,65 +260,3 @@ def _is_same_photo(first: _Look, second: _Look) -> bool:
     # Landmarks are found again to within a tenth; a transform further off has lost the face.
     is_near = np.abs(transform[:, :2] - np.eye(2)).max() < 0.2 and np.abs(transform[:, 2]).max() < side / 4
     return bool(is_near and correlation >= NEAR_DUPLICATE)
-
-
-# ------------------------------------------------------------------------------------------- one picture
-
-
-def choose_references(person: Person, yaw: float, count: int) -> list[Reference]:
-    """The best references of the person for a face that looks there: at most ``count``, the best first.
-
-    The nearest pose comes first; quality decides between poses that are about as near, and what is like a
-    photo that was chosen already comes later. Looking as far to the other side is as different as it is.
-    Measured with small-x4 on 264 headshots of 66 training people, three references of up to 13: nearest pose
-    gains 0.015 dB over photos chosen by chance and over the best quality, 0.008 dB over the nearest pose with
-    both sides taken for one, a quarter of all that references give; quality and unlikeness cost nothing.
-
-    Args:
-        person: whose.
-        yaw: of the face to be restored, see `yaw_of`.
-        count: at most.
-    """
-    chosen: list[Reference] = []
-    rest = list(person.references)
-
-    def cost(reference: Reference) -> float:
-        likeness = max((similarity(reference.embedding, other.embedding) for other in chosen), default=0.0)
-        return abs(reference.yaw - yaw) - 0.1 * reference.quality + 0.3 * max(0.0, likeness)
-
-    while rest and len(chosen) < count:
-        best = min(range(len(rest)), key=lambda index: cost(rest[index]))
-        chosen.append(rest.pop(best))
-    return chosen
-
-
-def match(
-    embeddings: Sequence[FloatArray], people: Sequence[Person], threshold: float = SAME_PERSON
-) -> list[Person | None]:
-    """Whose the faces of one picture are: for each its person, or None for a stranger.
-
-    Nobody is in a picture twice: of all assignments, the one whose cosines exceed the threshold by the most
-    in sum. (By the excess, not the cosines themselves: a face that is surely mum's is not given to the aunt
-    so that mum can have a doubtful one.) A face that two of them could be, within `DOUBT`, is nobody's:
-    restoring it with the wrong one's photos does more harm than leaving it; ``--face`` and ``--person`` say
-    who it is.
-
-    Args:
-        embeddings: of the faces, see `hime.faces.embedding.embed`.
-        people: who may be in the picture.
-        threshold: least cosine.
-    """
-    known = [(person, person.embedding) for person in people if person.embedding is not None]
-    matched: list[Person | None] = [None] * len(embeddings)
-    if not known or not embeddings:
-        return matched
-    cosines = np.stack(embeddings) @ np.stack([embedding for _, embedding in known]).T
-    faces, whose = linear_sum_assignment(np.maximum(cosines - threshold, 0), maximize=True)
-    best = np.zeros(len(known))  # of each person, the cosine of the face that is theirs
-    best[whose] = cosines[faces, whose]
-    for face, number in zip(faces, whose, strict=True):
-        rivals = cosines[face] > np.maximum(cosines[face, number] - DOUBT, best)
-        rivals[number] = False
-        if cosines[face, number] >= threshold and not rivals.any():
-            matched[face], _ = known[number]
-    return matched
