@@ -39,7 +39,8 @@ from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.pictures.formats import images_in
 from hime.pictures.reading import Picture, read_image
 from hime.restoring.exported import DEFAULT_PHOTO_MODEL, Backend
-from hime.restoring.photo import RestoredFace, restore_photo
+from hime.restoring.face import RestoredFace
+from hime.restoring.photo import restore_photo
 from hime.restoring.restorer import Restorer, load
 
 FloatArray = npt.NDArray[np.float32]
@@ -94,20 +95,20 @@ def enlarge(image: Image) -> Image:
     return np.array(PIL.Image.fromarray(image).resize(size, PIL.Image.Resampling.LANCZOS))
 
 
-def measure(photo: Image, side: int, model: Backend) -> Pasting | None:
+def measure(original: Image, side: int, model: Backend) -> Pasting | None:
     """What is told of the largest face in a photograph; None if it has none of ``side`` pixels.
 
     Raises:
         HimeError: as for `hime.restoring.photo.restore_photo`.
     """
-    largest = detect(photo, smallest=side / 2)[:1]
+    largest = detect(original, smallest=side / 2)[:1]
     if not largest:
         return None
-    factor = side / Frame.of(largest[0].landmarks).side
-    height, width = (round(extent * factor) for extent in photo.shape[:2])
+    factor = side / largest[0].frame.side
+    height, width = (round(extent * factor) for extent in original.shape[:2])
     if factor * SCALE > 1 or min(height, width) < 16:
         return None
-    truth = resize(photo, height * SCALE, width * SCALE)
+    truth = resize(original, height * SCALE, width * SCALE)
     small = resize(truth, height, width)
 
     faces = restore_photo(Picture(small), [], Restorer(Fixed()), everyone=True).faces

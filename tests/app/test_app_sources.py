@@ -7,29 +7,48 @@ from pathlib import Path
 
 import numpy as np
 
-from hime.faces import album, detection, embedding, headshot, networks
+from hime.faces import (
+    album,
+    detection,
+    embedding,
+    face,
+    headshot,
+    look,
+    matching,
+    networks,
+    refining,
+    scanning,
+)
 from hime.restoring import card, exported, hue, photo
+from hime.restoring import face as restored_face
 
 SOURCES = (Path(__file__).parents[2] / "app" / "src").resolve()
 
 
 ROOMS = ("problem", "site", "pictures", "faces", "restoring", "worker", "page")
 """Each imports of those before it only; `faces` and `restoring` hold the namesakes of Python's modules."""
-NAMESAKES = (album, detection, embedding, headshot, exported, hue, photo)
+NAMESAKES = {
+    "faces/album": (album, look, matching, face),
+    "faces/detection": (detection, scanning, refining, networks),
+    "faces/embedding": (embedding,),
+    "faces/headshot": (headshot,),
+    "restoring/exported": (exported, card),
+    "restoring/hue": (hue,),
+    "restoring/photo": (photo, restored_face),
+}
+"""What a page's module has the constants of."""
 
 
 def test_numbers_are_those_of_python() -> None:
-    """Every constant of the page's modules that their namesakes in Python have too."""
+    """Every constant of the page's modules that those of Python have too."""
     pattern = re.compile(r"^(?:export )?const ([A-Z_]+)(?:: \w+)? = ([-\d./\s\[\],]+);", re.MULTILINE)
     compared = set()
-    for module in (*NAMESAKES, networks, card):
-        room, name = module.__name__.split(".")[1:]
-        name = {"networks": "detection", "card": "exported"}.get(name, name)
-        source = (SOURCES / room / f"{name}.ts").read_text()
-        for name, value in pattern.findall(source):
-            if hasattr(module, name):
-                assert np.array_equal(eval(value), getattr(module, name)), name
-                compared.add(name)
+    for name, modules in NAMESAKES.items():
+        for constant, value in pattern.findall((SOURCES / f"{name}.ts").read_text()):
+            for module in modules:
+                if hasattr(module, constant):
+                    assert np.array_equal(eval(value), getattr(module, constant)), constant
+                    compared.add(constant)
     expected = "SAME_PERSON DETECTION_SIDES TEMPLATE MASK_FULL LR_SIDES CARD_FORMAT SCATTER"
     assert compared >= set(expected.split())
 

@@ -22,7 +22,8 @@ from hime.faces.headshot import Frame
 from hime.pictures.arrays import Image, area_reduce, resize
 from hime.pictures.reading import read_image, read_picture
 from hime.pictures.writing import write_image
-from hime.restoring.photo import RestoredFace, RestoredPhoto, restore_photo
+from hime.restoring.face import RestoredFace
+from hime.restoring.photo import RestoredPhoto, restore_photo
 from hime.restoring.report import LEFT_SIDE, PICTURE_SIDE, SMALLEST_RANGE, VIRIDIS, write_report
 
 VOID = {"br", "img", "input", "link", "meta", "rect"}

@@ -37,7 +37,8 @@ import PIL.Image
 from safetensors.numpy import save
 
 from hime.errors import HimeError
-from hime.faces.album import Person, Reference, choose_references
+from hime.faces.album import Person, Reference
+from hime.faces.matching import choose_references
 from hime.files import write_atomically
 from hime.restoring.card import GRAPHS, WEIGHTS
 from hime.restoring.exported import Backend

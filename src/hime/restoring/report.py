@@ -25,7 +25,8 @@ import PIL.Image
 import hime
 from hime.files import write_atomically
 from hime.pictures.arrays import Image, area_reduce, resize
-from hime.restoring.photo import LIKENESS_MARGIN, RestoredFace, RestoredPhoto
+from hime.restoring.face import LIKENESS_MARGIN, RestoredFace
+from hime.restoring.photo import RestoredPhoto
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -18,6 +18,7 @@ Shapes: ``N`` references, ``F`` feature channels, ``H W`` LR size, ``s`` scale.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +58,61 @@ class Encoded(Protocol):
             HimeError: the features are another model's.
         """
         ...
+
+
+class References:
+    """A person's photos; what models see in them is made once for each model and size.
+
+    May be shared by threads.
+
+    Args:
+        images: uint8 H×W×3 of any size, the face framed as in the headshot. A photo of another aspect than
+            the headshot's is cut to it around its middle, then resized to s × its size. Or references of a
+            .person file. None restores without.
+
+    Raises:
+        HimeError: an array is no such image.
+    """
+
+    def __init__(self, images: Sequence[Image | Encoded] = ()) -> None:
+        self._images: list[Image | Encoded] = []
+        for number, image in enumerate(images, start=1):
+            if not isinstance(image, Encoded):
+                check_image(image, f"reference {number}")
+                image = image.copy()
+            self._images.append(image)
+        self._features: OrderedDict[tuple[Backend, int, int], FloatArray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def features(self, backend: Backend, height: int, width: int) -> FloatArray:
+        """What ``backend`` makes of the photos for LR headshots of that size: N×F×H×W, made at the first
+        call.
+        """
+        key = (backend, height, width)
+        with self._lock:
+            if key not in self._features:
+                self._features[key] = self._encode(backend, height, width)
+                if len(self._features) > CACHED_FEATURES:
+                    self._features.popitem(last=False)
+            self._features.move_to_end(key)
+            return self._features[key]
+
+    def _encode(self, backend: Backend, height: int, width: int) -> FloatArray:
+        if not self._images:
+            return np.zeros((0, int(backend.card["feature_channels"]), height, width), np.float32)
+        scale = int(backend.card["scale"])
+        images = [image for image in self._images if isinstance(image, np.ndarray)]
+        planes = [
+            to_planes(resize(centre_crop(image, height, width), scale * height, scale * width))
+            for image in images
+        ]
+        encoded = iter(backend.encode(np.concatenate(planes)) if planes else ())
+        return np.stack(
+            [
+                next(encoded) if isinstance(image, np.ndarray) else image.features(backend, height, width)
+                for image in self._images
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -104,6 +160,10 @@ class Restorer:
 
     Where a dial stands between its ends, both models restore and their pictures are mixed.
 
+    Several threads may restore with one restorer at the same time. Each picture is made with the references
+    and the dial as they are when `restore` is called; threads that work for different people give theirs to
+    it (`References`).
+
     Args:
         backend: a model, see `Backend`; `load` makes one of an exported model.
         fidelity: where to put its dial, see `fidelity`; by default where its card says.
@@ -116,8 +176,7 @@ class Restorer:
         self.backend = backend
         self._fidelity: float | None = None
         self._mixture: list[tuple[Backend, float]] = [(backend, 1.0)]
-        self._references: list[Image | Encoded] = []
-        self._features: OrderedDict[tuple[Backend, int, int], FloatArray] = OrderedDict()
+        self._references = References()
         fidelity = backend.card.get("fidelity") if fidelity is None else fidelity
         if fidelity is not None:
             self.fidelity = fidelity
@@ -172,28 +231,19 @@ class Restorer:
         """Take these photos as the person's; an empty list restores without any.
 
         Args:
-            images: uint8 H×W×3 of any size, the face framed as in the headshot. A photo of another
-                aspect than the headshot's is cut to it around its middle, then resized to s × its size.
-                Or references of a .person file.
+            images: see `References`.
 
         Raises:
-            HimeError: an array is no such image; the references set before stay.
+            HimeError: an array is no image; the references set before stay.
         """
-        references: list[Image | Encoded] = []
-        for number, image in enumerate(images, start=1):
-            if isinstance(image, Encoded):
-                references.append(image)
-            else:
-                check_image(image, f"reference {number}")
-                references.append(image.copy())
-        self._references = references
-        self._features.clear()
+        self._references = References(images)
 
-    def restore(self, lr: Image) -> Restoration:
+    def restore(self, lr: Image, references: References | None = None) -> Restoration:
         """Restore one headshot; one that has a single hue keeps it (`hime.restoring.hue`).
 
         Args:
             lr: uint8 H×W×3, sRGB, both sides at least 8.
+            references: of the person; by default those set.
 
         Raises:
             HimeError: not such an image, more than the memory holds, or a model that gives no numbers.
@@ -204,11 +254,12 @@ class Restorer:
             raise HimeError(
                 f"the headshot is {width}×{height} pixels; give one of at least {MINIMUM_SIDE}×{MINIMUM_SIDE}"
             )
+        references = self._references if references is None else references
         planes = to_planes(lr)
         hr: FloatArray = np.zeros((), np.float32)
         scores: FloatArray = np.zeros((), np.float32)
         for backend, share in self._mixture:
-            picture, weights = backend.restore(planes, self.features(backend, height, width))
+            picture, weights = backend.restore(planes, references.features(backend, height, width))
             hr, scores = hr + share * picture, scores + share * weights
         if not (np.isfinite(hr).all() and np.isfinite(scores).all()):
             raise HimeError(f"{self.name}: gives values that are no numbers; train or export it again")
@@ -216,32 +267,10 @@ class Restorer:
         return Restoration(keep_hue(from_planes(hr), lr), maps, [float(score.mean()) for score in maps])
 
     def features(self, backend: Backend, height: int, width: int) -> FloatArray:
-        """What ``backend``, one of the ends of the dial, makes of the references for LR headshots of that
-        size: N×F×H×W, encoded at the first call.
+        """What ``backend``, one of the ends of the dial, makes of the references that are set, see
+        `References.features`.
         """
-        key = (backend, height, width)
-        if key not in self._features:
-            self._features[key] = self._encode(backend, height, width)
-            if len(self._features) > CACHED_FEATURES:
-                self._features.popitem(last=False)
-        self._features.move_to_end(key)
-        return self._features[key]
-
-    def _encode(self, backend: Backend, height: int, width: int) -> FloatArray:
-        if not self._references:
-            return np.zeros((0, int(backend.card["feature_channels"]), height, width), np.float32)
-        sides = (self.scale * height, self.scale * width)
-        images = [image for image in self._references if isinstance(image, np.ndarray)]
-        planes = [to_planes(resize(centre_crop(image, height, width), *sides)) for image in images]
-        encoded = iter(backend.encode(np.concatenate(planes)) if planes else ())
-        return np.stack(
-            [
-                next(encoded)
-                if isinstance(reference, np.ndarray)
-                else reference.features(backend, height, width)
-                for reference in self._references
-            ]
-        )
+        return self._references.features(backend, height, width)
 
 
 def _without_dial(name: str) -> str:

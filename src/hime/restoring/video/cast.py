@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from hime.faces.album import DOUBT, SAME_PERSON, STRANGER, Person, Reference
+from hime.faces.album import SAME_PERSON, STRANGER, Person, Reference
 from hime.faces.embedding import similarity
+from hime.faces.matching import DOUBT
 from hime.pictures.arrays import Image
 from hime.restoring.video.findings import CROP_MARGIN, Candidate, Findings
 from hime.restoring.video.smoothing import SteadyTrack
@@ -41,7 +42,7 @@ class ClipReference:
     Attributes:
         source: a photo's name, or None for a frame of the clip.
         seconds: when in the clip, None for a photo.
-        yaw: see `hime.faces.album.yaw_of`.
+        yaw: see `hime.faces.face.yaw_of`.
         quality: from 0 to 1.
         side: of the headshot in the clip or the photo, in pixels.
         photo: the photo, None for a frame.

@@ -21,7 +21,10 @@ import numpy.typing as npt
 from scipy.ndimage import laplace
 
 from hime.errors import HimeError
-from hime.faces.album import (
+from hime.faces.embedding import embed
+from hime.faces.face import Face
+from hime.faces.headshot import Frame, cut
+from hime.faces.look import (
     BLOWN_OUT,
     DARKEST_LIGHTS,
     INNER_FACE,
@@ -29,11 +32,7 @@ from hime.faces.album import (
     MAXIMUM_YAW,
     MINIMUM_SHARPNESS,
     MINIMUM_SIDE,
-    yaw_of,
 )
-from hime.faces.detection import Face
-from hime.faces.embedding import embed
-from hime.faces.headshot import Frame, cut
 from hime.files import write_atomically, write_json
 from hime.pictures.arrays import Image
 from hime.restoring.video.planes import Planes
@@ -66,7 +65,7 @@ class Candidate:
         seconds: from the first frame.
         track: number of its track.
         quality: from 0 to 1, as `hime.faces.album.Reference` has it.
-        yaw: see `hime.faces.album.yaw_of`.
+        yaw: see `hime.faces.face.yaw_of`.
         side: of the headshot in the clip, in pixels.
         embedding: see `hime.faces.embedding.embed`.
         crop: uint8 S×S×3, the headshot with what is around it, `CROP_MARGIN` times its side.
@@ -245,7 +244,7 @@ class _Chunk:
             motion = sighting.motion or (np.nan,) * 4
             found = (np.nan,) * 6
             if face is not None:
-                frame, yaw = Frame.of(face.landmarks), yaw_of(face.landmarks)
+                frame, yaw = face.frame, face.yaw
                 found = (*frame.centre, frame.side, frame.angle, yaw, face.score)
                 self._consider(number, planes, track.number, face, frame, yaw)
                 if track.embedded < 0 or number - track.embedded >= self.embed_every:

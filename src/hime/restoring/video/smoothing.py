@@ -37,7 +37,7 @@ class SteadyTrack:
         start: number of its first frame.
         frames: N×4: x, y, side and angle of the headshot's frame, in pixels of the frame as it is shown.
         weight: N: from 0 to 1, how much of what is done to it counts: less where the track begins and ends.
-        yaw: N: as `hime.faces.album.yaw_of` gives it.
+        yaw: N: as `hime.faces.face.yaw_of` gives it.
     """
 
     number: int

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hime.faces.detection import Face
+from hime.faces.face import Face
 from hime.faces.headshot import Frame
 from hime.faces.networks import MINIMUM_SCORE, OVERLAP, detector_path, opencv
 from hime.pictures.arrays import Image
