@@ -74,7 +74,7 @@ def _with_turned(image: Image, smallest: float, faces: Sequence[Face]) -> list[F
     sure = [face for face in faces if _is_sure(face)]
     finest = max(levels(image, smallest), default=0) * max(image.shape[:2])
     factor = coarse(image, np.clip(TURNED_SHARE * finest, TURNED_SIDE, DETECTION_SIDES[-1]))
-    turned = _refined(image, [face for q in (1, 2, 3) for face in detect_at(image, factor, q)], sure)
+    turned = _refined(image, detect_at(image, factor, [1, 2, 3]), sure)
     turned += _from_all_sides(image, [*turned, *faces], sure)
     quarters = {face.quarter for face in _surer(turned, faces)} - {0}
     if quarters:

@@ -23,9 +23,10 @@ DOUBT = 0.1
 0.8 % of CelebA's faces of 32 pixels were taken for another than they are without this, none with it; 3.6 %
 more are missed. Of larger faces, and of LFW's, none was taken for another either way."""
 
-AGAIN = 0.45
-"""Cosine from which a further face in the picture is taken for a person who has a surer one in it already: in
-most pictures everybody is once, and the sister beside mum is no second mum."""
+AGAIN, AGAIN_DROP = 0.45, 0.25
+"""Cosine from which a further face in the picture is taken for a person who has a surer one in it already,
+and how much less than that one's it may be: in most pictures everybody is once, and the sister beside mum is
+no second mum."""
 SAME_LOOK = 0.6
 """Cosine of two faces of one picture from which they are one person's in any case who is known in the surer:
 what was taken at the same time (a photo strip, a mirror) is more alike than photos of different years. Less
@@ -67,7 +68,7 @@ def match(
     """Whose the faces of one picture are: for each its person, or None for a stranger.
 
     The surest faces come first. Each goes to the person that it is most like. Who has a surer face in the
-    picture already gets another one only if it is like them beyond doubt (`AGAIN`), or like that face
+    picture already gets another one only if it is much like them too (`AGAIN`), or like that face
     (`SAME_LOOK`); else it is somebody else's. A face that two people could be, within `DOUBT`, is nobody's:
     restoring it with the wrong one's photos does more harm than leaving it; ``--face`` and ``--person`` say
     who it is.
@@ -90,7 +91,9 @@ def match(
 
         def is_elsewhere(person: int, face: int = face, own: FloatArray = own) -> bool:
             surer = [other for other in seen.get(person, ()) if cosines[other, person] > own[person]]
-            return bool(surer) and own[person] < AGAIN and alike[face, surer].max() < SAME_LOOK
+            if not surer or alike[face, surer].max() >= SAME_LOOK:
+                return False
+            return bool(own[person] < max(AGAIN, cosines[surer, person].max() - AGAIN_DROP))
 
         possible = [person for person in range(len(known)) if not is_elsewhere(person)]
         if not possible:

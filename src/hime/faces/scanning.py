@@ -6,6 +6,7 @@ YuNet finds faces of some 10 to 300 pixels, up to some 45 degrees from upright.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -44,7 +45,7 @@ def scan(image: Image, smallest: float, quarter: int = 0) -> list[Face]:
         smallest: height in pixels of the faces that are looked for.
         quarter: of a turn to the left, which sets faces upright that lie a quarter to the right.
     """
-    found = [face for side in DETECTION_SIDES for face in detect_at(image, coarse(image, side), quarter)]
+    found = [face for side in DETECTION_SIDES for face in detect_at(image, coarse(image, side), [quarter])]
     for factor in levels(image, smallest):
         for face in _detect_in_tiles(image, factor, quarter):
             if face.box[3 - quarter % 2] * factor <= LARGEST_HEIGHT:
@@ -68,23 +69,24 @@ def levels(image: Image, smallest: float) -> list[float]:
     return found
 
 
-def detect_at(image: Image, factor: float, quarter: int = 0) -> list[Face]:
+def detect_at(image: Image, factor: float, quarters: Sequence[int] = (0,)) -> list[Face]:
     """The faces found in the picture resized by ``factor`` and turned, in its own coordinates."""
     resized, _ = resize_with_points(image, np.zeros((0, 2)), factor)
     height, width = resized.shape[:2]
-    view = np.rot90(resized, quarter)
-    network = detector()
-    network.setInputSize(view.shape[1::-1])
-    _, rows = network.detect(np.ascontiguousarray(view[:, :, ::-1]))  # OpenCV's pictures are BGR
     ratio = np.array([image.shape[1] / width, image.shape[0] / height], dtype=np.float32)
+    network = detector()
     faces = []
-    for row in () if rows is None else rows:
-        corners = row[:2] + np.array([[0, 0], row[2:4]], np.float32)
-        corners = ratio * (_turned_back(corners - 0.5, quarter, height, width) + 0.5)
-        landmarks = ratio * (_turned_back(row[4:14].reshape(5, 2), quarter, height, width) + 0.5) - 0.5
-        (left, top), (across, down) = corners.min(axis=0), np.ptp(corners, axis=0)
-        box = (float(left), float(top), float(across), float(down))
-        faces.append(Face(box, landmarks.astype(np.float32), float(row[14])))
+    for quarter in quarters:
+        view = np.rot90(resized, quarter)
+        network.setInputSize(view.shape[1::-1])
+        _, rows = network.detect(np.ascontiguousarray(view[:, :, ::-1]))  # OpenCV's pictures are BGR
+        for row in () if rows is None else rows:
+            corners = row[:2] + np.array([[0, 0], row[2:4]], np.float32)
+            corners = ratio * (_turned_back(corners - 0.5, quarter, height, width) + 0.5)
+            landmarks = ratio * (_turned_back(row[4:14].reshape(5, 2), quarter, height, width) + 0.5) - 0.5
+            (left, top), (across, down) = corners.min(axis=0), np.ptp(corners, axis=0)
+            box = (float(left), float(top), float(across), float(down))
+            faces.append(Face(box, landmarks.astype(np.float32), float(row[14])))
     return [face for face in faces if face.is_one]
 
 
@@ -108,7 +110,7 @@ def _detect_in_tiles(image: Image, factor: float, quarter: int) -> list[Face]:
     columns, rows = (tiles(extent, factor) for extent in image.shape[1::-1])
     for (top, bottom), rows_kept in rows:
         for (left, right), columns_kept in columns:
-            for face in detect_at(image[top:bottom, left:right], factor, quarter):
+            for face in detect_at(image[top:bottom, left:right], factor, [quarter]):
                 x, y = face.box[0] + left, face.box[1] + top
                 middle, centre = x + face.box[2] / 2, y + face.box[3] / 2
                 if columns_kept[0] <= middle < columns_kept[1] and rows_kept[0] <= centre < rows_kept[1]:
