@@ -23,6 +23,7 @@ from hime.training.batches import (
     gather,
     step_generator,
 )
+from hime.training.degradation import bicubic_lr
 from hime.training.photos import Photos
 from hime.training.presets import ReferenceSampling
 
@@ -212,7 +213,18 @@ def test_target_and_lr_have_the_drawn_tone_references_their_own(
     assert (pairs.hr.amax(1) - pairs.hr.amin(1)).max() <= 1 / 255
 
 
-@pytest.mark.parametrize("degradation", ["realistic", "photos"])
+def test_most_frames_are_simply_reduced_and_the_others_are_near_that(photos: Photos) -> None:
+    drawn = draw(photos, 0, 0, 64, 4, PLAIN, degradation="frames")
+    assert drawn.degraded is not None
+    plain = bicubic_lr(photos.images[drawn.target], 4)
+    difference = (drawn.degraded / 255 - plain).abs().mean((1, 2, 3))
+    untouched = (difference < 1 / 255).sum()
+    assert 0.5 * 64 < untouched < 0.8 * 64
+    assert 0.01 < difference.max() < 0.2
+    assert drawn.tones is None
+
+
+@pytest.mark.parametrize("degradation", ["realistic", "photos", "frames"])
 def test_workers_draw_what_one_process_draws(photos: Photos, degradation: str) -> None:
     draws = Draws(photos, 7, 4, 4, ReferenceSampling(), lr_sizes=(8,), degradation=degradation)
     loaded = list(DataLoader(draws, batch_size=None, sampler=range(2, 5), num_workers=2))

@@ -12,8 +12,7 @@ from hime.training.presets import PRESETS, TrainingConfig, build_model, override
 def test_every_preset_is_the_network_it_is_named_after(name: str) -> None:
     config = preset(name)
     perception = config.loss.adversarial > 0
-    real = config.degradation == "photos"
-    made_for = "-real" if real else "-64" if config.window else ""
+    made_for = {"photos": "-real", "frames": "-video"}.get(config.degradation, "-64" if config.window else "")
     assert name == f"{config.model}-x{config.scale}{made_for}{'-p' if perception else ''}"
     model = build_model(config)
     assert model.config == config.architecture

@@ -4,8 +4,8 @@ The realistic degradation puts blur, resizing, sensor noise and JPEG compression
 random order and strength, as BSRGAN (Zhang et al. 2021) and Real-ESRGAN (Wang et al. 2021) do; the ranges
 are ours, for headshots that were small in their picture rather than ruined. A `Recipe` holds all that was
 drawn, so that the same recipe always gives the same picture. Released figures rest on these pictures: what
-a seed gives stays as it is. All that happens to photos is another degradation, ``photos``, in
-`hime.training.photo_recipe`.
+a seed gives stays as it is. All that happens to photos is another degradation, ``photos``, and what
+happens to frames of a clip a third, ``frames``, both in `hime.training.photo_recipe`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hime.training.photo_recipe import PhotoRecipe, draw_photo_recipe, photo_lr
+from hime.training.photo_recipe import PhotoRecipe, draw_frame_recipe, draw_photo_recipe, photo_lr
 
-DegradationName = Literal["bicubic", "realistic", "photos"]
+DegradationName = Literal["bicubic", "realistic", "photos", "frames"]
 
 STRENGTHS = {"mild": 1 / 3, "medium": 2 / 3, "strong": 1.0}
 """Named upper ends of what `draw_recipe` draws."""
@@ -122,6 +122,8 @@ def draw_recipes(
         return [draw_recipe(generator, strength) for strength in strengths]
     if degradation == "photos":
         return [draw_photo_recipe(generator, strength) for strength in strengths]
+    if degradation == "frames":
+        return [draw_frame_recipe(generator, strength) for strength in strengths]
     return None
 
 

@@ -147,6 +147,26 @@ def draw_photo_recipe(generator: torch.Generator, strength: float = 1.0) -> Phot
     return PhotoRecipe(tone, (*capture, *paper, *steps), last_steps, dice.whole(2**31))
 
 
+FRAME_DAMAGED = 0.35
+"""Share of the frames of a good camera that moved or were compressed so that it shows."""
+
+
+def draw_frame_recipe(generator: torch.Generator, strength: float = 1.0) -> PhotoRecipe:
+    """What a face in a clip goes through, degradation ``frames``: mostly nothing, else motion and H.264.
+
+    The codec works on the frame as it is stored, where the face is small: after the reduction, not before.
+    """
+    dice = _Dice(generator, strength)
+    damaged = dice.chance(FRAME_DAMAGED)
+    length, angle, bend = dice.upto(1.5, start=0.3), dice.between(0, 2 * math.pi), dice.between(-1.0, 1.0)
+    moved, blurred = (dice.whole(5) - 2, dice.whole(5) - 2), dice.chance(0.5)
+    codec = H264(round(dice.upto(32, start=18)), dice.corner(), moved)
+    seed = dice.whole(2**31)
+    if not damaged:
+        return PhotoRecipe(None, (), (), seed)
+    return PhotoRecipe(None, (Motion(length, angle, bend),) if blurred else (), (codec,), seed)
+
+
 def _draw_tone(dice: _Dice, kind: str) -> tuple[tuple[float, ...], ...]:
     """The matrix of a kind of tone: less colour, other gains of the channels, less contrast, lifted black."""
     saturation, gains, contrast, lift = 1.0, (1.0, 1.0, 1.0), 1.0, (0.0, 0.0, 0.0)

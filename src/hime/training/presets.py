@@ -79,7 +79,8 @@ class TrainingConfig:
     drawn for each pair. None: whole photos. Held-out people are always evaluated on whole photos."""
     degradation: DegradationName = "bicubic"
     """How LR headshots come from photos: simply reduced, as faces that were small in a good picture (both in
-    `hime.training.degradation`), or through all that photos suffer (`hime.training.photo_recipe`)."""
+    `hime.training.degradation`), or through all that photos suffer, or slightly, as frames of a clip
+    (`hime.training.photo_recipe`)."""
     references: int = 3
     """The most references of a pair; 0 trains the network without any."""
     sampling: ReferenceSampling = dataclasses.field(default_factory=ReferenceSampling)
@@ -194,6 +195,10 @@ REAL: dict[str, Any] = {
 """Faces as they are found in photos: small in different ways, of different sizes, and not quite aligned
 (0.04: five pixels of 128, 2.3 degrees). Needs photos of 256 pixels. Starts from the bicubic model."""
 
+VIDEO: dict[str, Any] = {"degradation": "frames"}
+"""Faces in clips. Give folders of frames, a person's in one, beside those of photos: their references are
+then of the same session, which is where these models take the most from."""
+
 PRESETS: dict[str, TrainingConfig] = {
     "small-x2": TrainingConfig(model="small", scale=2),
     "small-x4": TrainingConfig(model="small", scale=4),
@@ -209,10 +214,14 @@ PRESETS: dict[str, TrainingConfig] = {
     "large-x4-p": TrainingConfig(model="large", scale=4, **FLOW, **FINE_TUNING),
     "large-x8-p": TrainingConfig(model="large", scale=8, **FLOW, **FINE_TUNING),
     "large-x4-64-p": TrainingConfig(model="large", **SIZE_64, **FLOW, **FINE_TUNING),
+    "small-x4-video": TrainingConfig(model="small", scale=4, **VIDEO),
+    "large-x4-video": TrainingConfig(model="large", scale=4, **FLOW, **VIDEO),
+    "small-x4-video-p": TrainingConfig(model="small", scale=4, **VIDEO, **FINE_TUNING),
+    "large-x4-video-p": TrainingConfig(model="large", scale=4, **FLOW, **VIDEO, **FINE_TUNING),
     "small-x4-real": TrainingConfig(model="small", scale=4, **REAL),
     "small-x4-real-p": TrainingConfig(model="small", scale=4, **REAL, **FINE_TUNING),
 }
-"""Table 1's twelve models, (32, ×4), (64, ×4: ``-64``), (16, ×8); ×2; and ×4 for real pictures."""
+"""Table 1's twelve models, (32, ×4), (64, ×4: ``-64``), (16, ×8); ×2; ×4 for real pictures and for clips."""
 
 
 def preset(name: str) -> TrainingConfig:
