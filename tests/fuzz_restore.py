@@ -221,8 +221,8 @@ def outcomes(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The command line of this tool."""
-    from hime.progress import track
     from hime.restoring.exported import DEFAULT_PHOTO_MODEL
+    from hime.terminal import track
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=2000, metavar="N")

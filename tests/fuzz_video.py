@@ -302,7 +302,7 @@ def outcomes(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The command line of this tool."""
-    from hime.progress import track
+    from hime.terminal import track
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--files", type=int, default=300, metavar="N")

@@ -1,4 +1,4 @@
-"""What is printed has no effect but its letters."""
+"""What is printed has no effect but its letters; progress where there is no terminal: lines, not too many."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hime import terminal
 from hime.terminal import complain, say, shown
 
 
@@ -41,3 +42,17 @@ def test_lines_go_where_they_belong(capsys: pytest.CaptureFixture[str]) -> None:
     say("one", "two\nthree")
     complain("four")
     assert capsys.readouterr() == ("one\ntwo\\nthree\n", "four\n")
+
+
+def test_lines_without_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(terminal.track(["a", "b", "c"], "faces")) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""  # done before the first line is due
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    assert list(terminal.track(["a", "b"], "faces")) == ["a", "b"]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("faces:  50%")
+    assert "2/2" in lines[1]
+    assert list(terminal.track([], "faces")) == []

@@ -1,8 +1,8 @@
-"""The one place that writes to the standard streams: lines in which nothing but their text takes effect.
+"""The one place that writes to the standard streams: plain lines, and how far long work is.
 
-Names of files and people, cards and messages of other programs may hold anything: what would move the cursor,
-change colours, end the line or turn its direction around is shown as its code instead. A stream that is
-closed, full, nobody's or not there at all is no reason to stop.
+Nothing but a line's text takes effect. Names of files and people, cards and messages of other programs may
+hold anything: what would move the cursor, change colours, end the line or turn its direction around is shown
+as its code instead. A stream that is closed, full, nobody's or not there at all is no reason to stop.
 """
 
 from __future__ import annotations
@@ -13,12 +13,20 @@ import io
 import logging
 import os
 import sys
+import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
+
+from tqdm import tqdm
 
 from hime.errors import HimeError
+
+Item = TypeVar("Item")
+
+SECONDS_BETWEEN_LINES = 10.0
+"""Between lines of progress, where there is no terminal to draw a bar on."""
 
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that change the direction of what follows (Unicode Standard Annex 9)."""
@@ -117,6 +125,71 @@ def logged(level: int) -> Iterator[None]:
 class _Complaining(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         complain(*self.format(record).split("\n"))
+
+
+def track(items: Sequence[Item], description: str) -> Iterator[Item]:
+    """Go through ``items`` and show how far it is and how long the rest will take."""
+    description = shown(description)
+    if is_terminal(sys.stderr):
+        yield from tqdm(items, desc=description, leave=False)  # bears a terminal that goes away
+        return
+    start = last = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            line = tqdm.format_meter(done, len(items), now - start, prefix=description, ncols=79, ascii=True)
+            complain(line)
+
+
+class Meter:
+    """Progress of one thing after another: a bar on a terminal, now and then a line elsewhere.
+
+    Args:
+        name: of what is being done.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._step = ""
+        self._bar: tqdm[None] | None = None
+        self._start = self._last = 0.0
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, step: str, done: int, total: int) -> None:
+        """How far it is.
+
+        Args:
+            step: what is being done now.
+            done: how much of it.
+            total: of how much; 0 where nobody knows.
+        """
+        if step != self._step:
+            if self._bar is not None:
+                self._bar.close()
+            self._step, self._start = step, time.monotonic()
+            self._last = self._start
+            description = shown(f"{self._name}: {step}")
+            self._bar = (
+                tqdm(total=total or None, desc=description, leave=False) if is_terminal(sys.stderr) else None
+            )
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+        elif now - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = now
+            prefix = f"{self._name}: {step}"
+            line = tqdm.format_meter(
+                done, total or None, now - self._start, prefix=prefix, ncols=79, ascii=True
+            )
+            complain(line)
 
 
 def _write(stream: TextIO | None, lines: tuple[str, ...]) -> None:

@@ -54,7 +54,7 @@ MODULES = [
     "hime.pictures.writing",
     "hime.data.people",
     "hime.restoring.person",
-    "hime.progress",
+    "hime.terminal",
 ]
 
 

@@ -20,7 +20,7 @@ from hime.pictures.arrays import Image, area_reduce
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
 from hime.processors import usable_threads
-from hime.progress import track
+from hime.terminal import track
 
 _detecting = threading.Lock()  # the detector holds the size of its picture
 

@@ -41,7 +41,7 @@ from hime.evaluation.measures import Figures, Measure, Sample, available_measure
 from hime.evaluation.sheet import Sheet
 from hime.pictures.arrays import Image, downscale, upscale
 from hime.pictures.reading import read_target
-from hime.progress import track
+from hime.terminal import track
 
 References = int | Literal["blank", "wrong"]
 """How many references of the list a method gets; or as many as the list has, but mid-grey (``"blank"``), or

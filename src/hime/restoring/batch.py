@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hime.errors import HimeError, NothingToRestore
-from hime.progress import track
 from hime.restoring.inputs import Input, digest, digests, sidecars, together
 from hime.restoring.outputs import Output, Outputs, path_digest
 from hime.restoring.records import Record
 from hime.restoring.restorer import Restorer
+from hime.terminal import track
 
 log = logging.getLogger(__name__)
 """Of each failure, with its traceback, at level DEBUG: ``--debug`` shows it."""

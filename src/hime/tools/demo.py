@@ -16,9 +16,9 @@ from hime.pictures.arrays import downscale, upscale
 from hime.pictures.reading import read_target
 from hime.pictures.sheet import Panel, contact_sheet
 from hime.pictures.writing import write_image
-from hime.progress import track
 from hime.restoring.exported import available_models
 from hime.restoring.restorer import Restorer, load
+from hime.terminal import track
 
 
 @dataclass(frozen=True)

@@ -322,7 +322,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_frames(
     moment: int, walking: Path, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Broken off at any frame of either pass; stretches of 10 frames."""
-    for module in ("findings", "restore"):
+    for module in ("findings", "making"):
         monkeypatch.setattr(f"hime.restoring.video.{module}.CHUNK", 10)
     whole = restore_video(walking, [], restorer, tmp_path / "whole.mp4").path
     calls = []
@@ -348,8 +348,8 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_frames(
 
 PROGRAM = """
 import sys, hime
-from hime.restoring.video import findings, restore
-findings.CHUNK = restore.CHUNK = 10
+from hime.restoring.video import findings, making
+findings.CHUNK = making.CHUNK = 10
 hime.restore_video(sys.argv[1], [], hime.load("small-x4", threads=1), sys.argv[2])
 """
 

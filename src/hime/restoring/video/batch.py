@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hime.errors import HimeError
-from hime.progress import Meter
 from hime.restoring.batch import Summary, run_batch
 from hime.restoring.inputs import Input, Listing, find_inputs, find_people
 from hime.restoring.outputs import Output, Outputs
@@ -18,6 +17,7 @@ from hime.restoring.restorer import Restorer
 from hime.restoring.video.reading import ENDINGS, WRITTEN, open_clip
 from hime.restoring.video.restore import Progress, RestoredClip, incomplete, restore_video
 from hime.restoring.video.writing import result_suffix
+from hime.terminal import Meter
 
 
 def restore_clips(

@@ -11,33 +11,21 @@ that is whole, so that the same call goes on after an interruption.
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hime.errors import HimeError, NothingToRestore
 from hime.faces.album import Person
-from hime.faces.headshot import Frame
 from hime.faces.networks import require
 from hime.processors import usable_threads
 from hime.restoring.restorer import Restorer
 from hime.restoring.video.cast import REFERENCES, ClipReference, Role, roles, with_references
 from hime.restoring.video.faces import (
     FittedRestorer,
-    change_of,
-    corner_of,
-    mixed,
-    put_back,
-    read_window,
 )
 from hime.restoring.video.findings import (
-    CHUNK,
     Findings,
     Workplace,
     find,
@@ -45,17 +33,15 @@ from hime.restoring.video.findings import (
     load_candidate,
     read_findings,
 )
-from hime.restoring.video.plan import Plan, Task, largest_side
-from hime.restoring.video.planes import Planes
-from hime.restoring.video.reading import Clip, Damage, library, open_clip, read_frames
+from hime.restoring.video.making import make
+from hime.restoring.video.plan import Plan, largest_side
+from hime.restoring.video.reading import Clip, Damage, open_clip
 from hime.restoring.video.smoothing import steady_tracks
-from hime.restoring.video.writing import Encoding, Stretch, encoding_for, join, result_suffix
+from hime.restoring.video.writing import Encoding, encoding_for, join, result_suffix
 
 FORMAT = 1
 """Of the files in the workplace; another version's are not gone on with."""
 ENLARGEMENTS = (1, 2, 4)
-WAITING = 8
-"""Frames that wait between two parts of the work at the most."""
 LARGEST_RESULT = 8192 * 4352
 """Pixels of a frame of the result at the most."""
 
@@ -183,19 +169,16 @@ def restore_video(
     damage = find(clip, workplace, lambda done: tell(Progress("looking", done, clip.frames)), threads)
     findings = read_findings(workplace)
     cast, said, chosen = _cast(clip, findings, workplace, people, everyone, only_person, references)
-    rate = float(clip.rate)
-    plan = Plan(cast, chosen, largest_side(restorer.card), rate)
-    faces = [
-        _told(role, status, plan.frames_of(index))
-        for index, (role, status) in enumerate(zip(cast, said, strict=True))
-    ]
+    plan = Plan(cast, chosen, largest_side(restorer.card), float(clip.rate))
+    told = enumerate(zip(cast, said, strict=True))
+    faces = [_told(role, status, plan.frames_of(index)) for index, (role, status) in told]
     if not plan.frames:
         workplace.clear()
         nothing = NothingToRestore if only_person is None else HimeError
         raise nothing(f"{path}: {_nothing(faces, people)}")
     restorers = {index: FittedRestorer(restorer, cast[index].references) for index in chosen}
     total = len(findings.pts)
-    _make(
+    make(
         clip, encoding, workplace, plan, restorers, enlargement, total,
         lambda done: tell(Progress("restoring", done, total)),
     )  # fmt: skip
@@ -235,9 +218,6 @@ def _task(
         "references": references,
         "encoding": [encoding.codec, encoding.format, encoding.width, encoding.height, encoding.threads],
     }
-
-
-# ---------------------------------------------------------------------------------------------- who
 
 
 def _cast(
@@ -297,178 +277,3 @@ def _damage_line(damage: Damage, clip: Clip, findings: Findings) -> str:
     if damage.until is None:
         return f"does not decode from {damage.first:.1f} s on ({damage.reason})"
     return f"is damaged from {damage.first:.1f} s on, until {damage.until:.1f} s ({damage.reason})"
-
-
-# ------------------------------------------------------------------------------------------ the second pass
-
-
-def _make(
-    clip: Clip,
-    encoding: Encoding,
-    workplace: Workplace,
-    plan: Plan,
-    restorers: dict[int, FittedRestorer],
-    enlargement: int,
-    total: int,
-    progress: Callable[[int], None],
-) -> None:
-    """Restore and encode stretch after stretch, from the first that is not there.
-
-    Reading, restoring and encoding go on at once, each in a thread of its own.
-    """
-    done = min(workplace.count("made"), -(-total // CHUNK))
-    if done * CHUNK >= total:
-        return
-    with _Encoder(clip, encoding, workplace, done) as encoder:
-        for number, frame in _ahead(_numbered(clip, done * CHUNK, total)):
-            result = _result(frame, clip, enlargement)
-            tasks, left = plan.tasks(number)
-            if tasks:
-                _restore_faces(frame, result, clip, tasks, left, restorers, enlargement)
-            encoder.put(number, result, number == total - 1)
-            progress(number + 1)
-
-
-def _restore_faces(
-    frame: Any,
-    result: Any,
-    clip: Clip,
-    tasks: Sequence[Task],
-    left: Sequence[Frame],
-    restorers: dict[int, FittedRestorer],
-    enlargement: int,
-) -> None:
-    """Restore what is to be restored in one frame of the clip."""
-    source, target = Planes(frame, clip.turn), Planes(result, clip.turn)
-    frames = [task.frame.scaled(enlargement) for task in tasks]
-    strangers = [each.scaled(enlargement) for each in left]
-    changes = []
-    for task in tasks:
-        parts = []
-        for pose, share in task.poses:
-            corner = corner_of(task.middle, pose.window)
-            lr = read_window(source, corner, pose.window)
-            change = change_of(lr, pose, restorers[task.role], enlargement)
-            parts.append(((enlargement * corner[0], enlargement * corner[1]), change, share))
-        changes.append(mixed(parts))
-    for index, (task, (corner, change)) in enumerate(zip(tasks, changes, strict=True)):
-        others = [other for place, other in enumerate(frames) if place != index]
-        put_back(target, change, corner, frames[index], task.share, others, strangers)
-
-
-def _result(frame: Any, clip: Clip, enlargement: int) -> Any:
-    """The frame that becomes the result: a copy, enlarged."""
-    if enlargement > 1:
-        result = frame.reformat(
-            width=enlargement * frame.width, height=enlargement * frame.height, interpolation="LANCZOS"
-        )
-    else:
-        result = library().VideoFrame(frame.width, frame.height, frame.format.name)
-        for old, new in zip(frame.planes, result.planes, strict=True):
-            rows = np.frombuffer(old, np.uint8)[: old.line_size * old.height].reshape(old.height, -1)
-            copy = np.frombuffer(new, np.uint8)[: new.line_size * new.height].reshape(new.height, -1)
-            width = min(rows.shape[1], copy.shape[1])
-            copy[:, :width] = rows[:, :width]
-    result.pts, result.time_base = frame.pts, frame.time_base
-    for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
-        setattr(result, name, getattr(frame, name))
-    return result
-
-
-def _numbered(clip: Clip, first: int, total: int) -> Iterator[tuple[int, Any]]:
-    """The frames from ``first`` on, each with its number."""
-    number = -1
-    for number, frame in enumerate(read_frames(clip, Damage(), max(1, usable_threads() // 2))):
-        if number >= total:
-            break
-        if number >= first:
-            yield number, frame
-    if number + 1 < total:
-        raise HimeError(f"{clip.path}: changed while it was restored; begin anew with --overwrite")
-
-
-def _ahead(items: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-    """The same items, made by a thread of their own, `WAITING` ahead at the most."""
-    waiting: queue.Queue[Any] = queue.Queue(WAITING)
-    stop = threading.Event()
-
-    def put(item: Any) -> None:
-        while not stop.is_set():
-            try:
-                waiting.put(item, timeout=0.2)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for item in items:
-                put(item)
-                if stop.is_set():
-                    return
-            put(None)
-        except BaseException as error:  # is raised where the items are taken
-            put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = waiting.get()
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
-
-
-class _Encoder:
-    """Encodes frames in a thread of its own, and keeps the stretches."""
-
-    def __init__(self, clip: Clip, encoding: Encoding, workplace: Workplace, done: int) -> None:
-        self._clip, self._encoding, self._workplace, self._done = clip, encoding, workplace, done
-        self._waiting: queue.Queue[Any] = queue.Queue(WAITING)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> _Encoder:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        while self._thread.is_alive():
-            try:
-                self._waiting.put(None, timeout=0.2)
-                break
-            except queue.Full:
-                continue
-        self._thread.join()
-        if self._error is not None and error is None:
-            raise self._error
-
-    def put(self, number: int, frame: Any, is_last: bool) -> None:
-        """A frame of the result; ``is_last``: of all."""
-        while True:
-            if self._error is not None:
-                raise self._error
-            try:
-                self._waiting.put((number, frame, is_last), timeout=0.2)
-                return
-            except queue.Full:
-                time.sleep(0)
-
-    def _work(self) -> None:
-        try:
-            stretch: Stretch | None = None
-            while (item := self._waiting.get()) is not None:
-                number, frame, is_last = item
-                stretch = stretch or Stretch(self._clip, self._encoding)
-                stretch.add(frame)
-                if is_last or (number + 1) % CHUNK == 0:
-                    self._workplace.save("made", number // CHUNK, stretch.arrays())
-                    stretch = None
-        except BaseException as error:
-            self._error = error
