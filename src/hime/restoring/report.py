@@ -10,10 +10,6 @@ else. Whatever comes from outside (names of people and files, reasons, warnings)
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
-import re
 from html import escape
 from pathlib import Path
 from string import Template
@@ -24,8 +20,9 @@ import PIL.Image
 
 import hime
 from hime.files import write_atomically
-from hime.pictures.arrays import Image, area_reduce, resize
+from hime.pictures.arrays import Image, resize
 from hime.restoring.face import LIKENESS_MARGIN, RestoredFace
+from hime.restoring.page import counted, figure, img, note, policy, reduced, row, section
 from hime.restoring.photo import RestoredPhoto
 
 FloatArray = npt.NDArray[np.float32]
@@ -37,8 +34,6 @@ PICTURE_SIDE = 1600
 REFERENCE_SIDE = 160
 LEFT_SIDE = 128
 """Side at which a reference is shown, and a face that was left as it is: squares, both."""
-QUALITY = 85
-"""Of the WebP pictures in the page, from 0 to 100."""
 
 VIRIDIS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float32)
 """Colours of a map from 0 to 1 in equal steps: five of matplotlib's viridis (public domain, CC0)."""
@@ -69,37 +64,24 @@ def page(photo: RestoredPhoto, title: str) -> str:
     template = TEMPLATE.read_text(encoding="utf-8")
     height, width = photo.image.shape[:2]
     size = f"{width // photo.enlargement} × {height // photo.enlargement} pixels, restored {width} × {height}"
-    before, after = (_reduce(_eight_bits(image), PICTURE_SIDE) for image in (photo.plain, photo.image))
+    before, after = (reduced(_eight_bits(image), PICTURE_SIDE) for image in (photo.plain, photo.image))
     if after.shape[:2] != (height, width):
         size += f" (shown here at {after.shape[1]} × {after.shape[0]})"
     numbered = list(enumerate(photo.faces, start=1))
     restored = [_restored_face(number, face) for number, face in numbered if face.restored is not None]
     left = [_left_face(number, face) for number, face in numbered if face.restored is None]
     return Template(template).substitute(
-        policy=_policy(template),
+        policy=policy(template),
         title=escape(title),
         version=escape(hime.__version__),
-        summary=f"{len(restored)} of {_count(len(numbered), 'face')} restored.",
+        summary=f"{len(restored)} of {counted(len(numbered), 'face')} restored.",
         warnings="\n".join(_warning(face, _link(number, face)) for number, face in numbered if face.warning),
         size=f"{size}.",
-        before=_img(before, "The whole picture, plainly enlarged", "before"),
-        after=_img(after, "The whole picture, restored", "after"),
+        before=img(before, "The whole picture, plainly enlarged", "before"),
+        after=img(after, "The whole picture, restored", "after"),
         marks="\n".join(_mark(number, face, photo) for number, face in numbered),
-        restored=_section("Restored faces", restored),
-        left=_section("Faces left as they are", [_row(left)] if left else []),
-    )
-
-
-def _policy(template: str) -> str:
-    """The Content-Security-Policy of a page with the template's style and script."""
-
-    def allowed(tag: str) -> str:
-        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", template, flags=re.DOTALL)
-        return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
-
-    return (
-        f"default-src 'none'; img-src data:; style-src {allowed('style')}; script-src {allowed('script')}; "
-        "base-uri 'none'; form-action 'none'"
+        restored=section("Restored faces", restored),
+        left=section("Faces left as they are", [row(left)] if left else []),
     )
 
 
@@ -126,7 +108,7 @@ def _restored_face(number: int, face: RestoredFace) -> str:
             ("Restored without the photos", face.without),
             ("What the photos changed", _coloured(changes / top)),
         ]
-        explanation = _note(
+        explanation = note(
             f"What the photos changed: the difference between restored with and without them. {_scale()} "
             f"from none (dark) to {top:.0f} of 255 levels (bright); {float(changes.mean()):.1f} on average."
         )
@@ -143,7 +125,7 @@ def _restored_face(number: int, face: RestoredFace) -> str:
             "<dl>",
             *(f"<dt>{term}</dt><dd>{value}</dd>" for term, value in facts),
             "</dl>",
-            _row([_figure(_img(image, f"Face {number}: {what}"), what) for what, image in figures]),
+            row([figure(img(image, f"Face {number}: {what}"), what) for what, image in figures]),
             explanation,
             _references(number, face),
             "</article>",
@@ -154,29 +136,29 @@ def _restored_face(number: int, face: RestoredFace) -> str:
 def _references(number: int, face: RestoredFace) -> str:
     """The photos used, each with its share and its score map laid over it."""
     if not face.references:
-        return _note("No photo was used for this face.")
+        return note("No photo was used for this face.")
     top = max(max(float(scores.max()) for scores in face.scores), 1e-6)
     figures = []
     for name, crop, share, scores in zip(face.references, face.crops, face.shares, face.scores, strict=True):
         # A person's file keeps no pictures: then the map lies over the face that it belongs to.
         under = crop if crop is not None else face.restored
         assert under is not None
-        under = _reduce(under, REFERENCE_SIDE)
+        under = reduced(under, REFERENCE_SIDE)
         height, width = under.shape[:2]
         shown = f"<bdi>{escape(name)}</bdi>"
         alt = f"Photo {name}" if crop is not None else f"Face {number}, restored"
-        pictures = _img(under, alt) + _img(
+        pictures = img(under, alt) + img(
             resize(_coloured(scores / top), height, width), f"Map of where photo {name} was used"
         )
-        figures.append(_figure(f'<div class="over">{pictures}</div>', f"{shown}: {share:.0%}"))
+        figures.append(figure(f'<div class="over">{pictures}</div>', f"{shown}: {share:.0%}"))
     rest = max(0.0, 1 - sum(face.shares))
     return "\n".join(
         [
             f"<h4>Photos used for face {number}</h4>",
             f'<p class="control"><label for="maps-{number}">Strength of the maps</label> <input type="range" '
             f'id="maps-{number}" min="0" max="100" value="50" data-property="--opacity"></p>',
-            _row(figures),
-            _note(
+            row(figures),
+            note(
                 f"The share of each photo; {rest:.0%} came from none. The maps show where in the restored "
                 f"face a photo counted. {_scale()} from nothing (dark) to {top:.0%} (bright)."
             ),
@@ -188,7 +170,7 @@ def _left_face(number: int, face: RestoredFace) -> str:
     image = resize(face.lr, LEFT_SIDE, LEFT_SIDE)
     heading = f'<h3 id="name-{number}">Face {number}: {_person(face)}</h3>'
     return (
-        f'<figure id="face-{number}" aria-labelledby="name-{number}">{_img(image, f"Face {number}")}'
+        f'<figure id="face-{number}" aria-labelledby="name-{number}">{img(image, f"Face {number}")}'
         f"<figcaption>{heading}{escape(face.status.removeprefix('left: '))}</figcaption></figure>"
     )
 
@@ -227,48 +209,13 @@ def _mark(number: int, face: RestoredFace, photo: RestoredPhoto) -> str:
     )
 
 
-# ------------------------------------------------------------------------------------------- HTML parts
-
-
-def _section(heading: str, parts: list[str]) -> str:
-    return "\n".join(["<section>", f"<h2>{heading}</h2>", *parts, "</section>"]) if parts else ""
-
-
-def _row(parts: list[str]) -> str:
-    return "\n".join(['<div class="row">', *parts, "</div>"])
-
-
-def _figure(content: str, caption: str) -> str:
-    return f"<figure>{content}<figcaption>{caption}</figcaption></figure>"
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{text}</p>'
+# --------------------------------------------------------------------------------------------- pictures
 
 
 def _scale() -> str:
     """The colours of a map, from 0 to 1."""
     bar = _coloured(np.linspace(0, 1, 64, dtype=np.float32)[np.newaxis])
-    return _img(bar, "Scale:", "scale")
-
-
-def _img(image: Image, alt: str, style: str = "") -> str:
-    """A picture as part of the page; ``alt`` is any text."""
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    kind = f'class="{style}" ' if style else ""
-    return (
-        f'<img {kind}width="{image.shape[1]}" height="{image.shape[0]}" alt="{escape(alt)}" '
-        f'src="data:image/webp;base64,{data}">'
-    )
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-# --------------------------------------------------------------------------------------------- pictures
+    return img(bar, "Scale:", "scale")
 
 
 def _eight_bits(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Image:
@@ -277,15 +224,6 @@ def _eight_bits(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Image:
         return image.view(np.uint8)
     levels: Image = np.right_shift(image, 8, out=np.empty(image.shape, np.uint8), casting="unsafe")
     return levels
-
-
-def _reduce(image: Image, longest: int) -> Image:
-    """The picture with no side above ``longest``, by area."""
-    height, width = image.shape[:2]
-    factor = longest / max(height, width)
-    if factor >= 1:
-        return image
-    return area_reduce(image, max(1, round(height * factor)), max(1, round(width * factor)))
 
 
 def _lanczos(image: Image, width: int, height: int) -> Image:

@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hime.processors import repeatable_x264
+
 Mode = Literal["area", "bilinear", "bicubic"]
 MODES: tuple[Mode, ...] = ("area", "bilinear", "bicubic")
 
@@ -337,7 +339,8 @@ def _second_frame(first: np.ndarray, last: np.ndarray, crf: int) -> np.ndarray:
     encoder.height, encoder.width = last.shape[:2]
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", Fraction(25), Fraction(1, 25)
     # One thread, so that the same frames give the same bits.
-    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": str(crf), "threads": "1"}
+    options = {"preset": "ultrafast", "tune": "zerolatency", "crf": str(crf), "threads": "1"}
+    encoder.options = options | repeatable_x264()
     packets = []
     for number, pixels in enumerate((first, last)):
         frame = av.VideoFrame.from_ndarray(pixels, "rgb24")

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.pictures.xmp import ALTERED
+from hime.processors import repeatable_x264
 from hime.restoring.video.findings import Arrays, Workplace
 from hime.restoring.video.reading import WRITTEN, Clip, library, opened, video_stream
 
@@ -162,6 +163,8 @@ def _configure(context: Any, clip: Clip, encoding: Encoding) -> None:
         context.sample_aspect_ratio = clip.aspect
     context.thread_count = encoding.threads
     context.options = dict(ENCODERS[encoding.codec][1])
+    if encoding.encoder == "libx264":
+        context.options |= repeatable_x264()  # the same clip gives the same bits, also after an interruption
     context.flags |= 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER: the containers want the header apart
     if encoding.codec == "hevc":
         context.codec_tag = "hvc1"  # what players of Apple ask for
