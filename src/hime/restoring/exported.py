@@ -22,7 +22,7 @@ import onnxruntime
 from hime.errors import HimeError
 from hime.files import open_file
 from hime.processors import usable_threads
-from hime.restoring.card import FILES, GRAPHS, WEIGHT_TYPES, WEIGHTS, read_card
+from hime.restoring.card import FILES, GRAPHS, PAGE, WEIGHT_TYPES, WEIGHTS, read_card
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -86,7 +86,7 @@ def find_model(name_or_path: str | Path) -> Path:
     if str(name_or_path) in available_models():
         return PRETRAINED / name_or_path
     path = Path(name_or_path)
-    if path.is_file() and path.name in (*FILES, "card.json"):
+    if path.is_file() and path.name in (*FILES, "card.json", PAGE):
         return path.parent
     if path.is_dir():
         return path
