@@ -14,7 +14,7 @@ define environment
 $(PYTHON) -m venv $(1)
 endef
 
-.PHONY: help demo test lint results bench app bench-app clean
+.PHONY: help demo test lint results bench app bench-app wheel sdist image clean
 
 help:
 	@echo 'make demo   restore the demo people with the light package (no PyTorch); writes demo/'
@@ -24,6 +24,8 @@ help:
 	@echo 'make bench  how fast the released model is on this machine'
 	@echo 'make app    build the pages of `hime app` (needs Node.js 20.19 or later, with npm)'
 	@echo 'make bench-app  how fast the app is in Chromium on this machine, and how much it loads'
+	@echo 'make wheel  dist/hime_sr-….whl as it is published, with the pages of the app; make sdist: the sources'
+	@echo 'make image  build the container image from the wheel and try it; without Docker its steps are followed'
 	@echo 'make clean  remove the environments, demo/ and caches'
 
 demo: $(DEMO)/.installed
@@ -48,6 +50,18 @@ app: $(APP)/faces/yunet.onnx
 
 bench-app: $(DEV)/.installed app
 	$(DEV)/bin/python app/bench.py
+
+# As published: one wheel, no older one beside it.
+wheel: $(DEV)/.installed app
+	rm -f dist/*.whl
+	$(DEV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+sdist: $(DEV)/.installed app
+	rm -f dist/*.tar.gz
+	$(DEV)/bin/python -m build --sdist --outdir dist
+
+image: wheel
+	.ci/image
 
 $(APP)/faces/yunet.onnx: $(DEV)/.installed app/node_modules/.installed $(shell find app -path app/node_modules -prune -o -type f -print)
 	cd app && npm run build

@@ -105,10 +105,10 @@ def write_atomically(path: Path | str, write: Callable[[Path], object], mode: in
         temporary = _temporary(path.parent, path.suffix, mode)
         try:
             write(temporary)
+            with temporary.open("r+b") as file:  # Windows flushes only what may be written to
+                os.fsync(file.fileno())
             with contextlib.suppress(FileNotFoundError):
                 temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             with contextlib.suppress(FileNotFoundError):

@@ -68,7 +68,7 @@ def test_equals_pytorch_at_sizes_that_the_exporter_did_not_check(
 
 
 def test_the_card_says_what_the_model_is(tiny_network: HIME, tiny_model: Path) -> None:
-    assert sorted(path.name for path in tiny_model.iterdir()) == ["card.json", *FILES]
+    assert sorted(path.name for path in tiny_model.iterdir()) == ["README.md", "card.json", *FILES]
     card = json.loads((tiny_model / "card.json").read_text(encoding="utf-8"))
     assert (card["format"], card["weights"]) == (3, "float16")
     assert (card["name"], card["scale"], card["lr_size"]) == ("tiny-x4", 4, 8)
@@ -161,7 +161,7 @@ def test_a_failed_export_leaves_the_model_that_is_there(tmp_path: Path) -> None:
 def test_an_exported_model_is_replaced_whole_and_nothing_else_is(tmp_path: Path) -> None:
     folder = export_model(random_network(), tmp_path / "model")
     export_model(random_network(scale=2), folder, name="other")
-    assert sorted(path.name for path in folder.iterdir()) == ["card.json", *FILES]
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "card.json", *FILES]
     assert OnnxBackend(folder, threads=1).card["name"] == "other"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

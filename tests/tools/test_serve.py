@@ -216,3 +216,12 @@ def test_errors_say_what_to_do(port: Port, site: Path) -> None:
     with pytest.raises(HimeError, match="make app"):
         serve.open_server(0)
     (site / "other.html").rename(site / "index.html")
+
+
+def test_others_are_answered_only_if_one_says_so(site: Path) -> None:
+    with serve.open_server(0) as server:
+        assert server.server_address[0] == serve.LOCAL
+    with serve.open_server(0, "0.0.0.0") as server:
+        assert server.server_address[0] == "0.0.0.0"
+    with pytest.raises(HimeError, match=r"none\.invalid, port 0, cannot be used .* or --host"):
+        serve.open_server(0, "none.invalid")

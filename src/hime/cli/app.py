@@ -23,15 +23,21 @@ def add_app(commands: Commands) -> None:
         "--export", type=Path, metavar="DIR", help="write it as a static site instead, for any web server"
     )
     command.add_argument("--port", type=positive, default=APP_PORT, metavar="N", help=f"default: {APP_PORT}")
+    command.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        help="answer others than this machine too: 0.0.0.0 in a container whose port is published; "
+        "default: this machine alone",
+    )
     command.set_defaults(command=app)
 
 
 def app(options: argparse.Namespace) -> int:
     """``hime app``."""
-    from hime.tools.serve import export_site, serve
+    from hime.tools.serve import LOCAL, export_site, serve
 
     if options.export is None:
-        serve(options.port)
+        serve(options.port, options.host or LOCAL)
     else:
         say(str(export_site(options.export)))
     return 0

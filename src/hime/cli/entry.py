@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TRAINING_PACKAGES = (
     "accelerate",
+    "huggingface_hub",
     "matplotlib",
     "onnx",
     "tensorboard",

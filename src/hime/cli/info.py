@@ -18,6 +18,9 @@ def add_info(commands: Commands) -> None:
     command.add_argument("model", nargs="?", metavar="MODEL", help=f"default: {DEFAULT_MODEL}")
     command.add_argument("--json", action="store_true", help="the whole card")
     command.add_argument(
+        "--readme", action="store_true", help="the page that goes beside the card, as `hime export` writes it"
+    )
+    command.add_argument(
         "--costs",
         type=not_negative,
         nargs="?",
@@ -33,6 +36,11 @@ def info(options: argparse.Namespace) -> int:
     models = available_models()
     default = DEFAULT_MODEL if DEFAULT_MODEL in models or not models else models[0]
     card = open_restorer(options.model or default).card
+    if options.readme:
+        from hime.tools.model_page import model_page
+
+        answer(*model_page(card).splitlines())
+        return 0
     counted = {}
     if options.costs is not None:
         from hime.evaluation.cost import costs, format_costs, network_of

@@ -24,6 +24,9 @@ WEIGHT_TYPES = {"float16": "<f2", "float32": "<f4"}
 FILES = (*GRAPHS, WEIGHTS)
 """What an exported model is made of, beside its card."""
 
+PAGE = "README.md"
+"""The card as people read it, beside it."""
+
 LARGEST_CARD = 1 << 20
 """Bytes; those of the package have up to 6,000."""
 _RANGES = {

@@ -22,7 +22,8 @@ import onnxruntime
 from hime.errors import HimeError
 from hime.files import open_file
 from hime.processors import usable_threads
-from hime.restoring.card import FILES, GRAPHS, WEIGHT_TYPES, WEIGHTS, read_card
+from hime.restoring.card import FILES, GRAPHS, PAGE, WEIGHT_TYPES, WEIGHTS, read_card
+from hime.restoring.hub import fetch_model, is_address
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -78,15 +79,17 @@ def available_models() -> list[str]:
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """The folder of an exported model, by name or path.
+    """The folder of an exported model, by name, path, or address on the Hub (see `hime.restoring.hub`).
 
     Raises:
-        HimeError: there is none; the message lists the names there are.
+        HimeError: there is none, and the message lists the names there are; or it cannot be fetched.
     """
+    if is_address(name_or_path):
+        return fetch_model(str(name_or_path), tuple(available_models()))
     if str(name_or_path) in available_models():
         return PRETRAINED / name_or_path
     path = Path(name_or_path)
-    if path.is_file() and path.name in (*FILES, "card.json"):
+    if path.is_file() and path.name in (*FILES, "card.json", PAGE):
         return path.parent
     if path.is_dir():
         return path
@@ -101,7 +104,7 @@ def read_checked(folder: Path, card: dict[str, Any], file: str) -> bytes:
     Raises:
         HimeError: it cannot be read, or differs from the checksum in the card.
     """
-    path, remedy = folder / file, "export the model again or reinstall hime-sr"
+    path, remedy = folder / file, "get the model anew: export, install or fetch it again"
     try:
         with open_file(path) as opened:
             content = opened.read(LARGEST_FILE + 1)
@@ -158,7 +161,7 @@ class OnnxBackend:
     def reconstruction(self) -> OnnxBackend | None:
         """The model at the other end of the dial, opened when first asked for; None without a dial.
 
-        It is looked for beside this one, then among those that come with the package.
+        It is looked for in this one's folder, beside it, then among those that come with the package.
 
         Raises:
             HimeError: it is not there, cannot be opened, or does not fit.
@@ -166,12 +169,13 @@ class OnnxBackend:
         if "reconstruction" not in self.card:
             return None
         own, name = self.card["name"], self.card["reconstruction"]
-        places = [folder / name for folder in (self.folder.resolve().parent, PRETRAINED)]
+        own_folder = self.folder.resolve()
+        places = [folder / name for folder in (own_folder, own_folder.parent, PRETRAINED)]
         folder = next((place for place in places if (place / "card.json").is_file()), None)
         if folder is None:
             raise HimeError(
                 f"{own}: a fidelity above 0 needs its reconstruction model, {name}, which is not there; "
-                f"put that into {places[0]}"
+                f"put that into {places[1]}"
             )
         other = OnnxBackend(folder, self.threads)
         if "reconstruction" in other.card:

@@ -135,16 +135,18 @@ class Restoration:
 def load(
     name_or_path: str | Path = DEFAULT_MODEL, threads: int | None = None, fidelity: float | None = None
 ) -> Restorer:
-    """Open a model by its name (`available_models`) or by the path of an exported folder.
+    """Open a model by its name (`available_models`), its folder, or where it lies on the Hub.
 
     Args:
-        name_or_path: ``"small-x4"``, or a folder that `hime export` wrote, or one of the files in it.
+        name_or_path: ``"small-x4"``; or a folder that `hime export` wrote, or one of the files in it; or
+            ``"hf:OWNER/NAME@REVISION"``, a repository of the Hugging Face Hub that holds such a folder
+            (extra ``hub``; fetched once, see `hime.restoring.hub`).
         threads: processor threads for one picture; all cores this process may use by default.
         fidelity: see `Restorer.fidelity`; the model's own choice by default.
 
     Raises:
-        HimeError: no such model, its files are missing, damaged or of another format, or as for setting
-            `Restorer.fidelity`.
+        HimeError: no such model, it cannot be fetched, its files are missing, damaged or of another format,
+            or as for setting `Restorer.fidelity`.
     """
     return Restorer(OnnxBackend(find_model(name_or_path), threads), fidelity)
 

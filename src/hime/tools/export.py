@@ -1,4 +1,5 @@
-"""Export: a checkpoint becomes the two ONNX graphs, the weights and the card that `hime.restoring` reads.
+"""Export: a checkpoint becomes the two ONNX graphs, the weights and the card that `hime.restoring` reads,
+and the page of it that people read.
 
 The graphs hold no weights, only where each lies in ``weights.bin``, so that those which both use are there
 once.
@@ -29,9 +30,10 @@ from torch import Tensor, nn
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import describe
 from hime.model import HIME
-from hime.restoring.card import FILES, GRAPHS, WEIGHT_TYPES, WEIGHTS
+from hime.restoring.card import FILES, GRAPHS, PAGE, WEIGHT_TYPES, WEIGHTS
 from hime.restoring.exported import OnnxBackend
 from hime.restoring.restorer import check_fidelity
+from hime.tools.model_page import model_page
 from hime.training.checkpoint import load_model
 
 OPSET = 18
@@ -121,7 +123,8 @@ def export_model(
         for file, content in contents.items():
             (temporary / file).write_bytes(content)
         text = json.dumps(card, indent=2, ensure_ascii=False)
-        (temporary / "card.json").write_text(text + "\n", encoding="utf-8")
+        (temporary / "card.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+        (temporary / PAGE).write_text(model_page(card), encoding="utf-8", newline="\n")
         exported = OnnxBackend(temporary)
         _ = exported.reconstruction  # raises where the dial's other end is missing or does not fit
         difference = largest_difference(model, exported)
@@ -262,7 +265,7 @@ def _check_free(folder: Path) -> None:
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
     if found and "card.json" not in found:
         raise HimeError(f"{folder}: is there already and no exported model; choose another --out")
-    foreign = sorted(found - {*FILES, "card.json"})
+    foreign = sorted(found - {*FILES, "card.json", PAGE})
     if foreign:
         raise HimeError(f"{folder}: holds {foreign[0]} too, which would be lost; choose another --out")
 

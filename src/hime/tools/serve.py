@@ -62,6 +62,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+LOCAL = "127.0.0.1"
+"""Answers this machine alone. Browsers give a page the camera and threads only from here or by HTTPS."""
 REQUEST_SECONDS = 20
 """How long a connection may take for its next request, the time until it begins included. Browsers open a
 connection again when they need it."""
@@ -81,7 +83,7 @@ def site() -> dict[str, Path | bytes]:
     if not (BUILT / "index.html").is_file():
         raise HimeError(f"{BUILT}: the app is not built; say make app, or install a released hime-sr")
     files: dict[str, Path | bytes] = {
-        str(path.relative_to(BUILT)): path for path in sorted(BUILT.rglob("*")) if path.is_file()
+        path.relative_to(BUILT).as_posix(): path for path in sorted(BUILT.rglob("*")) if path.is_file()
     }
     cards = [read_card(PRETRAINED / name) for name in PAGE_MODELS]
     entries = [
@@ -115,14 +117,14 @@ def _write(content: Path | bytes, path: Path) -> None:
     path.write_bytes(content.read_bytes() if isinstance(content, Path) else content)
 
 
-def open_server(port: int) -> ThreadingHTTPServer:
-    """A server of the site for this machine alone; ``serve_forever`` runs it. Port 0 takes any that is free.
+def open_server(port: int, host: str = LOCAL) -> ThreadingHTTPServer:
+    """A server of the site; ``serve_forever`` runs it. Port 0 takes any that is free.
 
     Clients that say nothing, or nonsense, or are slow, are closed (`REQUEST_SECONDS`, `ANSWER_SECONDS`,
     `MOST_CONNECTIONS`); the others are answered meanwhile.
 
     Raises:
-        HimeError: as for `site`, or the port is taken.
+        HimeError: as for `site`, or the port is taken, or ``host`` is no address of this machine.
     """
     files = site()
 
@@ -130,14 +132,16 @@ def open_server(port: int) -> ThreadingHTTPServer:
         addresses = files
 
     try:
-        return _Server(("127.0.0.1", port), Handler)
-    except (OSError, OverflowError) as error:  # taken, not allowed, or no port at all
-        raise HimeError(f"port {port} cannot be used ({error}); choose another --port") from error
+        return _Server((host, port), Handler)
+    except (OSError, OverflowError) as error:  # taken, not allowed, no port or no address at all
+        where = f"port {port}" if host == LOCAL else f"{host}, port {port},"
+        remedy = "choose another --port" if host == LOCAL else "choose another --port or --host"
+        raise HimeError(f"{where} cannot be used ({error}); {remedy}") from error
 
 
-def serve(port: int) -> None:
+def serve(port: int, host: str = LOCAL) -> None:
     """Serve the site until interrupted."""
-    with open_server(port) as server:
+    with open_server(port, host) as server:
         say(f"http://localhost:{server.server_address[1]}/ (Ctrl+C stops)")
         server.serve_forever()
 

@@ -1,0 +1,134 @@
+"""A ComfyUI node: the faces of a picture restored with photos of the person.
+
+Copy this file into ComfyUI's ``custom_nodes/`` and say ``pip install "hime-sr[faces]"`` in its environment.
+The node is *hime/Restore faces with photos*. Photos of the person come as a batch (*references*: one size for
+all, as ComfyUI has batches) or as a folder of files (*references_folder*); without both the faces are
+restored without photos, which is less true to them. Runs on the processor.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+
+import hime
+from hime.errors import NothingToRestore
+from hime.pictures.formats import READ, images_in
+from hime.pictures.reading import Picture
+from hime.restoring.exported import DEFAULT_PHOTO_MODEL
+
+AS_THE_MODEL = "as the model"
+
+
+@lru_cache(maxsize=2)
+def _restorer(model: str) -> hime.Restorer:
+    return hime.load(model)
+
+
+def _arrays(images: torch.Tensor) -> list[np.ndarray]:
+    """ComfyUI's IMAGE, B×H×W×C in [0, 1] with C from 3 on, as uint8 H×W×3."""
+    values = images[..., :3].detach().cpu().float().clamp(0, 1) * 255
+    return list(values.round().to(torch.uint8).numpy())
+
+
+class HimeRestoreFaces:
+    """Restores every picture of a batch; also tells what became of each face."""
+
+    CATEGORY = "hime"
+    FUNCTION = "restore"
+    RETURN_TYPES = ("IMAGE", "STRING")
+    RETURN_NAMES = ("image", "report")
+    DESCRIPTION = "Restores small faces with photos of the same person (hime)."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """What ComfyUI shows."""
+        models = sorted(hime.available_models(), key=lambda name: (name != DEFAULT_PHOTO_MODEL, name))
+        return {
+            "required": {
+                "image": ("IMAGE",),
+                "model": (models,),
+                "enlarge": ([AS_THE_MODEL, "1", "2", "4", "8"],),
+                "strangers": ("BOOLEAN", {"default": False, "tooltip": "restore the other faces too"}),
+            },
+            "optional": {
+                "references": ("IMAGE", {"tooltip": "photos of the person"}),
+                "references_folder": (
+                    "STRING",
+                    {"default": "", "tooltip": "photos of the person as files"},
+                ),
+                "other_model": ("STRING", {"default": "", "tooltip": "a folder, or hf:OWNER/NAME@REVISION"}),
+            },
+        }
+
+    def restore(
+        self,
+        image: torch.Tensor,
+        model: str,
+        enlarge: str,
+        strangers: bool,
+        references: torch.Tensor | None = None,
+        references_folder: str = "",
+        other_model: str = "",
+    ) -> tuple[torch.Tensor, str]:
+        """Restore.
+
+        Args:
+            image: B×H×W×C in [0, 1].
+            model: a name.
+            enlarge: by how much the sides grow.
+            strangers: restore faces that are not the person's too; without photos all are.
+            references: photos of the person, N×H×W×C in [0, 1].
+            references_folder: photos of the person; used beside ``references``.
+            other_model: taken instead of ``model``.
+
+        Returns:
+            B×sH×sW×3 in [0, 1], and a line a face. A picture without anything to restore is enlarged plainly.
+
+        Raises:
+            hime.HimeError: what cannot be used; ComfyUI shows the message.
+        """
+        restorer = _restorer(other_model or model)
+        people = _people(references, references_folder)
+        factor = restorer.scale if enlarge == AS_THE_MODEL else int(enlarge)
+        results, report = [], []
+        for number, array in enumerate(_arrays(image), start=1):
+            try:
+                restored = hime.restore_photo(
+                    Picture(array), people, restorer, everyone=strangers or not people, enlargement=factor
+                )
+                results.append(restored.image)
+                lines = [
+                    f"{face.person or 'a face'}: {face.warning or face.status}" for face in restored.faces
+                ]
+            except NothingToRestore as error:
+                height, width = (factor * side for side in array.shape[:2])
+                plain = PIL.Image.fromarray(array).resize((width, height), PIL.Image.Resampling.LANCZOS)
+                results.append(np.asarray(plain))
+                lines = [str(error)]
+            report += [f"picture {number}: {line}" for line in lines]
+        report += [f"{name} is not used: {reason}" for person in people for name, reason in person.rejected]
+        batch = torch.from_numpy(np.stack(results)).float() / 255
+        return batch, "\n".join(report)
+
+
+def _people(references: torch.Tensor | None, folder: str) -> list[Any]:
+    """The person, if there are photos: hime looks at files, so that the batch becomes some."""
+    with tempfile.TemporaryDirectory() as temporary:
+        files: list[Path] = []
+        for number, array in enumerate([] if references is None else _arrays(references), start=1):
+            files.append(Path(temporary) / f"reference {number}.png")
+            PIL.Image.fromarray(array).save(files[-1])
+        if folder.strip():
+            files += images_in(folder.strip(), READ)
+        return [hime.read_person(files, "the person")] if files else []
+
+
+NODE_CLASS_MAPPINGS = {"HimeRestoreFaces": HimeRestoreFaces}
+NODE_DISPLAY_NAME_MAPPINGS = {"HimeRestoreFaces": "Restore faces with photos"}

@@ -1,0 +1,135 @@
+"""The ComfyUI node, called as ComfyUI calls it, by what it says of itself, with pictures as it has them."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from hime.errors import HimeError
+
+pytest.importorskip("cv2", reason="the extra faces is not installed")
+NODE = Path(__file__).parents[2] / "integrations" / "comfyui" / "hime_node.py"
+GROUND = (70, 90, 60)
+
+
+@pytest.fixture(scope="module")
+def custom_nodes() -> ModuleType:
+    """Loaded by its path, as ComfyUI loads the files of ``custom_nodes/``."""
+    spec = importlib.util.spec_from_file_location("custom_nodes.hime_node", NODE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def call(module: ModuleType, **inputs: Any) -> tuple[torch.Tensor, str]:
+    """What ComfyUI does with a node: defaults of the widgets, the function by name, a value a return type."""
+    node = module.NODE_CLASS_MAPPINGS["HimeRestoreFaces"]
+    types = node.INPUT_TYPES()
+    given = {}
+    for name, (kind, *options) in {**types["required"], **types["optional"]}.items():
+        if name in inputs:
+            given[name] = inputs.pop(name)
+        elif isinstance(kind, list):
+            given[name] = kind[0]
+        elif options and "default" in options[0]:
+            given[name] = options[0]["default"]
+    assert not inputs
+    result = getattr(node(), node.FUNCTION)(**given)
+    assert len(result) == len(node.RETURN_TYPES) == len(node.RETURN_NAMES)
+    return result
+
+
+def loaded(image: PIL.Image.Image) -> torch.Tensor:
+    """As ComfyUI's node *Load Image* gives a picture: float32 1×H×W×3 in [0, 1]."""
+    return torch.from_numpy(np.array(image.convert("RGB")).astype(np.float32) / 255.0)[None]
+
+
+def face(demo_people: Path, name: str, number: int) -> PIL.Image.Image:
+    with PIL.Image.open(demo_people / name / f"{number}.webp") as opened:
+        return opened.convert("RGB")
+
+
+def picture(demo_people: Path, name: str) -> PIL.Image.Image:
+    canvas = PIL.Image.new("RGB", (170, 130), GROUND)
+    canvas.paste(face(demo_people, name, 0).resize((44, 44)), (60, 40))
+    return canvas
+
+
+def photo(demo_people: Path, name: str, number: int) -> PIL.Image.Image:
+    canvas = PIL.Image.new("RGB", (300, 260), (90, 100, 120))
+    canvas.paste(face(demo_people, name, number), (80, 60))
+    return canvas
+
+
+@pytest.fixture
+def references(demo_people: Path) -> torch.Tensor:
+    return torch.cat([loaded(photo(demo_people, "ada", number)) for number in (1, 2, 3)])
+
+
+def test_a_batch_is_restored_with_photos(
+    custom_nodes: ModuleType, demo_people: Path, references: torch.Tensor
+) -> None:
+    given = torch.cat([loaded(picture(demo_people, "ada"))] * 2)
+    kept = given.clone()
+    restored, report = call(custom_nodes, image=given, references=references)
+    assert restored.shape == (2, 4 * 130, 4 * 170, 3)
+    assert restored.dtype == torch.float32
+    assert 0 <= float(restored.min()) < float(restored.max()) <= 1
+    assert torch.equal(given, kept)
+    assert torch.equal(restored[0], restored[1])
+    assert report.splitlines()[:2] == ["picture 1: the person: restored", "picture 2: the person: restored"]
+    without, _ = call(custom_nodes, image=given[:1])
+    assert float((restored[0] - without[0]).abs().max()) > 0.02  # the photos made the difference
+    corner = restored[0, :40, :40]
+    assert float((corner - torch.tensor(GROUND) / 255).abs().max()) < 0.01
+
+
+def test_photos_come_from_a_folder_too(
+    custom_nodes: ModuleType, demo_people: Path, references: torch.Tensor, tmp_path: Path
+) -> None:
+    for number in (1, 2, 3):
+        photo(demo_people, "ada", number).save(tmp_path / f"reference {number}.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    given = loaded(picture(demo_people, "ada"))
+    by_folder = call(custom_nodes, image=given, references_folder=str(tmp_path))
+    by_batch = call(custom_nodes, image=given, references=references)
+    assert torch.equal(by_folder[0], by_batch[0])
+    assert by_folder[1] == by_batch[1]
+
+
+def test_who_is_somebody_else_is_left(
+    custom_nodes: ModuleType, demo_people: Path, references: torch.Tensor
+) -> None:
+    given = loaded(picture(demo_people, "carl"))
+    left, report = call(custom_nodes, image=given, references=references, enlarge="2")
+    assert "its face is not the person" in report
+    assert left.shape == (1, 260, 340, 3)
+    restored, report = call(custom_nodes, image=given, references=references, enlarge="2", strangers=True)
+    assert report.splitlines()[0] == "picture 1: a face: restored"
+    assert float((restored - left).abs().max()) > 0.02
+
+
+def test_pictures_with_alpha_and_half_precision_are_taken(
+    custom_nodes: ModuleType, demo_people: Path
+) -> None:
+    given = loaded(picture(demo_people, "ada"))
+    with_alpha = torch.cat([given, torch.ones_like(given[..., :1])], dim=-1).half()
+    restored, _ = call(custom_nodes, image=with_alpha)
+    assert restored.shape[-1] == 3
+
+
+def test_what_cannot_be_used_is_told(custom_nodes: ModuleType, demo_people: Path, tmp_path: Path) -> None:
+    given = loaded(picture(demo_people, "ada"))
+    with pytest.raises(HimeError, match="no such model"):
+        call(custom_nodes, image=given, other_model=str(tmp_path / "none"))
+    with pytest.raises(HimeError, match="none"):
+        call(custom_nodes, image=given, references_folder=str(tmp_path / "none"))

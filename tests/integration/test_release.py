@@ -1,0 +1,139 @@
+"""What builds, checks and publishes the package does what it says, as far as any machine can tell."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import check_wheel
+import follow_dockerfile
+import hime
+
+REPOSITORY = Path(__file__).parents[2]
+
+PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))[
+    "project"
+]
+WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
+
+
+def workflow(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(
+        (REPOSITORY / ".github" / "workflows" / f"{name}.yml").read_text("utf-8")
+    )
+    return found
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_step_of_a_workflow_runs_what_is_there(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
+    jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"]
+    assert {path.stem for path in WORKFLOWS} == {"ci", "release"}
+    for name, job in jobs.items():
+        assert job["timeout-minutes"] <= 30, name
+        assert job.get("needs", name) in jobs
+        for step in job["steps"]:
+            assert set(step) & {"uses", "run"}, step
+            words = step.get("run", "").split()
+            if words[:1] == ["make"]:
+                assert set(words[1:]) <= targets, step
+            for script in [word for word in words if word.startswith(".ci/")]:
+                assert (REPOSITORY / script).is_file(), step
+                assert words[0] == "python" or (REPOSITORY / script).stat().st_mode & 0o100, step
+
+
+def test_the_systems_and_pythons_that_are_promised_are_tried() -> None:
+    jobs = workflow("ci")["jobs"]
+    tried = jobs["installed"]["strategy"]["matrix"]
+    assert tried["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
+    assert tried["python"] == jobs["suite"]["strategy"]["matrix"]["python"]
+    assert tried["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert PROJECT["requires-python"] == f">={tried['python'][0]}"
+
+
+def test_only_the_job_that_publishes_may_say_who_it_is() -> None:
+    release = workflow("release")
+    assert release["permissions"] == workflow("ci")["permissions"] == {"contents": "read"}
+    assert {name for name, job in release["jobs"].items() if "permissions" in job} == {"publish"}
+    publish = release["jobs"]["publish"]
+    assert publish["permissions"] == {"id-token": "write"}
+    assert publish["environment"]["name"] == "pypi"
+    assert "secrets." not in (REPOSITORY / ".github/workflows/release.yml").read_text("utf-8")
+    assert not [step for step in publish["steps"] if "run" in step]
+
+
+def test_the_image_is_small_to_read_and_runs_without_rights() -> None:
+    lines = (REPOSITORY / "Dockerfile").read_text("utf-8").splitlines()
+    assert len(lines) <= 20
+    steps = follow_dockerfile.steps(REPOSITORY / "Dockerfile")
+    users = [value for instruction, value in steps if instruction == "USER"]
+    assert users
+    assert users[-1] not in ("root", "0")
+    after = [name for name, _ in steps][[name for name, _ in steps].index("USER") :]
+    assert "RUN" not in after
+    assert ("ENTRYPOINT", '["hime"]') in steps
+    copied = next(value for name, value in steps if name == "COPY").split()[:-1]
+    kept = (REPOSITORY / ".dockerignore").read_text("utf-8").splitlines()
+    assert kept == ["*", *(f"!{pattern}" for pattern in copied)]
+    (extras,) = re.findall(r"\.whl\)\[(.*?)\]", " ".join(value for _, value in steps))
+    assert set(extras.split(",")) <= set(PROJECT["optional-dependencies"])
+
+
+def test_the_wheel_says_that_its_weights_have_terms_of_their_own() -> None:
+    terms = PROJECT["license"].split(" AND ")
+    assert terms[0] == "Apache-2.0"
+    assert "LicenseRef-hime-weights" in terms
+    for name in PROJECT["license-files"]:
+        assert (REPOSITORY / name).is_file()
+
+
+def make_wheel(path: Path, files: dict[str, str], version: str = "1.2") -> Path:
+    metadata = f"Name: hime-sr\nVersion: {version}\nLicense-Expression: {PROJECT['license']}\n"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, content in {f"hime_sr-{version}.dist-info/METADATA": metadata, **files}.items():
+            wheel.writestr(name, content)
+    return path
+
+
+def test_a_wheel_is_looked_into_before_it_is_published(tmp_path: Path) -> None:
+    whole = dict.fromkeys(check_wheel.NEEDED, "")
+    assert check_wheel.problems(make_wheel(tmp_path / "a.whl", whole), "v1.2") == []
+    lacking = {name: "" for name in check_wheel.NEEDED if "app/index" not in name}
+    assert "lacks hime/app/index.html" in check_wheel.problems(make_wheel(tmp_path / "b.whl", lacking))[0]
+    foreign = whole | {"hime/runs/last.safetensors": ""}
+    assert "holds hime/runs/last" in check_wheel.problems(make_wheel(tmp_path / "c.whl", foreign))[0]
+    told = check_wheel.problems(make_wheel(tmp_path / "d.whl", whole), "v1.3")
+    assert told == ["d.whl: is version 1.2, the tag says v1.3"]
+
+
+def test_the_code_works_without_the_packaged_weights(tmp_path: Path, tiny_model: Path) -> None:
+    """Who may not have them takes the folder away: models by path remain, a name tells what is missing."""
+    package = Path(hime.__file__).parent
+    ignored = shutil.ignore_patterns("pretrained", "app", "__pycache__", "demo_people")
+    shutil.copytree(package, tmp_path / "hime", ignore=ignored)
+    program = (
+        "import sys, hime\n"
+        "assert hime.__file__.startswith(sys.argv[1]), hime.__file__\n"
+        "print(hime.available_models(), hime.load(sys.argv[2]).name)\n"
+        "try: hime.load()\n"
+        "except hime.HimeError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), str(tiny_model)],
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = done.stdout.splitlines()
+    assert first == "[] tiny-x4"
+    assert "give a folder that `hime export` wrote" in second
