@@ -10,26 +10,36 @@ import hashlib
 import io
 import re
 from html import escape
+from pathlib import Path
+from string import Template
 
 import PIL.Image
 
+import hime
 from hime.pictures.arrays import Image, area_reduce
 
+STYLE = Path(__file__).with_name("page.css")
 QUALITY = 85
 """Of the WebP pictures in a page, from 0 to 100."""
 
 
-def policy(template: str) -> str:
-    """The Content-Security-Policy of a page with the template's style and script."""
+def filled(template: Path, **gaps: str) -> str:
+    """A page: the template with its gaps filled, the style of all pages and the policy that lets it in.
 
-    def allowed(tag: str) -> str:
-        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", template, flags=re.DOTALL)
-        return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
-
-    return (
-        f"default-src 'none'; img-src data:; style-src {allowed('style')}; script-src {allowed('script')}; "
+    Its Content-Security-Policy lets in pictures that are in the page itself and the page's own style and
+    script, known by their hashes, and nothing else.
+    """
+    text, style = (path.read_text(encoding="utf-8") for path in (template, STYLE))
+    (script,) = re.findall("<script>(.*?)</script>", text, flags=re.DOTALL)
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
+    return Template(text).substitute(policy=policy, style=style, version=escape(hime.__version__), **gaps)
+
+
+def _hash(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def section(heading: str, parts: list[str]) -> str:

@@ -3,26 +3,23 @@
     from hime.restoring.report import write_report
     write_report("party.html", restore_photo(picture, people, restorer, explain=True), "party.jpg")
 
-The page is ``report.html`` beside this file with its gaps filled. Its Content-Security-Policy lets in
-pictures that are in the page itself and the page's own style and script, known by their hashes, and nothing
-else. Whatever comes from outside (names of people and files, reasons, warnings) is escaped.
+The page is ``report.html`` beside this file with its gaps `filled`. Whatever comes from outside (names of
+people and files, reasons, warnings) is escaped.
 """
 
 from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from string import Template
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-import hime
 from hime.files import write_atomically
 from hime.pictures.arrays import Image, resize
 from hime.restoring.face import LIKENESS_MARGIN, RestoredFace
-from hime.restoring.page import counted, figure, img, note, policy, reduced, row, section
+from hime.restoring.page import counted, figure, filled, img, note, reduced, row, section
 from hime.restoring.photo import RestoredPhoto
 
 FloatArray = npt.NDArray[np.float32]
@@ -61,7 +58,6 @@ def write_report(path: Path | str, photo: RestoredPhoto, title: str) -> Path:
 
 def page(photo: RestoredPhoto, title: str) -> str:
     """The page as text."""
-    template = TEMPLATE.read_text(encoding="utf-8")
     height, width = photo.image.shape[:2]
     size = f"{width // photo.enlargement} × {height // photo.enlargement} pixels, restored {width} × {height}"
     before, after = (reduced(_eight_bits(image), PICTURE_SIDE) for image in (photo.plain, photo.image))
@@ -70,10 +66,9 @@ def page(photo: RestoredPhoto, title: str) -> str:
     numbered = list(enumerate(photo.faces, start=1))
     restored = [_restored_face(number, face) for number, face in numbered if face.restored is not None]
     left = [_left_face(number, face) for number, face in numbered if face.restored is None]
-    return Template(template).substitute(
-        policy=policy(template),
+    return filled(
+        TEMPLATE,
         title=escape(title),
-        version=escape(hime.__version__),
         summary=f"{len(restored)} of {counted(len(numbered), 'face')} restored.",
         warnings="\n".join(_warning(face, _link(number, face)) for number, face in numbered if face.warning),
         size=f"{size}.",
