@@ -35,9 +35,9 @@ def test_a_video_is_restored_from_its_own_frames(walking: Path, tmp_path: Path, 
     assert "1 there already, --overwrite restores again" in capsys.readouterr().out
     stamp = (out / "walk.mp4").stat().st_mtime_ns
     assert run(*words, "--overwrite", "--report") == 0
-    assert "--report explains photographs only" in capsys.readouterr().err
     assert (out / "walk.mp4").stat().st_mtime_ns != stamp
-    assert files_below(out) == ["walk.mp4"]
+    assert files_below(out) == ["walk.mp4", "walk.mp4.html"]
+    assert "Likeness over time" in (out / "walk.mp4.html").read_text(encoding="utf-8")
     assert run(*words[:-4], "--out", tmp_path / "other.mkv", "--model", "small-x4", "--enlarge", "2") == 0
     assert read_clip(tmp_path / "other.mkv")[0][0].shape == (480, 640, 3)
 

@@ -26,7 +26,7 @@ from hime.restoring.face import RestoredFace
 from hime.restoring.photo import RestoredPhoto, restore_photo
 from hime.restoring.report import LEFT_SIDE, PICTURE_SIDE, SMALLEST_RANGE, VIRIDIS, write_report
 
-VOID = {"br", "img", "input", "link", "meta", "rect"}
+VOID = {"br", "circle", "img", "input", "line", "link", "meta", "path", "rect"}
 HOSTILE = [
     "Jürgen Groß",
     "</title><script>alert(1)</script>",

@@ -170,7 +170,7 @@ def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
     """Restore the faces in videos."""
     from hime.restoring.video.batch import restore_clips
 
-    summary = restore_clips(
+    return restore_clips(
         open_restorer(options.model or DEFAULT_VIDEO_MODEL, options.threads, options.fidelity),
         listing,
         options.refs,
@@ -178,11 +178,9 @@ def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
         everyone=options.everyone,
         only_person=options.person,
         enlargement=options.enlarge or 1,
+        report=options.report,
         overwrite=options.overwrite,
     )
-    if options.report:
-        summary.notes.append("--report explains photographs only: none is written for a video")
-    return summary
 
 
 def _photos(options: argparse.Namespace, listing: Listing) -> Summary:

@@ -29,6 +29,7 @@ def restore_clips(
     everyone: bool = False,
     only_person: str | None = None,
     enlargement: int = 1,
+    report: bool = False,
     overwrite: bool = False,
 ) -> Summary:
     """Restore the far-away faces of clips, see `hime.restoring.video.restore.restore_video`.
@@ -42,6 +43,7 @@ def restore_clips(
         everyone: restore strangers too.
         only_person: restore only that person.
         enlargement: how many times the sides become: 1, 2 or 4.
+        report: write beside each result NAME.html, which explains it.
         overwrite: restore again what is there already or half done.
 
     Raises:
@@ -72,6 +74,9 @@ def restore_clips(
         count = f" ({number} of {len(listing.clips)})" if len(listing.clips) > 1 else ""
         output.claim(output.path)
         output.claim(incomplete(output.path))
+        page = output.path.with_name(f"{output.path.name}.html")
+        if report:
+            output.claim(page)
         with Meter(f"{each.path.name}{count}") as meter:
             restored = restore_video(
                 each.path,
@@ -82,6 +87,7 @@ def restore_clips(
                 only_person=only_person,
                 enlargement=enlargement,
                 overwrite=overwrite,
+                report=page if report else None,
                 progress=_shown(meter),
             )
         _tell(each.path, restored, summary)
@@ -92,7 +98,8 @@ def restore_clips(
                 f"{each.path}: {incomplete(output.path)} is there, which lacks what does not decode"
             )
 
-    made = {**made_with(restorer, cast), "options": f"video {everyone} {only_person} {enlargement}"}
+    options = f"video {everyone} {only_person} {enlargement}"
+    made = {**made_with(restorer, cast), "options": options, "report": str(report)}
     run_batch(listing.clips, outputs, made, summary, restore, skip=skip)
     return summary
 

@@ -90,6 +90,25 @@ class Role:
     references: tuple[ClipReference, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class RestoredRole:
+    """What became of somebody in a clip.
+
+    Attributes:
+        name: see `Role`.
+        status: ``"restored"``, or ``"left: "`` and why, in plain words.
+        frames: in how many frames the face was restored.
+        seen: in how many frames it is.
+        references: that were used.
+    """
+
+    name: str
+    status: str
+    frames: int
+    seen: int
+    references: tuple[ClipReference, ...]
+
+
 def roles(tracks: Sequence[SteadyTrack], findings: Findings, people: Sequence[Person]) -> list[Role]:
     """Everybody in the clip: first the people given, who may have no track, then the others.
 

@@ -21,7 +21,7 @@ from hime.faces.album import Person
 from hime.faces.networks import require
 from hime.processors import usable_threads
 from hime.restoring.restorer import Restorer
-from hime.restoring.video.cast import REFERENCES, ClipReference, Role, roles, with_references
+from hime.restoring.video.cast import REFERENCES, RestoredRole, Role, roles, with_references
 from hime.restoring.video.faces import (
     FittedRestorer,
 )
@@ -36,6 +36,7 @@ from hime.restoring.video.findings import (
 from hime.restoring.video.making import make
 from hime.restoring.video.plan import Plan, largest_side
 from hime.restoring.video.reading import Clip, Damage, open_clip
+from hime.restoring.video.report import explain, write_clip_report
 from hime.restoring.video.smoothing import steady_tracks
 from hime.restoring.video.writing import Encoding, encoding_for, join, result_suffix
 
@@ -51,7 +52,7 @@ class Progress:
     """How far a clip is.
 
     Attributes:
-        step: ``"looking"``, then ``"restoring"``.
+        step: ``"looking"``, then ``"restoring"``, and ``"explaining"`` where a report is written.
         done: frames done in it.
         frames: that there will be; an estimate in the first step, 0 where nothing tells.
     """
@@ -59,25 +60,6 @@ class Progress:
     step: str
     done: int
     frames: int
-
-
-@dataclass(frozen=True, eq=False)
-class RestoredRole:
-    """What became of somebody in a clip.
-
-    Attributes:
-        name: see `hime.restoring.video.cast.Role`.
-        status: ``"restored"``, or ``"left: "`` and why, in plain words.
-        frames: in how many frames the face was restored.
-        seen: in how many frames it is.
-        references: that were used.
-    """
-
-    name: str
-    status: str
-    frames: int
-    seen: int
-    references: tuple[ClipReference, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +102,7 @@ def restore_video(
     enlargement: int = 1,
     references: int = REFERENCES,
     overwrite: bool = False,
+    report: Path | str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> RestoredClip:
     """Restore the far-away faces of a clip.
@@ -140,6 +123,7 @@ def restore_video(
         enlargement: how many times the sides become: 1, 2 or 4.
         references: at most so many a person.
         overwrite: begin anew what was interrupted.
+        report: an HTML file to write, which shows before and after, the references and likeness over time.
         progress: called after each frame.
 
     Returns:
@@ -150,14 +134,7 @@ def restore_video(
         HimeError: the same of a person asked for, the clip cannot be read, or the result cannot be written.
     """
     require()
-    if enlargement not in ENLARGEMENTS:
-        raise HimeError(f"a video is enlarged 1, 2 or 4 times, not {enlargement}")
-    clip, out = open_clip(path), Path(out)
-    if clip.width * clip.height * enlargement**2 > LARGEST_RESULT:
-        raise HimeError(
-            f"{path}: its frames of {clip.width}×{clip.height} pixels are too large to be enlarged "
-            f"{enlargement} times; choose a smaller --enlarge"
-        )
+    clip, out = _opened(path, enlargement), Path(out)
     tell = progress or (lambda _: None)
     threads = usable_threads()
     encoding = encoding_for(clip, out.suffix.lower(), enlargement, min(threads, 8))
@@ -185,8 +162,27 @@ def restore_video(
     target = incomplete(out) if damage else out
     line = _damage_line(damage, clip, findings) if damage else None
     copied = join(clip, encoding, workplace, findings.pts, target, f"Incomplete: {line}." if line else "")
+    if report is not None:
+        found = explain(
+            clip, target, cast, plan, total, enlargement,
+            lambda done: tell(Progress("explaining", done, total)),
+        )  # fmt: skip
+        write_clip_report(report, clip.path.name, found, faces, line)
     workplace.clear()
     return RestoredClip(target, tuple(faces), total, line, tuple(copied.left_out))
+
+
+def _opened(path: Path | str, enlargement: int) -> Clip:
+    """The clip, if it can be enlarged so much."""
+    if enlargement not in ENLARGEMENTS:
+        raise HimeError(f"a video is enlarged 1, 2 or 4 times, not {enlargement}")
+    clip = open_clip(path)
+    if clip.width * clip.height * enlargement**2 > LARGEST_RESULT:
+        raise HimeError(
+            f"{path}: its frames of {clip.width}×{clip.height} pixels are too large to be enlarged "
+            f"{enlargement} times; choose a smaller --enlarge"
+        )
+    return clip
 
 
 def _task(
