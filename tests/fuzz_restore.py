@@ -68,6 +68,7 @@ class Bench:
         from hime.data.people import DEMO_PEOPLE
         from hime.pictures.writing import write_image
 
+        os.environ["HIME_CACHE"] = str(folder / "cache")
         self.folder, self.model = folder, model
         self.sound = write_image(folder / "sound.png", np.array(person(random.Random(0))))
         self.photo = DEMO_PEOPLE / "ada" / "1.webp"  # which no case is made from
@@ -85,10 +86,8 @@ class Bench:
 
     def hostile(self, case: Case, number: random.Random) -> dict[str, Any]:
         """A case of ``fuzz_people.py``."""
-        make = fuzz_people.KINDS[case.kind.removeprefix(HOSTILE).partition(",")[0].strip()]
-        sound = self.sound_files
-        with tempfile.TemporaryDirectory() as folder:
-            ended = fuzz_people.quietly(make(sound, Path(folder), number))
+        kind = case.kind.removeprefix(HOSTILE).partition(",")[0].strip()
+        _, ended = fuzz_people.done(kind, self.sound_files, number)
         return self._answer(ended[0], ended[1] + ended[2], fuzz_people.complaint(*ended))
 
     def restore(self, case: Case) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def test_many_photos_are_thinned_to_those_that_cover_the_poses(
         replace(
             eva.references[0],
             name=f"{n:02}.jpg",
-            crop=small,
+            picture=small,
             yaw=yaw,
             embedding=eva.references[n % 3].embedding,
         )

@@ -177,7 +177,7 @@ def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
     references = tuple(
         StoredReference(
             name=name,
-            crop=None,
+            picture=None,
             embedding=embeddings[index],
             quality=float(qualities[index]),
             yaw=float(yaws[index]),

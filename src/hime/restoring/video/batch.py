@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hime.errors import HimeError
 from hime.restoring.batch import Summary, run_batch
@@ -19,6 +20,9 @@ from hime.restoring.video.restore import Progress, RestoredClip, incomplete, res
 from hime.restoring.video.writing import result_suffix
 from hime.terminal import Meter
 
+if TYPE_CHECKING:
+    from hime.faces.cache import LookCache
+
 
 def restore_clips(
     restorer: Restorer,
@@ -30,6 +34,7 @@ def restore_clips(
     only_person: str | None = None,
     enlargement: int = 1,
     overwrite: bool = False,
+    cache: LookCache | None = None,
 ) -> Summary:
     """Restore the far-away faces of clips, see `hime.restoring.video.restore.restore_video`.
 
@@ -43,6 +48,7 @@ def restore_clips(
         only_person: restore only that person.
         enlargement: how many times the sides become: 1, 2 or 4.
         overwrite: restore again what is there already or half done.
+        cache: where what is learned of each reference is kept (`hime.faces.cache`); default nowhere.
 
     Raises:
         HimeError: nothing can be done: two people of one name, a result that would overwrite what is read or
@@ -61,7 +67,7 @@ def restore_clips(
         passed_over=[*listing.passed_over, *sources.passed_over] if alone else [],
         notes=[*sources.notes] if alone else [],
     )
-    cast = read_cast(sources, restorer, summary if alone else Summary())
+    cast = read_cast(sources, restorer, summary if alone else Summary(), cache)
     if only_person is not None:
         from hime.restoring.photo import find_person
 
