@@ -3,8 +3,9 @@
     python tests/fuzz_people.py --files 2000 --seed 0
 
 Every case begins with a sound .person file, exported model, evaluation list, note of what was done, or what
-was kept of photos; then its fields are changed: other types, sizes, numbers that are none, paths that lead elsewhere, control
-characters, or bytes anywhere. Where a checksum stands in a card it is made right again, as an attacker would.
+was kept of photos; then its fields are changed: other types, sizes, numbers that are none, paths that lead
+elsewhere, control characters, or bytes anywhere. Where a checksum stands in a card it is made right again, as
+an attacker would.
 ``--only N`` makes one again. Exit status 1 if any ended otherwise than it must.
 """
 

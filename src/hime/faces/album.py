@@ -202,7 +202,8 @@ def _faces_of_the_person(photos: Sequence[Sequence[Look]]) -> tuple[list[Look], 
     faces = _Faces(photos)
     embeddings = np.stack([look.embedding for look in candidates])
     counts, sums = faces.agreeing(embeddings)
-    order = np.lexsort((-sums, -counts))  # by the number of photos, then by how alike they are; stable
+    # By the number of photos, then by how alike they are; the last digits of the sums are chance.
+    order = np.lexsort((-sums.round(5), -counts))
     best = int(order[0])
     if not portraits:
         is_other = embeddings @ embeddings[best] < SAME_PERSON
