@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,15 @@ def shared() -> Path:
     if not (folder / "faces").is_dir():
         pytest.skip(f"{folder} holds no faces/; set HIME_SHARED to the folder that does")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What is learned of photos lies in a folder of the tests, not in the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HIME_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

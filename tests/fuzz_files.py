@@ -15,9 +15,30 @@ import numpy as np
 import PIL.Image
 from PIL import ImageCms
 
-from fuzz_metadata import METADATA
+from fuzz_metadata import METADATA, hostile_packet, packet
+from fuzz_scenes import SCENES
+
+HOSTILE = "hostile"
+"""First word of kinds that ``fuzz_people.py`` makes, of a sound .person file, model or note."""
 
 SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".gif", ".bmp", ".avif", ".heic", ".jfif", ".tga", ".txt", "")
+
+NAMES = (
+    "\x1b[2Jgone",
+    "two\nlines",
+    "\u202egnp",
+    "\udcff\udcfe",  # bytes that are no letters
+    "e\u0301",
+    "n" * 240,
+    " ;-rf $(x) 'y' \"z\"",
+    "%s{0}",
+)
+"""What file names may hold."""
+
+SPECIAL = ("pipe", "socket", "loop", "folder", "device", "link to nothing")
+
+LARGE = ((1200, 800), (1200, 800), (1600, 1000), (3000, 2000))
+"""Pixels of large pictures; the largest takes some seconds to search."""
 
 
 def person(number: random.Random) -> PIL.Image.Image:
@@ -134,9 +155,11 @@ MADE: dict[str, Callable[[PIL.Image.Image, random.Random], bytes]] = {
     "tga": lambda p, n: saved(
         p.convert(n.choice(["L", "LA", "P", "RGB", "RGBA"])), "TGA", compression=n.choice([None, "tga_rle"])
     ),
-    "large": lambda p, n: saved(p.resize((3000, 2000)).convert("P"), n.choice(["PNG", "GIF"])),
+    "large": lambda p, n: saved(p.resize(n.choice(LARGE)).convert("P"), n.choice(["PNG", "GIF"])),
     **METADATA,
+    **SCENES,
     "no file": lambda p, n: b"",
+    **{f"{HOSTILE} {kind}": lambda p, n: b"" for kind in ("person", "model", "note")},
     "words": lambda p, n: n.choice([b"", b"\0", b"words", b"%PDF-1.7", bytes(3000), n.randbytes(999)]),
 }
 
@@ -225,6 +248,7 @@ class Case:
     """One file: what it is, its name and its bytes, and whether it is given as a reference.
 
     ``special`` names what is there instead of a file: a pipe, a socket, a link that leads back to itself.
+    ``sidecar`` is the content of an ``.xmp`` file beside it.
     """
 
     index: int
@@ -233,6 +257,7 @@ class Case:
     content: bytes
     reference: bool
     special: str | None = None
+    sidecar: bytes | None = None
 
 
 def make_case(seed: int, index: int) -> Case:
@@ -241,7 +266,7 @@ def make_case(seed: int, index: int) -> Case:
     kind = list(MADE)[index % len(MADE)]
     content = MADE[kind](person(number), number)
     done = number.choice(["nothing", "inflated", "damaged", "damaged", "damaged", "damaged twice"])
-    if kind in ("large", "no file"):
+    if kind in ("large", "line", "no file") or kind.startswith(HOSTILE):
         done = "nothing"
     if done == "inflated":
         content = inflated(content, number)
@@ -251,5 +276,15 @@ def make_case(seed: int, index: int) -> Case:
     right = {"jpeg": ".jpg", "tiff": ".tif"}.get(form, f".{form}")
     suffix = right if right in SUFFIXES and number.random() < 0.7 else number.choice(SUFFIXES)
     reference = number.random() < 0.15
-    special = number.choice(["pipe", "socket", "loop", "folder"]) if kind == "no file" else None
-    return Case(index, f"{kind}, {special or done}", f"{index:05}{suffix}", content, reference, special)
+    special = number.choice(SPECIAL) if kind == "no file" else None
+    strange = number.choice(NAMES) if number.random() < 0.08 else ""
+    sidecar = number.choice([packet((64, 64), number), hostile_packet(number), b""])
+    return Case(
+        index=index,
+        kind=f"{kind}, {special or done}",
+        name=f"{index:05}{strange}{suffix}",
+        content=content,
+        reference=reference,
+        special=special,
+        sidecar=sidecar if number.random() < 0.08 and special is None else None,
+    )

@@ -1,10 +1,11 @@
-"""Hostile people, models, lists and notes through the real command line: each ends in a result or one line.
+"""Hostile people, models, lists and other files of ours through the command line: a result or one line each.
 
     python tests/fuzz_people.py --files 2000 --seed 0
 
-Every case begins with a sound .person file, exported model, evaluation list or note of what was done; then
-its fields are changed: other types, sizes, numbers that are none, paths that lead elsewhere, control
-characters, or bytes anywhere. Where a checksum stands in a card it is made right again, as an attacker would.
+Every case begins with a sound .person file, exported model, evaluation list, note of what was done, or what
+was kept of photos; then its fields are changed: other types, sizes, numbers that are none, paths that lead
+elsewhere, control characters, or bytes anywhere. Where a checksum stands in a card it is made right again, as
+an attacker would.
 ``--only N`` makes one again. Exit status 1 if any ended otherwise than it must.
 """
 
@@ -16,6 +17,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
 import sys
@@ -99,6 +101,9 @@ class Sound:
 
 
 Command = list[str | Path]
+Ended = tuple[int | str, str, str, str | None]
+CACHE = "cache"
+"""Where in a case's folder what is learned of photos is kept."""
 
 
 def of_person(sound: Sound, folder: Path, number: random.Random) -> Command:
@@ -180,15 +185,40 @@ def of_note(sound: Sound, folder: Path, number: random.Random) -> Command:
     return command
 
 
+def of_cache(sound: Sound, folder: Path, number: random.Random) -> Command:
+    """What was learned of photos, kept in the user's cache."""
+    from hime.data.people import DEMO_PEOPLE
+
+    photos = [DEMO_PEOPLE / "ada" / f"{n}.webp" for n in (1, 2)]
+    command: Command = ["restore", sound.photo, "--refs", *photos, "--model", sound.model, "--out"]
+    quietly([*command, folder / "first"])
+    files = sorted((folder / CACHE).rglob("*.*"))
+    for file in number.sample(files, number.randrange(1, len(files) + 1)):
+        kind, content = number.random(), file.read_bytes()
+        file.unlink()
+        if kind < 0.5:
+            file.write_bytes(damaged(content, number))
+        elif kind < 0.7:
+            file.write_bytes(number.choice([b"", bytes(5_000_000), b"{}" * 500]))
+        elif kind < 0.8:
+            os.mkfifo(file)
+        elif kind < 0.9:
+            file.symlink_to(number.choice(["/dev/zero", "nowhere", file]))
+        else:
+            file.mkdir()
+    return [*command, folder / "out"]
+
+
 KINDS: dict[str, Callable[[Sound, Path, random.Random], Command]] = {
     "person": of_person,
     "model": of_model,
     "list": of_list,
     "note": of_note,
+    "cache": of_cache,
 }
 
 
-def quietly(command: Command) -> tuple[int | str, str, str, str | None]:
+def quietly(command: Command) -> Ended:
     """Status, both outputs and the traceback of a command."""
     from hime.cli import main
 
@@ -242,6 +272,18 @@ def prepared(folder: Path, model: Path) -> Sound:
     return Sound(saved, model, DEMO_PEOPLE / "list.jsonl", DEMO_PEOPLE, headshot.parent, photo)
 
 
+def done(kind: str, sound: Sound, number: random.Random) -> tuple[Command, Ended]:
+    """A case made and its command run, with a cache of its own."""
+    before = os.environ.get("HIME_CACHE", "")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["HIME_CACHE"] = str(Path(folder) / CACHE)
+        try:
+            command = KINDS[kind](sound, Path(folder), number)
+            return command, quietly(command)
+        finally:
+            os.environ["HIME_CACHE"] = before
+
+
 def outcomes(
     indices: Iterable[int], seed: int, model: Path
 ) -> Iterator[tuple[str, int | str, str | None, str]]:
@@ -251,9 +293,7 @@ def outcomes(
         for index in indices:
             number = random.Random(f"{seed} {index}")
             kind = list(KINDS)[index % len(KINDS)]
-            with tempfile.TemporaryDirectory() as folder:
-                command = KINDS[kind](sound, Path(folder), number)
-                ended = quietly(command)
+            command, ended = done(kind, sound, number)
             yield f"{index:05} {kind} {command[0]}", ended[0], complaint(*ended), ended[1] + ended[2]
 
 

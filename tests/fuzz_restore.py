@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import json
 import os
 import queue
@@ -31,7 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from fuzz_files import Case, make_case, person
+import fuzz_people
+from fuzz_files import HOSTILE, Case, make_case, person
 
 MEMORY = 2 << 30
 """Bytes of address space a worker may use."""
@@ -48,51 +50,81 @@ def work(model: str) -> None:
     """Do what standard input asks for, a case a line; an answer a line, on what was standard output."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     answers = os.fdopen(os.dup(1), "w")
-    from hime.cli import main
-    from hime.data.people import DEMO_PEOPLE
-    from hime.pictures.writing import write_image
-
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        sound = write_image(folder / "sound.png", np.array(person(random.Random(0))))
-        photo = DEMO_PEOPLE / "ada" / "1.webp"  # which no case is made from
-        log = (folder / "log").open("w+b")  # for both streams, also for what libraries written in C say
-        sys.stdout.flush()
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+        bench = Bench(Path(temporary), model)
         print("ready", file=answers, flush=True)
         for line in sys.stdin:
             task = json.loads(line)
             case = make_case(task["seed"], task["index"])
-            file = folder / case.name
-            place(case, file)
-            inputs, references = ([sound], [file, photo]) if case.reference else ([file], [photo])
-            out = folder / "out"
-            arguments = ["restore", *inputs, "--refs", *references, "--out", out, "--model", model]
-            log.seek(0)
-            log.truncate()
-            problem = None
-            try:
-                status: int | str = main([*map(str, arguments), "--overwrite", "--threads", "1"])
-            except SystemExit as stop:
-                status = f"exit {stop.code}"
-            except BaseException:
-                status, problem = "exception", traceback.format_exc()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            log.seek(0)
-            said = log.read().decode(errors="replace")
-            visible = sorted(out.iterdir()) if out.is_dir() else []
-            results = [path for path in visible if not path.name.startswith(".")]
-            answer = {
-                "status": status,
-                "said": said.replace(temporary, ""),
-                "problem": problem or complaint(status, said, file, results, case.reference),
-                "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            }
-            shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
-            shutil.rmtree(out, ignore_errors=True)
+            number = random.Random(f"{task['seed']} {task['index']}")
+            answer = bench.hostile(case, number) if case.kind.startswith(HOSTILE) else bench.restore(case)
             print(json.dumps(answer), file=answers, flush=True)
+
+
+class Bench:
+    """Where a worker does its cases: a folder, both standard streams in a file of it."""
+
+    def __init__(self, folder: Path, model: str) -> None:
+        from hime.data.people import DEMO_PEOPLE
+        from hime.pictures.writing import write_image
+
+        os.environ["HIME_CACHE"] = str(folder / "cache")
+        self.folder, self.model = folder, model
+        self.sound = write_image(folder / "sound.png", np.array(person(random.Random(0))))
+        self.photo = DEMO_PEOPLE / "ada" / "1.webp"  # which no case is made from
+        self.log = (folder / "log").open("w+b")  # also for what libraries written in C say
+        sys.stdout.flush()
+        os.dup2(self.log.fileno(), 1)
+        os.dup2(self.log.fileno(), 2)
+
+    @functools.cached_property
+    def sound_files(self) -> fuzz_people.Sound:
+        """What hostile people, models and notes are made of."""
+        from hime.restoring.exported import find_model
+
+        return fuzz_people.prepared(self.folder / "sound", find_model(self.model))
+
+    def hostile(self, case: Case, number: random.Random) -> dict[str, Any]:
+        """A case of ``fuzz_people.py``."""
+        kind = case.kind.removeprefix(HOSTILE).partition(",")[0].strip()
+        _, ended = fuzz_people.done(kind, self.sound_files, number)
+        return self._answer(ended[0], ended[1] + ended[2], fuzz_people.complaint(*ended))
+
+    def restore(self, case: Case) -> dict[str, Any]:
+        """The case's file restored, or a sound one with it as a reference."""
+        from hime.cli import main
+
+        file, out = self.folder / case.name, self.folder / "out"
+        place(case, file)
+        inputs, references = ([self.sound], [file, self.photo]) if case.reference else ([file], [self.photo])
+        arguments = ["restore", *inputs, "--refs", *references, "--out", out, "--model", self.model]
+        self.log.seek(0)
+        self.log.truncate()
+        problem = None
+        try:
+            status: int | str = main([*map(str, arguments), "--overwrite", "--threads", "1"])
+        except SystemExit as stop:
+            status = f"exit {stop.code}"
+        except BaseException:
+            status, problem = "exception", traceback.format_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.log.seek(0)
+        said = self.log.read().decode(errors="replace")
+        visible = sorted(out.iterdir()) if out.is_dir() else []
+        results = [path for path in visible if path.suffix != ".xmp" and not path.name.startswith(".")]
+        answer = self._answer(status, said, problem or complaint(status, said, case, results))
+        clear(file)
+        shutil.rmtree(out, ignore_errors=True)
+        return answer
+
+    def _answer(self, status: int | str, said: str, problem: str | None) -> dict[str, Any]:
+        return {
+            "status": status,
+            "said": said.replace(str(self.folder), ""),
+            "problem": problem,
+            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
 
 
 def place(case: Case, file: Path) -> None:
@@ -101,6 +133,10 @@ def place(case: Case, file: Path) -> None:
         os.mkfifo(file)
     elif case.special == "loop":
         file.symlink_to(file)
+    elif case.special == "device":
+        file.symlink_to("/dev/zero")
+    elif case.special == "link to nothing":
+        file.symlink_to(file.with_name("nothing"))
     elif case.special == "folder":
         file.mkdir()
     elif case.special == "socket":
@@ -108,14 +144,23 @@ def place(case: Case, file: Path) -> None:
             listening.bind(str(file))
     else:
         file.write_bytes(case.content)
+    if case.sidecar is not None:
+        file.with_suffix(".xmp").write_bytes(case.sidecar)
 
 
-def complaint(
-    status: int | str, said: str, file: Path, results: Sequence[Path], reference: bool
-) -> str | None:
+def clear(file: Path) -> None:
+    """Take away what `place` put there."""
+    shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
+    file.with_suffix(".xmp").unlink(missing_ok=True)
+
+
+def complaint(status: int | str, said: str, case: Case, results: Sequence[Path]) -> str | None:
     """What is wrong with how the command ended; None if nothing is."""
     from hime.errors import HimeError
     from hime.pictures.reading import read_picture
+    from hime.restoring.hue import tone_of
+    from hime.restoring.video.reading import is_clip, open_clip
+    from hime.terminal import shown
 
     lines = [line for line in said.splitlines() if line.startswith("hime: ")]
     # x265 says itself that it got no memory, past Python; that there was none is told on a line as well.
@@ -125,26 +170,31 @@ def complaint(
         for line in said.splitlines()
         if line not in lines and not line.startswith(plain) and "%|" not in line  # the progress of slow ones
     ]
-    told = [line for line in lines if f"/{file.name}: " in line]
+    told = [line for line in lines if shown(f"/{case.name}: ") in line]
     if "Traceback" in said:
         return "a traceback"
     if strange:
         return f"says {strange[0]!r}"
     if status == 0:
-        if not results and not reference and len(told) == 1 and "; nothing to restore in 1" in said:
+        if not results and not case.reference and len(told) == 1 and "; nothing to restore in 1" in said:
             return None
         if len(results) != 1:
             return f"status 0 and {len(results)} results"
         try:
-            read_picture(results[0])
+            if is_clip(results[0]):  # of an animated picture
+                open_clip(results[0])
+                return None
+            picture = read_picture(results[0])
         except HimeError as error:
             return f"a result that cannot be read: {error}"
+        if case.kind == "tinted, nothing" and not case.reference and tone_of(picture.image) is None:
+            return "more hues than one"
         return None
     if status != 1:
         return f"status {status}"
-    if results and not reference:
+    if results and not case.reference:
         return "a result in spite of status 1"
-    if reference:  # the sound picture may be refused too, where there is no other photo or a stranger's
+    if case.reference:  # the sound picture may be refused too, where there is no other photo or a stranger's
         return None if lines else "no line"
     if len(told) != 1:
         return f"{len(told)} lines about the file"
@@ -226,6 +276,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=2000, metavar="N")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="begin with this file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, metavar="N", help="this file alone")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the files that ended badly")
@@ -238,7 +289,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if options.work:
         work(options.model)
         return 0
-    indices = range(options.files) if options.only is None else [options.only]
+    indices: Sequence[int] = range(options.first, options.first + options.files)
+    if options.only is not None:
+        indices = [options.only]
     counts: collections.Counter[str] = collections.Counter()
     slowest, largest, bad = 0.0, 0.0, 0
     numbers = track(indices, "files")
@@ -249,7 +302,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if outcome["problem"]:
             bad += 1
             print(
-                f"{case.name} ({case.kind}{', reference' * case.reference}): {outcome['problem']}", flush=True
+                f"{case.name!a} ({case.kind}{', reference' * case.reference}): {outcome['problem']}",
+                flush=True,
             )
         if options.keep and (outcome["problem"] or options.only is not None):
             options.keep.mkdir(parents=True, exist_ok=True)

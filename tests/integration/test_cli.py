@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from command_line import Capture, files_below, hime_command
+from command_line import Capture, files_below, hime_command, refused
 
 import hime
 from hime.cli import main
@@ -97,3 +97,15 @@ def test_version(capsys: Capture) -> None:
         main(["--version"])
     assert stopped.value.code == 0
     assert capsys.readouterr().out == f"hime {hime.__version__}\n"
+
+
+def test_too_little_memory_is_one_line(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("hime.restoring.exported.read_weights", fail)
+    told = refused(capsys, "restore", "--aligned", headshots, "--out", tmp_path / "o", "--model", tiny_model)
+    assert "needs more memory than there is" in told
+    assert not (tmp_path / "o").exists()

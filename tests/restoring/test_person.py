@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import stat
 import tempfile
@@ -192,7 +193,7 @@ def test_many_photos_are_thinned_to_those_that_cover_the_poses(
         replace(
             eva.references[0],
             name=f"{n:02}.jpg",
-            crop=small,
+            picture=small,
             yaw=yaw,
             embedding=eva.references[n % 3].embedding,
         )
@@ -435,6 +436,22 @@ def test_the_command(
         main(["person", "add", photos[0], "--out", str(tmp_path / "x.png"), "--model", str(tiny_model)]) == 1
     )
     assert "files that end in .person" in capsys.readouterr().err
+
+
+def test_names_that_are_no_text(demo_people: Path, tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="the extra faces is not installed")
+    folder, photo = tmp_path / os.fsdecode(b"zo\xeb"), demo_people / "ada" / "0.webp"
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    shutil.copy(demo_people / "ada" / "1.webp", folder / os.fsdecode(b"\xe9.webp"))
+    out = tmp_path / "zoe.person"
+    assert main(["person", "add", str(folder), "--out", str(out), "--model", str(tiny_model)]) == 0
+    person = load_person(out)
+    assert (person.name, person.references[0].name) == ("zo?", "?.webp")
+    arguments = [str(photo), "--refs", str(folder), "--model", str(tiny_model)]
+    assert main(["restore", *arguments, "--out", str(tmp_path / "out")]) == 0
 
 
 def test_a_place_that_cannot_be_written_is_known_before_the_photos_are_read(

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -431,6 +432,16 @@ def test_a_damaged_model_is_refused_with_one_line(
     with pytest.raises(HimeError, match=message) as caught:
         hime.load(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_no_more_memory_is_asked_for_than_the_files_are_large(tiny_model: Path) -> None:
+    tracemalloc.start()
+    try:
+        hime.load(tiny_model, threads=1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 << 20
 
 
 def test_threads_are_at_least_one(tiny_model: Path) -> None:

@@ -51,6 +51,10 @@ def _run(options: argparse.Namespace) -> int:
         log.debug("%s", options.command.__name__, exc_info=True)
         complain(f"hime: {error}")
         return 1
+    except MemoryError:  # of one picture, a batch tells it with its name
+        log.debug("%s", options.command.__name__, exc_info=True)
+        complain("hime: needs more memory than there is; close other programs, or give less at once")
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `hime … | head`: nobody reads on

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hime.cli.arguments import Commands, add_debug, add_fidelity, add_threads, positive
 from hime.cli.models import open_restorer
@@ -16,7 +18,10 @@ from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
 from hime.restoring.inputs import Listing, find_inputs
 from hime.restoring.photographs import restore_photos
 from hime.restoring.restorer import load
-from hime.terminal import answer, complain, say
+from hime.terminal import Meter, answer, complain, say
+
+if TYPE_CHECKING:
+    from hime.faces.cache import LookCache
 
 
 def add_restore(commands: Commands) -> None:
@@ -67,6 +72,7 @@ def add_restore(commands: Commands) -> None:
         "--report", action="store_true", help="explain each result in NAME.html (with --aligned: NAME.json)"
     )
     _add_aligned(command)
+    _add_cache(command)
     add_threads(command)
     add_debug(command)
     command.set_defaults(command=restore, parser=command)
@@ -104,6 +110,22 @@ def _add_aligned(command: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help=f"of an input with --aligned; default: {MAX_LR_SIDE}",
     )
+
+
+def _add_cache(command: argparse.ArgumentParser) -> None:
+    """``--no-cache``; `_cache` gives the cache."""
+    command.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="neither use nor keep what was learned of photos of people (see `hime person forget`)",
+    )
+
+
+def _cache(options: argparse.Namespace) -> LookCache | None:
+    """Where what is learned of photos is kept, None for nowhere."""
+    from hime.faces.cache import user_cache
+
+    return None if options.no_cache else user_cache()
 
 
 def restore(options: argparse.Namespace) -> int:
@@ -180,6 +202,7 @@ def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
         enlargement=options.enlarge or 1,
         report=options.report,
         overwrite=options.overwrite,
+        cache=_cache(options),
     )
 
 
@@ -198,6 +221,7 @@ def _photos(options: argparse.Namespace, listing: Listing) -> Summary:
         report=options.report,
         overwrite=options.overwrite,
         keep_date=options.keep_date,
+        cache=_cache(options),
     )
 
 
@@ -219,7 +243,7 @@ def _told(summary: Summary, out: Path) -> str:
 
 
 def add_person(commands: Commands) -> None:
-    """The arguments of ``hime person add`` and ``hime person show``."""
+    """The arguments of ``hime person add``, ``hime person show`` and ``hime person forget``."""
     command = commands.add_parser(
         "person", help="keep people as files: what a model needs of their photos, without the photos"
     )
@@ -242,11 +266,22 @@ def add_person(commands: Commands) -> None:
         metavar="NAME|DIR",
         help=f"name or exported folder; default: {DEFAULT_PHOTO_MODEL}",
     )
+    _add_cache(command)
     add_threads(command)
     command.set_defaults(command=person_add)
     command = actions.add_parser("show", help="what a .person file holds")
     command.add_argument("file", type=Path, metavar="FILE.person")
     command.set_defaults(command=person_show)
+    command = actions.add_parser(
+        "forget",
+        help="delete what was learned of photos",
+        description="What `hime restore` and `hime person add` learn of photos of people is kept for "
+        "30 days after its last use, for you alone, so that the next run need not look at them again. It can "
+        "be read only by who has the photos. This deletes it; .person files stay.",
+    )
+    command.add_argument("photos", nargs="*", type=Path, metavar="PHOTO", help="of these: folders, or files")
+    command.add_argument("--all", action="store_true", help="all of it, also of photos that are gone")
+    command.set_defaults(command=person_forget, parser=command)
 
 
 def person_add(options: argparse.Namespace) -> int:
@@ -262,7 +297,9 @@ def person_add(options: argparse.Namespace) -> int:
     restorer = load(options.model, options.threads)
     is_folder = len(options.photos) == 1 and options.photos[0].is_dir()
     photos, name = (options.photos[0], None) if is_folder else (options.photos, options.out.stem)
-    person = read_person(photos, options.name or name)
+    name = options.name or name
+    with Meter(options.out.name) as meter:
+        person = read_person(photos, name, cache=_cache(options), progress=partial(meter.show, "photos"))
     for name, reason in person.rejected:
         complain(f"hime: {name} is not used: {reason}")
     save_person(options.out, person, restorer)
@@ -276,4 +313,22 @@ def person_show(options: argparse.Namespace) -> int:
     from hime.restoring.person import describe_person
 
     answer(*describe_person(options.file))
+    return 0
+
+
+def person_forget(options: argparse.Namespace) -> int:
+    """``hime person forget``."""
+    from hime.faces.cache import user_cache
+
+    if bool(options.photos) == options.all:
+        options.parser.error("give the photos, or --all")
+    cache = user_cache()
+    if cache is None:
+        raise HimeError("HIME_CACHE=off: no folder to delete from; unset it, or let it name the folder")
+    if options.all:
+        count, of = cache.forget_all(), ""
+    else:
+        photos = [each.path for each in find_inputs(options.photos, videos=False).inputs]
+        count, of = cache.forget(photos), f" of {len(photos)}"
+    say(f"{cache.folder}: deleted what was kept of {count}{of} photo{'s' * (count != 1 or bool(of))}")
     return 0

@@ -12,16 +12,20 @@ were found on photos of training people: 881 of 130 in CelebA, which are sharp a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hime.errors import HimeError
-from hime.faces.embedding import FloatArray, similarity
-from hime.faces.look import FACE, LOOK_SIDE, Look, look_at
+from hime.faces.cache import LookCache
+from hime.faces.duplicates import find_duplicates
+from hime.faces.embedding import FloatArray
+from hime.faces.look import Look, look_at
 from hime.pictures.arrays import Image
 from hime.pictures.formats import READ, images_in
 
@@ -45,13 +49,8 @@ STRANGER = 0.3
 three: 3.4 % (CelebA, half of them wrong labels) and 0.5 % (LFW) of the person's photos are rejected, 1.8 %
 and 1.4 % of other people's pass."""
 
-NEAR_DUPLICATE = 0.985
-"""Correlation of two faces, registered by an affine transform, from which one photo adds nothing to the
-other. Above it are 98 % of photos and their copies (cropped, made smaller, brightened, compressed anew), but
-4 of the 5,340 pairs of a person's photos, which are copies indeed."""
-ALIKE = 0.7
-"""Cosine of embeddings below which two photos are not compared for that; 99 % of such copies are above
-0.75."""
+BLOCK = 1024
+"""Faces that are compared with all others at once."""
 
 MAIN_FACE = 2.0
 """A face this many times as large as every other in the photo is the one that was photographed."""
@@ -63,8 +62,7 @@ class Reference:
 
     Attributes:
         name: the file's name, for messages.
-        crop: the aligned headshot, uint8 S×S×3, 64 ≤ S ≤ 512; None from a .person file, which holds no
-            picture.
+        picture: the aligned headshot, see `crop`, or what gives it.
         embedding: see `hime.faces.embedding.embed`.
         quality: from 0 to 1: how sharp and large the face is.
         yaw: see `hime.faces.Face`.
@@ -72,11 +70,20 @@ class Reference:
     """
 
     name: str
-    crop: Image | None
+    picture: Image | Callable[[], Image] | None
     embedding: FloatArray
     quality: float
     yaw: float
     path: Path | None = None
+
+    @cached_property
+    def crop(self) -> Image | None:
+        """The aligned headshot, uint8 S×S×3, 64 ≤ S ≤ 512; None from a .person file, which holds no picture.
+
+        Raises:
+            HimeError: it was kept in a cache, and is no longer.
+        """
+        return self.picture() if callable(self.picture) else self.picture
 
     @property
     def for_restorer(self) -> Any:
@@ -104,12 +111,23 @@ class Person:
     embedding: FloatArray | None
 
 
-def read_person(paths: Path | str | Sequence[Path | str], name: str | None = None) -> Person:
+def read_person(
+    paths: Path | str | Sequence[Path | str],
+    name: str | None = None,
+    *,
+    cache: LookCache | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Person:
     """Look at every photo of a person: which can be used, and what is wrong with the others.
+
+    The work grows with the number of photos. With a cache, photos that were looked at before are not looked
+    at again, and headshots lie there instead of in memory.
 
     Args:
         paths: a folder, or photos.
         name: whose; default the folder's name, or the first photo's without its ending.
+        cache: where what is learned of each photo is kept (`hime.faces.cache.user_cache`); default nowhere.
+        progress: called after each photo with how many are done, and of how many.
 
     Raises:
         HimeError: no photo at all, or the extra ``faces`` is not installed. A photo that cannot be read is
@@ -117,28 +135,32 @@ def read_person(paths: Path | str | Sequence[Path | str], name: str | None = Non
     """
     files, default = _photos(paths)
     reasons: dict[Path, str] = {}
-    photos: list[list[Look]] = []
-    for file in files:
+    photos: list[Sequence[Look]] = []
+    for done, file in enumerate(files, start=1):
         try:
-            looks = look_at(file)
+            looks = look_at(file) if cache is None else cache.look_at(file)
         except HimeError as error:
             reasons[file] = str(error).removeprefix(f"{file}: ")
-            continue
-        if looks:
-            photos.append(looks)
         else:
-            reasons[file] = "no face found"
+            if looks:
+                photos.append(looks)
+            else:
+                reasons[file] = "no face found"
+        if progress is not None:
+            progress(done, len(files))
 
     theirs, not_theirs = _faces_of_the_person(photos)
     problems = {look.path: look.problem for look in theirs if look.problem is not None}
     usable = [look for look in theirs if look.path not in problems]
-    duplicates = _duplicates(usable)
+    duplicates = find_duplicates(usable, None if cache is None else cache.verdicts)
+    if cache is not None:
+        cache.keep_verdicts()
     kept = [look for look in usable if look.path not in duplicates]
     reasons |= not_theirs | problems | duplicates
     return Person(
         name=name or default,
         references=tuple(
-            Reference(look.path.name, look.crop, look.embedding, look.quality, look.yaw, look.path)
+            Reference(look.path.name, look.picture, look.embedding, look.quality, look.yaw, look.path)
             for look in kept
         ),
         rejected=tuple((file.name, reasons[file]) for file in files if file in reasons),
@@ -177,46 +199,73 @@ def _faces_of_the_person(photos: Sequence[Sequence[Look]]) -> tuple[list[Look], 
     candidates = [looks[0] for looks in portraits] or [look for looks in photos for look in looks]
     if not candidates:
         return [], {}
-    agreeing = [_like(candidate.embedding, photos) for candidate in candidates]
-    order = sorted(
-        range(len(candidates)),
-        key=lambda index: (
-            len(agreeing[index]),
-            sum(similarity(candidates[index].embedding, look.embedding) for look in agreeing[index]),
-        ),
-        reverse=True,
-    )
-    best = order[0]
+    faces = _Faces(photos)
+    embeddings = np.stack([look.embedding for look in candidates])
+    counts, sums = faces.agreeing(embeddings)
+    # By the number of photos, then by how alike they are; the last digits of the sums are chance.
+    order = np.lexsort((-sums.round(5), -counts))
+    best = int(order[0])
     if not portraits:
-        others = [
-            index
-            for index in order[1:]
-            if similarity(candidates[index].embedding, candidates[best].embedding) < SAME_PERSON
-        ]
-        if len(agreeing[best]) < 2 or any(len(agreeing[i]) == len(agreeing[best]) for i in others):
+        is_other = embeddings @ embeddings[best] < SAME_PERSON
+        is_other[best] = False
+        if counts[best] < 2 or (counts[is_other] == counts[best]).any():
             reason = "several faces, and no photo of the person alone that would tell whose is meant"
             return [], {looks[0].path: reason for looks in photos}
 
-    found = agreeing[best]
+    found = faces.most_like(embeddings[best])
+    total = np.sum([look.embedding for look in found.values()], axis=0, dtype=np.float64)
+    are_portraits = set(map(id, portraits))
     theirs: list[Look] = []
     reasons: dict[Path, str] = {}
-    for looks in photos:
-        path = looks[0].path
-        mean = _mean(look.embedding for look in found if look.path != path or len(found) == 1)
-        look = max(looks, key=lambda look: similarity(look.embedding, mean))
-        if similarity(look.embedding, mean) >= (STRANGER if looks in portraits else SAME_PERSON):
-            theirs.append(look)
-        elif looks in portraits:
-            reasons[path] = "another person than in the other photos"
+    for number, looks in enumerate(photos):
+        is_portrait = id(looks) in are_portraits
+        others = total - found[number].embedding if number in found and len(found) > 1 else total
+        likeness = np.stack([look.embedding for look in looks]) @ (others / np.linalg.norm(others))
+        nearest = int(likeness.argmax())
+        if likeness[nearest] >= (STRANGER if is_portrait else SAME_PERSON):
+            theirs.append(looks[nearest])
+        elif is_portrait:
+            reasons[looks[0].path] = "another person than in the other photos"
         else:
-            reasons[path] = "several faces, none of them surely the person's"
+            reasons[looks[0].path] = "several faces, none of them surely the person's"
     return theirs, reasons
 
 
-def _like(embedding: FloatArray, photos: Sequence[Sequence[Look]]) -> list[Look]:
-    """The most similar face of each photo, as far as it is similar enough."""
-    best = (max(looks, key=lambda look: similarity(look.embedding, embedding)) for looks in photos)
-    return [look for look in best if similarity(look.embedding, embedding) >= SAME_PERSON]
+class _Faces:
+    """All faces of some photos, to be compared with others at once.
+
+    Args:
+        photos: of each its faces, at least one.
+    """
+
+    def __init__(self, photos: Sequence[Sequence[Look]]) -> None:
+        self._photos = photos
+        self._embeddings = np.stack([look.embedding for looks in photos for look in looks])
+        self._starts = np.cumsum([0, *(len(looks) for looks in photos[:-1])])
+
+    def agreeing(self, embeddings: FloatArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """In how many photos somebody is like each of these, and the sum of the cosines of the most alike.
+
+        Args:
+            embeddings: M×128.
+        """
+        counts, sums = [], []
+        for start in range(0, len(embeddings), BLOCK):  # M×N cosines at once may be more than memory holds
+            cosines = embeddings[start : start + BLOCK] @ self._embeddings.T
+            best = np.maximum.reduceat(cosines, self._starts, axis=1)
+            is_like = best >= SAME_PERSON
+            counts.append(is_like.sum(axis=1))
+            sums.append(np.where(is_like, best, 0).sum(axis=1, dtype=np.float64))
+        return np.concatenate(counts), np.concatenate(sums)
+
+    def most_like(self, embedding: FloatArray) -> dict[int, Look]:
+        """The most similar face of each photo, by its number, as far as it is similar enough."""
+        found = {}
+        cosines = np.split(self._embeddings @ embedding, self._starts[1:])
+        for number, (looks, own) in enumerate(zip(self._photos, cosines, strict=True)):
+            if own.max() >= SAME_PERSON:
+                found[number] = looks[int(own.argmax())]
+        return found
 
 
 def _mean(embeddings: Iterable[FloatArray]) -> FloatArray:
@@ -224,39 +273,3 @@ def _mean(embeddings: Iterable[FloatArray]) -> FloatArray:
     total = np.sum(list(embeddings), axis=0)
     mean: FloatArray = total / np.linalg.norm(total)
     return mean
-
-
-def _duplicates(looks: Sequence[Look]) -> dict[Path, str]:
-    """The photos that show what a better one shows too, and which."""
-    kept: list[Look] = []
-    duplicates: dict[Path, str] = {}
-    for look in sorted(looks, key=lambda look: look.quality, reverse=True):
-        same = next((other for other in kept if _is_same_photo(look, other)), None)
-        if same is None:
-            kept.append(look)
-        else:
-            duplicates[look.path] = f"almost the same photo as {same.path.name}"
-    return duplicates
-
-
-def _is_same_photo(first: Look, second: Look) -> bool:
-    if similarity(first.embedding, second.embedding) < ALIKE:
-        return False
-    import cv2  # there, since faces were found
-
-    side = LOOK_SIDE // 2
-    one, other = (
-        cv2.resize(look.grey, (side, side), interpolation=cv2.INTER_AREA) for look in (first, second)
-    )
-    face = np.zeros((LOOK_SIDE, LOOK_SIDE), np.uint8)
-    face[FACE] = 1
-    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-3)
-    try:
-        correlation, transform = cv2.findTransformECC(
-            one, other, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, criteria, face[::2, ::2].copy(), 5
-        )
-    except cv2.error:  # it does not converge: nothing alike
-        return False
-    # Landmarks are found again to within a tenth; a transform further off has lost the face.
-    is_near = np.abs(transform[:, :2] - np.eye(2)).max() < 0.2 and np.abs(transform[:, 2]).max() < side / 4
-    return bool(is_near and correlation >= NEAR_DUPLICATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from scipy.ndimage import laplace
 
 from hime.faces.detection import detect
 from hime.faces.embedding import FloatArray
+from hime.faces.found import FoundFace
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 
@@ -30,8 +32,9 @@ light. Below it fall none of CelebA's photos and 0.4 % of LFW's as they are, but
 blurred (Gaussian, 1.5 pixels at that side) or reduced to 32 pixels and back."""
 
 DARKEST_LIGHTS = 70
-"""Luminance of the brightest twentieth of the inner face (0 to 255) below which a photo is underexposed, by
-about three stops. It is 89 at the least in the 2,004 photos; the mean would be one of skin, not of light."""
+"""Luminance of the brightest twentieth of the inner face (95th percentile, 0 to 255) below which
+a photo is underexposed, by about three stops. It is 89 at the least in the 2,004 photos; the mean would be
+one of skin, not of light."""
 
 BLOWN_OUT = 0.25
 """Share of the inner face that is white (above 247) from which a photo is overexposed, by one and a half
@@ -44,8 +47,8 @@ LOOK_SIDE = 128
 """Side in pixels at which headshots are judged."""
 INNER_FACE = (slice(40, 104), slice(36, 92))
 """Rows and columns of a headshot of that side from the brows to the chin: no hair, no background."""
-FACE = (slice(32, 112), slice(28, 100))
-"""The same with forehead, chin and cheeks."""
+SMALL_SIDE = LOOK_SIDE // 2
+"""Side in pixels at which they are compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,28 +58,36 @@ class Look:
     Attributes:
         path: the photo.
         side: of the headshot, in pixels of the photo.
-        crop: the headshot, uint8 S×S×3, S at most `MAXIMUM_SIDE`.
-        embedding: see `hime.faces.embed`.
         yaw: see `hime.faces.Face`.
+        embedding: see `hime.faces.embed`.
+        sharpness: see `MINIMUM_SHARPNESS`.
+        lights: see `DARKEST_LIGHTS`.
+        white: see `BLOWN_OUT`.
+        small: luminance from 0 to 255 of the headshot, float32 of `SMALL_SIDE` a side, by which copies are
+            told.
+        picture: the headshot, or what gives it.
+        key: of the face in what is kept (`hime.faces.cache`); empty where nothing is.
     """
 
     path: Path
     side: float
-    crop: Image
-    embedding: FloatArray
     yaw: float
+    embedding: FloatArray
+    sharpness: float
+    lights: float
+    white: float
+    small: FloatArray
+    picture: Image | Callable[[], Image]
+    key: str = ""
 
     @cached_property
-    def grey(self) -> FloatArray:
-        """`LOOK_SIDE`×`LOOK_SIDE`, luminance from 0 to 255."""
-        luminance = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
-        grey: FloatArray = resize(self.crop, LOOK_SIDE, LOOK_SIDE) @ luminance
-        return grey
+    def crop(self) -> Image:
+        """The headshot, uint8 S×S×3, S at most `MAXIMUM_SIDE`.
 
-    @cached_property
-    def sharpness(self) -> float:
-        """See `MINIMUM_SHARPNESS`."""
-        return float(laplace(self.grey)[INNER_FACE].var() / max(1.0, float(self.grey[INNER_FACE].var())))
+        Raises:
+            HimeError: it was kept, and is no longer.
+        """
+        return self.picture() if callable(self.picture) else self.picture
 
     @property
     def quality(self) -> float:
@@ -85,17 +96,16 @@ class Look:
         size = min(1.0, self.side / (4 * MINIMUM_SIDE))
         return float(np.sqrt(sharpness * size))
 
-    @cached_property
+    @property
     def problem(self) -> str | None:
         """Why the photo is no good as a reference, if so, in plain words."""
-        inner = self.grey[INNER_FACE]
         if self.side < MINIMUM_SIDE:
             return f"the face is too small ({round(self.side)} pixels, at least {MINIMUM_SIDE} are needed)"
         if abs(self.yaw) > MAXIMUM_YAW:
             return "looks away"
-        if np.percentile(inner, 95) < DARKEST_LIGHTS:
+        if self.lights < DARKEST_LIGHTS:
             return "underexposed"
-        if (inner > 247).mean() > BLOWN_OUT:
+        if self.white > BLOWN_OUT:
             return "overexposed"
         if self.sharpness < MINIMUM_SHARPNESS:
             return "blurred"
@@ -108,7 +118,25 @@ def look_at(path: Path) -> list[Look]:
     Raises:
         HimeError: the photo cannot be read, or the extra ``faces`` is not installed.
     """
-    faces = detect(read_image(path), smallest=SMALLEST_FACE)[:MOST_FACES]
-    return [
-        Look(path, face.frame.side, face.headshot(MAXIMUM_SIDE), face.embedding, face.yaw) for face in faces
-    ]
+    return [_look(path, face) for face in detect(read_image(path), smallest=SMALLEST_FACE)[:MOST_FACES]]
+
+
+def _look(path: Path, face: FoundFace) -> Look:
+    import cv2  # there, since faces were found
+
+    crop = face.headshot(MAXIMUM_SIDE)
+    luminance = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+    grey: FloatArray = resize(crop, LOOK_SIDE, LOOK_SIDE) @ luminance
+    inner = grey[INNER_FACE]
+    small = cv2.resize(grey, (SMALL_SIDE, SMALL_SIDE), interpolation=cv2.INTER_AREA)
+    return Look(
+        path=path,
+        side=face.frame.side,
+        yaw=face.yaw,
+        embedding=face.embedding,
+        sharpness=float(laplace(grey)[INNER_FACE].var() / max(1.0, float(inner.var()))),
+        lights=float(np.percentile(inner, 95)),
+        white=float((inner > 247).mean()),
+        small=np.asarray(small, np.float32),
+        picture=crop,
+    )

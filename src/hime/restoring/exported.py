@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,7 +108,8 @@ def read_checked(folder: Path, card: dict[str, Any], file: str) -> bytes:
     path, remedy = folder / file, "get the model anew: export, install or fetch it again"
     try:
         with open_file(path) as opened:
-            content = opened.read(LARGEST_FILE + 1)
+            size = os.fstat(opened.fileno()).st_size  # memory for more is not asked for
+            content = opened.read(min(size, LARGEST_FILE) + 1)
     except HimeError as error:
         raise HimeError(f"{error}, {remedy}") from error
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import hime
 from hime.errors import HimeError
 from hime.files import write_json
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import Image, resize
 from hime.pictures.formats import READ, SUFFIXES, WRITTEN
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
@@ -63,7 +63,7 @@ def restore_headshots(
     )  # fmt: skip
 
     summary = Summary(passed_over=[*listing.passed_over, *photos.passed_over])
-    used = _read_references(photos.inputs, summary)
+    used = _read_references(photos.inputs, restorer.scale * max_lr_side, summary)
     made = {
         "version": hime.__version__,
         "model": model_digest(restorer),
@@ -86,8 +86,9 @@ class _Reference:
     image: Image
 
 
-def _read_references(photos: Sequence[Input], summary: Summary) -> list[_Reference]:
-    """The photos that can be read.
+def _read_references(photos: Sequence[Input], side: int, summary: Summary) -> list[_Reference]:
+    """The photos that can be read, made smaller where their shorter sides are longer than ``side``: models
+    see nothing beyond it.
 
     Raises:
         HimeError: there are some, and none can.
@@ -95,13 +96,23 @@ def _read_references(photos: Sequence[Input], summary: Summary) -> list[_Referen
     used: list[_Reference] = []
     for photo in photos:
         try:
-            used.append(_Reference(photo.path, digest(photo.path), read_image(photo.path)))
+            used.append(_Reference(photo.path, digest(photo.path), _reduced(photo.path, side)))
         except Exception as error:  # as of an input: whatever goes wrong with one is its own line
             log.debug("%s", photo.path, exc_info=True)
             summary.failed.append(told(photo.path, error))
     if photos and not used:
         raise HimeError(f"none of the {len(photos)} references can be used; the first: {summary.failed[0]}")
     return used
+
+
+def _reduced(path: Path, side: int) -> Image:
+    image = read_image(path)
+    shorter = min(image.shape[:2])
+    if shorter > side:
+        height, width = (round(length * side / shorter) for length in image.shape[:2])
+        image = resize(image, height, width)
+    image.flags.writeable = False  # so that nobody needs a copy of it
+    return image
 
 
 @dataclass

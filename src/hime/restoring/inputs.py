@@ -367,4 +367,5 @@ def digests(paths: Iterable[Path]) -> dict[Path, str]:
 
 def together(values: Iterable[str]) -> str:
     """One digest of many, whatever their order."""
-    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()
+    text = "\n".join(sorted(values))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()  # names may hold any bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ import hime
 from hime.restoring.batch import Summary, model_digest
 from hime.restoring.inputs import Source, Sources, check_names, digests, together
 from hime.restoring.restorer import Restorer
+from hime.terminal import Meter
 
 if TYPE_CHECKING:
     from hime.faces.album import Person
+    from hime.faces.cache import LookCache
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,20 @@ class Cast:
         return person if len(kept) == len(person.references) else replace(person, references=kept)
 
 
-def read_cast(sources: Sources, restorer: Restorer, summary: Summary) -> Cast:
+def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: LookCache | None = None) -> Cast:
     """Read the people's photos and .person files; what is not used is told in the summary.
+
+    Args:
+        sources: the people.
+        restorer: what they are for.
+        summary: filled in.
+        cache: where what is learned of each photo is kept; default nowhere.
 
     Raises:
         HimeError: as for `read_people`.
     """
     contents = digests(sources.files)
-    people = read_people(sources.people, restorer)
+    people = read_people(sources.people, restorer, cache)
     for person in people:
         summary.notes.extend(
             f"{person.name}: {name} is not used: {reason}" for name, reason in person.rejected
@@ -72,8 +81,10 @@ def made_with(restorer: Restorer, cast: Cast) -> dict[str, str]:
     }
 
 
-def read_people(sources: Sequence[Source], restorer: Restorer) -> list[Person]:
-    """The people whose photos or .person files these are.
+def read_people(
+    sources: Sequence[Source], restorer: Restorer, cache: LookCache | None = None
+) -> list[Person]:
+    """The people whose photos or .person files these are; how far it is shows on standard error.
 
     Raises:
         HimeError: two of one name, or a .person file that cannot be used, also because it was made for
@@ -88,6 +99,8 @@ def read_people(sources: Sequence[Source], restorer: Restorer) -> list[Person]:
 
             people.append(load_person(source.files[0], restorer))
         else:
-            people.append(read_person(source.files, source.name))
+            with Meter(source.name or "") as meter:
+                shown = partial(meter.show, "photos")
+                people.append(read_person(source.files, source.name, cache=cache, progress=shown))
     check_names(person.name for person in people)
     return people

@@ -122,8 +122,8 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
     models = {_digest(backend): str(backend.card["name"]) for backend in backends}
     metadata = {
         "format": FORMAT,
-        "name": person.name,
-        "references": json.dumps([reference.name for reference in chosen], ensure_ascii=False),
+        "name": _letters(person.name),
+        "references": json.dumps([_letters(reference.name) for reference in chosen], ensure_ascii=False),
         "models": json.dumps(models, ensure_ascii=False),
     }
     tensors: dict[str, npt.NDArray[Any]] = {
@@ -139,6 +139,11 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
     restorer.set_references([])
     content = save(tensors, metadata)
     return write_atomically(path, lambda temporary: temporary.write_bytes(content), mode=0o600)
+
+
+def _letters(name: str) -> str:
+    """A name with ``?`` for bytes of a file's name that are no letters: the format holds text."""
+    return name.encode(errors="replace").decode()
 
 
 def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
@@ -172,7 +177,7 @@ def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
     references = tuple(
         StoredReference(
             name=name,
-            crop=None,
+            picture=None,
             embedding=embeddings[index],
             quality=float(qualities[index]),
             yaw=float(yaws[index]),

@@ -25,6 +25,7 @@ from hime.restoring.people import Cast, made_with, read_cast
 from hime.restoring.restorer import Restorer
 
 if TYPE_CHECKING:
+    from hime.faces.cache import LookCache
     from hime.restoring.photo import RestoredPhoto
 
 
@@ -55,6 +56,7 @@ def restore_photos(
     report: bool = False,
     overwrite: bool = False,
     keep_date: bool = True,
+    cache: LookCache | None = None,
 ) -> Summary:
     """Restore the known people in whole photographs, see `hime.restoring.photo.restore_photo`.
 
@@ -76,6 +78,7 @@ def restore_photos(
         report: write beside each result NAME.html, which explains it.
         overwrite: restore again what is there already, and replace what is there and no result.
         keep_date: give a result the date of its input's file.
+        cache: where what is learned of each reference is kept (`hime.faces.cache`); default nowhere.
 
     Raises:
         HimeError: nothing can be done: no picture in a folder, two people of one name, a result that would
@@ -99,7 +102,7 @@ def restore_photos(
     )  # fmt: skip
     require()
     summary = Summary(passed_over=[*listing.passed_over, *sources.passed_over], notes=[*sources.notes])
-    cast = read_cast(sources, restorer, summary)
+    cast = read_cast(sources, restorer, summary, cache)
     if only_person is not None:
         find_person(cast.people, only_person)
     for person in cast.people:

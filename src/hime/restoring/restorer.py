@@ -66,9 +66,9 @@ class References:
     May be shared by threads.
 
     Args:
-        images: uint8 H×W×3 of any size, the face framed as in the headshot. A photo of another aspect than
-            the headshot's is cut to it around its middle, then resized to s × its size. Or references of a
-            .person file. None restores without.
+        images: uint8 H×W×3 of any size, the face framed as in the headshot; copied, unless they are
+            read-only. A photo of another aspect than the headshot's is cut to it around its middle, then
+            resized to s × its size. Or references of a .person file. None restores without.
 
     Raises:
         HimeError: an array is no such image.
@@ -79,7 +79,7 @@ class References:
         for number, image in enumerate(images, start=1):
             if not isinstance(image, Encoded):
                 check_image(image, f"reference {number}")
-                image = image.copy()
+                image = image.copy() if image.flags.writeable else image
             self._images.append(image)
         self._features: OrderedDict[tuple[Backend, int, int], FloatArray] = OrderedDict()
         self._lock = threading.Lock()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hime.errors import HimeError
 from hime.restoring.batch import Summary, run_batch
@@ -18,6 +19,9 @@ from hime.restoring.video.reading import ENDINGS, WRITTEN, open_clip
 from hime.restoring.video.restore import Progress, RestoredClip, incomplete, restore_video
 from hime.restoring.video.writing import result_suffix
 from hime.terminal import Meter
+
+if TYPE_CHECKING:
+    from hime.faces.cache import LookCache
 
 
 def restore_clips(
@@ -31,6 +35,7 @@ def restore_clips(
     enlargement: int = 1,
     report: bool = False,
     overwrite: bool = False,
+    cache: LookCache | None = None,
 ) -> Summary:
     """Restore the far-away faces of clips, see `hime.restoring.video.restore.restore_video`.
 
@@ -45,6 +50,7 @@ def restore_clips(
         enlargement: how many times the sides become: 1, 2 or 4.
         report: write beside each result NAME.html, which explains it.
         overwrite: restore again what is there already or half done.
+        cache: where what is learned of each reference is kept (`hime.faces.cache`); default nowhere.
 
     Raises:
         HimeError: nothing can be done: two people of one name, a result that would overwrite what is read or
@@ -63,7 +69,7 @@ def restore_clips(
         passed_over=[*listing.passed_over, *sources.passed_over] if alone else [],
         notes=[*sources.notes] if alone else [],
     )
-    cast = read_cast(sources, restorer, summary if alone else Summary())
+    cast = read_cast(sources, restorer, summary if alone else Summary(), cache)
     if only_person is not None:
         from hime.restoring.photo import find_person
 
