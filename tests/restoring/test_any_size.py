@@ -18,7 +18,7 @@ from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 from hime.restoring.any_size import LARGEST_SIDE, WORKING_SIDES, restore_any_size, working_side
 from hime.restoring.detail import Detail, measure
-from hime.restoring.restorer import MINIMUM_SIDE, Restoration
+from hime.restoring.restorer import MINIMUM_SIDE, References, Restoration
 
 
 class Enlarger(Restorer):
@@ -36,7 +36,7 @@ class Enlarger(Restorer):
     def set_references(self, images: Sequence[object]) -> None:
         pass
 
-    def restore(self, lr: Image) -> Restoration:
+    def restore(self, lr: Image, references: References | None = None) -> Restoration:
         self.given.append(lr)
         side = len(lr) * self.scale
         grain = self.grain * (-1) ** np.add.outer(np.arange(side), np.arange(side))[..., np.newaxis]
@@ -128,6 +128,29 @@ def test_sharp_stays_to_the_last_bit(face: Image, monkeypatch: pytest.MonkeyPatc
     assert (found.passes, found.scores, found.shares, restorer.given) == ((), [], [], [])
     assert restore_any_size(face, restorer, even_sharp=True).passes == (128,)
     assert restore_any_size(face, restorer, 400).image.shape == (400, 400, 3)
+
+
+@pytest.mark.parametrize(
+    ("scale", "working", "at_least", "side"),
+    [(4, 32, 0, 256), (4, 96, 0, 384), (4, 32, 500, 500), (4, 32, 900, 512), (8, 128, 300, 1024)],
+)
+def test_the_result_has_the_pixels_that_are_there_or_asked_for(
+    face: Image, scale: int, working: int, at_least: int, side: int
+) -> None:
+    found = restore_any_size(face, Enlarger(scale), at_least=at_least, working=working)
+    assert found.image.shape == (side, side, 3)
+
+
+def test_the_references_given_are_those_used(tiny_model: Path, face: Image) -> None:
+    """In every pass; those set in the restorer play no part."""
+    restorer, other = (hime.load(tiny_model, threads=1) for _ in range(2))
+    restorer.set_references([face])
+    other.set_references([np.rot90(face)])
+    soft = softened(face, 4)
+    found = restore_any_size(soft, other, working=32, references=References([face]))
+    assert len(found.passes) > 1
+    assert np.array_equal(found.image, restore_any_size(soft, restorer, working=32).image)
+    assert not np.array_equal(found.image, restore_any_size(soft, other, working=32).image)
 
 
 @pytest.mark.parametrize("scale", [4, 8])

@@ -20,12 +20,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import PIL.Image
 
 from hime.errors import HimeError
-from hime.pictures.arrays import Image, check_image, resize
+from hime.pictures.arrays import Image, check_image, lanczos, resize
 from hime.restoring.detail import Detail, measure
-from hime.restoring.restorer import MINIMUM_SIDE, Restoration, Restorer
+from hime.restoring.restorer import MINIMUM_SIDE, References, Restoration, Restorer, check_strength
 
 WORKING_SIDES = (24, 32, 48, 64, 96, 128)
 """Sides in pixels that headshots are reduced to: few, so that references are encoded for few. From 16 pixels,
@@ -88,20 +87,24 @@ def restore_any_size(
     restorer: Restorer,
     side: int | None = None,
     *,
+    references: References | None = None,
+    at_least: int = 0,
     working: int | None = None,
     even_sharp: bool = False,
     strength: float = 1.0,
 ) -> AnySizeRestoration:
-    """Restore a headshot with the references that the restorer has.
+    """Restore a headshot with photos of the person.
 
     Args:
         headshot: uint8 H×H×3, from 8 pixels a side up.
-        restorer: the model, its references set.
-        side: of the result; default: what one pass gives, or the headshot's if that is larger, `LARGEST_SIDE`
-            at most.
+        restorer: the model; not changed.
+        side: of the result; default: what one pass gives, or more, up to `LARGEST_SIDE`, where the headshot
+            itself has more or ``at_least`` asks for more.
+        references: of the person; by default those set in the restorer.
+        at_least: see ``side``.
         working: the side that it is restored from, no larger than its own; default: see `working_side`.
         even_sharp: restore also what is sharp for its size.
-        strength: from 0, the headshot plainly enlarged, to 1, the restored one; between them both are mixed.
+        strength: see `mixed`.
 
     Raises:
         HimeError: the headshot is no such image, or as `Restorer.restore`; a side or the strength is out of
@@ -109,8 +112,7 @@ def restore_any_size(
     """
     check_image(headshot, "the headshot")
     own = _side_of(headshot)
-    if not 0 <= strength <= 1:  # also NaN
-        raise HimeError(f"strength must be from 0 to 1, not {strength}")
+    check_strength(strength)
     if side is not None and side < 1:
         raise HimeError(f"a result of {side} pixels a side cannot be made; ask for more")
     if working is not None and not MINIMUM_SIDE <= working <= own:
@@ -120,22 +122,34 @@ def restore_any_size(
     detail = measure(headshot)
     chosen = working or working_side(detail, own, even_sharp=even_sharp)
     if chosen is None:
-        image = _lanczos(headshot, side or min(own, LARGEST_SIDE))
+        image = _to(headshot, side or min(own, LARGEST_SIDE))
         return AnySizeRestoration(image, [], [], headshot, detail, ())
-    side = side or min(LARGEST_SIDE, max(own, restorer.scale * chosen))
+    side = side or max(restorer.scale * chosen, min(LARGEST_SIDE, max(own, at_least)))
     lr = headshot if chosen == own else resize(headshot, chosen, chosen)
-    first = restorer.restore(lr)
-    picture, further = _raise(first.image, min(side, LARGEST_SIDE), restorer)
-    image = _mixed(_lanczos(headshot, side), _lanczos(picture, side), strength)
+    first = restorer.restore(lr, references)
+    picture, further = _raise(first.image, min(side, LARGEST_SIDE), restorer, references)
+    image = mixed(_to(headshot, side), _to(picture, side), strength)
     return AnySizeRestoration(image, first.scores, first.shares, lr, detail, (chosen, *further))
 
 
-def _raise(picture: Image, side: int, restorer: Restorer) -> tuple[Image, list[int]]:
+def mixed(plain: Image, restored: Image, strength: float) -> Image:
+    """From 0, what is there already, to 1, the restored picture; between them both are mixed: uint8 H×W×3."""
+    if strength == 1:
+        return restored
+    mixture = (1 - strength) * plain.astype(np.float32) + strength * restored
+    levels: Image = np.rint(mixture).astype(np.uint8)
+    return levels
+
+
+def _raise(
+    picture: Image, side: int, restorer: Restorer, references: References | None
+) -> tuple[Image, list[int]]:
     """The restored picture with the detail of further passes, up to about that side; their LR sides."""
     passes = []
     while side > WORTH_A_PASS * len(picture):
         lr_side = math.ceil(min(side, 2 * len(picture)) / restorer.scale)
-        picture = _finer(picture, restorer.restore(resize(picture, lr_side, lr_side)).image)
+        lr = resize(picture, lr_side, lr_side)
+        picture = _finer(picture, restorer.restore(lr, references).image)
         passes.append(lr_side)
     return picture, passes
 
@@ -143,24 +157,15 @@ def _raise(picture: Image, side: int, restorer: Restorer) -> tuple[Image, list[i
 def _finer(picture: Image, larger: Image) -> Image:
     """The picture with what a larger version of it has besides: all that the picture cannot hold."""
     side = len(larger)
-    coarse = _lanczos(_lanczos(larger, len(picture)), side)
-    together = _lanczos(picture, side).astype(np.int16) + larger - coarse
+    coarse = _to(_to(larger, len(picture)), side)
+    together = _to(picture, side).astype(np.int16) + larger - coarse
     levels: Image = together.clip(0, 255).astype(np.uint8)
     return levels
 
 
-def _mixed(plain: Image, restored: Image, strength: float) -> Image:
-    if strength == 1:
-        return restored
-    mixed = (1 - strength) * plain.astype(np.float32) + strength * restored
-    levels: Image = np.rint(mixed).astype(np.uint8)
-    return levels
-
-
-def _lanczos(image: Image, side: int) -> Image:
-    if len(image) == side:
-        return image
-    return np.array(PIL.Image.fromarray(image).resize((side, side), PIL.Image.Resampling.LANCZOS))
+def _to(image: Image, side: int) -> Image:
+    """The same array if it has that side."""
+    return image if len(image) == side else lanczos(image, side, side)
 
 
 def _side_of(headshot: Image) -> int:

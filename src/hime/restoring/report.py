@@ -24,7 +24,8 @@ import PIL.Image
 
 import hime
 from hime.files import write_atomically
-from hime.pictures.arrays import Image, area_reduce, resize
+from hime.pictures.arrays import Image, area_reduce, lanczos, resize
+from hime.restoring.detail import LARGEST, Detail
 from hime.restoring.face import LIKENESS_MARGIN, RestoredFace
 from hime.restoring.photo import RestoredPhoto
 
@@ -37,6 +38,8 @@ PICTURE_SIDE = 1600
 REFERENCE_SIDE = 160
 LEFT_SIDE = 128
 """Side at which a reference is shown, and a face that was left as it is: squares, both."""
+SEEN_BLOCKS = 0.2
+"""`hime.restoring.detail.Detail.blocks` above which somebody may see them."""
 QUALITY = 85
 """Of the WebP pictures in the page, from 0 to 100."""
 
@@ -109,12 +112,11 @@ def _policy(template: str) -> str:
 def _restored_face(number: int, face: RestoredFace) -> str:
     assert face.restored is not None
     restored = face.restored
-    height, width = restored.shape[:2]
     name = _person(face)
     figures = [
         (
             f"{face.lr.shape[1]} × {face.lr.shape[0]} pixels, plainly enlarged",
-            _lanczos(face.lr, width, height),
+            lanczos(face.lr, *restored.shape[:2]),
         ),
         ("Restored", restored),
     ]
@@ -131,6 +133,10 @@ def _restored_face(number: int, face: RestoredFace) -> str:
             f"from none (dark) to {top:.0f} of 255 levels (bright); {float(changes.mean()):.1f} on average."
         )
     facts = [("Person", name), ("Outcome", escape(face.status))]
+    if face.detail is not None:
+        facts.append(("Detail", _detail(face.detail)))
+    if face.passes:
+        facts.append(("Restored from", _passes(face)))
     if face.similarity_before is not None and face.similarity_after is not None:
         facts.append(("Likeness", _likeness(face.similarity_before, face.similarity_after, name)))
     if face.fidelity is not None:
@@ -186,11 +192,34 @@ def _references(number: int, face: RestoredFace) -> str:
 
 def _left_face(number: int, face: RestoredFace) -> str:
     image = resize(face.lr, LEFT_SIDE, LEFT_SIDE)
+    reason = escape(face.status.removeprefix("left: "))
+    if face.detail is not None:
+        reason += f": {_detail(face.detail)}"
     heading = f'<h3 id="name-{number}">Face {number}: {_person(face)}</h3>'
     return (
         f'<figure id="face-{number}" aria-labelledby="name-{number}">{_img(image, f"Face {number}")}'
-        f"<figcaption>{heading}{escape(face.status.removeprefix('left: '))}</figcaption></figure>"
+        f"<figcaption>{heading}{reason}</figcaption></figure>"
     )
+
+
+def _detail(detail: Detail) -> str:
+    """What was measured of the headshot."""
+    side = f"{detail.side:.0f}" if detail.side < LARGEST else f"{LARGEST:.0f} or more"
+    text = (
+        f"as much as a sharp picture of {side} pixels a side shows; noise of {detail.noise:.0f} of 255 levels"
+    )
+    return f"{text}, {'blocks' if detail.blocks > SEEN_BLOCKS else 'no blocks'} of JPEG"
+
+
+def _passes(face: RestoredFace) -> str:
+    """From how many pixels a side, in each pass."""
+    first, *further = face.passes
+    text = f"{first} pixels a side"
+    if first < len(face.lr):
+        text += f", to which its {len(face.lr)} were reduced"
+    if further:
+        text += f"; what is finer, once more from {' and '.join(map(str, further))} pixels of the result"
+    return text
 
 
 def _person(face: RestoredFace) -> str:
@@ -286,11 +315,6 @@ def _reduce(image: Image, longest: int) -> Image:
     if factor >= 1:
         return image
     return area_reduce(image, max(1, round(height * factor)), max(1, round(width * factor)))
-
-
-def _lanczos(image: Image, width: int, height: int) -> Image:
-    """The plain enlargement, as `hime.restoring.photo` does it."""
-    return np.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.LANCZOS))
 
 
 def _difference(first: Image, second: Image) -> FloatArray:
