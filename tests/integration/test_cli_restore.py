@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from command_line import Capture, files_below, refused, run
+from scipy.ndimage import gaussian_filter
 
 import hime
 from hime.pictures.reading import read_image
@@ -33,14 +35,49 @@ def test_one_file_to_one_file(headshots: Path, photos: Path, tiny_model: Path, t
         "output": str(out),
         "model": "tiny-x4",
         "fidelity": None,
+        "strength": 1.0,
         "scale": 4,
         "lr": [16, 16],
         "hr": [64, 64],
+        "passes": [16],
         "references": [
             {"file": str(path), "share": pytest.approx(share, abs=1e-4)}
             for path, share in zip(references, expected.shares, strict=True)
         ],
     }
+
+
+def test_a_large_headshot_is_restored_if_it_is_blurred(
+    photos: Path, tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
+) -> None:
+    sharp = read_image(demo_people / "ada" / "0.webp")
+    soft = np.rint(gaussian_filter(sharp.astype(np.float32), (5, 5, 0))).astype(np.uint8)
+    write_image(tmp_path / "in" / "sharp.png", sharp)
+    write_image(tmp_path / "in" / "soft.png", soft)
+    out = tmp_path / "out"
+    command = ["restore", "--aligned", tmp_path / "in", "--refs", photos, "--model", tiny_model, "--report"]
+    assert run(*command, "--out", out) == 0
+    told = capsys.readouterr()
+    assert (
+        "sharp.png: is sharp for its size (256 pixels); restore it all the same with --even-sharp" in told.err
+    )
+    assert files_below(out) == ["soft.json", "soft.png"]
+    assert read_image(out / "soft.png").shape == (512, 512, 3)
+    passes = json.loads((out / "soft.json").read_text(encoding="utf-8"))["passes"]
+    assert passes[0] < 64
+    assert passes[-1] == 128
+    assert run(*command, "--out", tmp_path / "all", "--even-sharp", "--strength", "0") == 0
+    plain = PIL.Image.fromarray(sharp).resize((512, 512), PIL.Image.Resampling.LANCZOS)
+    assert np.array_equal(read_image(tmp_path / "all" / "sharp.png"), np.array(plain))
+
+
+def test_strength_of_a_small_headshot(headshots: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out, lr = tmp_path / "out.png", read_image(headshots / "ada0.png")
+    command = ["restore", "--aligned", headshots / "ada0.png", "--out", out, "--model", tiny_model]
+    assert run(*command, "--strength", 0.25) == 0
+    plain = np.array(PIL.Image.fromarray(lr).resize((64, 64), PIL.Image.Resampling.LANCZOS), float)
+    expected = 0.75 * plain + 0.25 * hime.load(tiny_model).restore(lr).image
+    assert np.abs(read_image(out) - expected).max() <= 0.51
 
 
 def test_folders_and_files_to_a_folder(

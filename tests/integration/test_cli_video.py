@@ -82,7 +82,9 @@ def test_content_counts_not_the_name(walking: Path, tmp_path: Path, capsys: Capt
     assert files_below(tmp_path / "out") == ["clip.mp4", "moving.mp4"]
 
 
-@pytest.mark.parametrize("words", [["--face", "1"], ["--crop"], ["--enlarge", "8"]])
+@pytest.mark.parametrize(
+    "words", [["--face", "1"], ["--crop"], ["--enlarge", "8"], ["--strength", "0.5"], ["--even-sharp"]]
+)
 def test_what_is_not_for_videos(words: list[str], walking: Path, tmp_path: Path, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:
         run("restore", walking, "--out", tmp_path / "out", *words)

@@ -178,6 +178,8 @@ def test_what_cannot_be_is_said_at_once(
         ["--aligned", "--crop"],
         ["--refs", "ada", "--enlarge", "3"],
         ["--face", "0"],
+        ["--refs", "ada", "--strength", "1.1"],
+        ["--refs", "ada", "--strength", "nan"],
     ],
     ids=" ".join,
 )
@@ -308,16 +310,47 @@ def test_other_people_restore_again(
 def test_nothing_to_restore_is_no_failure_unless_asked_for_by_name(
     albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
 ) -> None:
-    large = resize(picture_of(demo_people, "ada"), 480, 480)
+    large = np.full((260, 260, 3), 150, np.uint8)
+    large[30:230, 30:230] = resize(read_image(demo_people / "ada" / "0.webp"), 200, 200)
     write_image(tmp_path / "large.png", large)
     command = ["restore", tmp_path / "large.png", "--refs", albums["ada"], "--model", tiny_model, "--out"]
     assert run(*command, tmp_path / "out") == 0
     told = capsys.readouterr()
     assert told.out == f"0 restored to {tmp_path / 'out'}; nothing to restore in 1\n"
-    assert "nothing to restore: ada is large enough already" in told.err
+    assert "nothing to restore: ada is sharp for its size (" in told.err
     for asked in (("--person", "ada"), ("--face", 1)):
         assert run(*command, tmp_path / "other", *asked) == 1
-        assert "large enough already" in capsys.readouterr().err
+        assert "sharp for its size" in capsys.readouterr().err
+    assert run(*command, tmp_path / "out", "--even-sharp") == 0
+    assert "1 there already" not in capsys.readouterr().out
+    assert read_image(tmp_path / "out" / "large.png").shape == (1040, 1040, 3)
+
+
+def test_a_large_face_that_is_blurred_is_restored_as_strongly_as_asked(
+    albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
+) -> None:
+    image, out = resize(picture_of(demo_people, "ada"), 480, 480), tmp_path / "out.png"
+    write_image(tmp_path / "large.png", image)
+    command = [
+        "restore",
+        tmp_path / "large.png",
+        "--refs",
+        albums["ada"],
+        "--model",
+        tiny_model,
+        "--out",
+        out,
+    ]
+    results = []
+    for strength in (0, 0.5, 1):
+        assert run(*command, "--strength", strength) == 0
+        assert "(ada 1)" in capsys.readouterr().out
+        results.append(read_image(out).astype(float))
+    plain = PIL.Image.fromarray(image).resize((1920, 1920), PIL.Image.Resampling.LANCZOS)
+    assert np.array_equal(results[0], np.array(plain))
+    half, whole = (np.abs(result - results[0]).mean() for result in results[1:])
+    assert whole > 0.5
+    assert half == pytest.approx(whole / 2, rel=0.2)
 
 
 def test_a_sidecar_counts_and_is_not_replaced(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import hime
 import hime.restoring.photo
@@ -183,7 +184,10 @@ def test_nothing_to_restore_is_said(party: Picture, people: list[Person], crops:
     assert refused(NothingToRestore, Picture(party.image[:, 150:260]), people[1:]) == (
         "its face is not ben; restore strangers with --face N or --everyone"
     )
-    assert "large enough already" in refused(NothingToRestore, Picture(crops["ada"]))
+    sharp = (
+        "ada is sharp for its size (242 pixels with hair and neck); restore it all the same with --even-sharp"
+    )
+    assert sharp in refused(NothingToRestore, Picture(crops["ada"]))
     small = np.full((128, 128, 3), 140, np.uint8)
     small[50:66, 50:66] = resize(crops["ada"], 16, 16)
     told = refused(NothingToRestore, Picture(small), everyone=True)
@@ -192,7 +196,7 @@ def test_nothing_to_restore_is_said(party: Picture, people: list[Person], crops:
     # What is asked for by name must be there.
     assert "no photos of carl, only of ada, ben" in refused(HimeError, party, only_person="carl")
     assert "has 3 faces" in refused(HimeError, party, only_face=4)
-    assert "large enough already" in refused(HimeError, Picture(crops["ada"]), only_face=1)
+    assert sharp in refused(HimeError, Picture(crops["ada"]), only_face=1)
     assert "its face is not" in refused(HimeError, Picture(party.image[:, 150:260]), only_person="ada")
     assert "no face found" in refused(HimeError, wall, only_face=1)
     assert "no face found" in refused(HimeError, wall, only_person="ada")
@@ -233,6 +237,91 @@ def test_enlargement(party: Picture, people: list[Person], monkeypatch: pytest.M
     assert restore_photo(party, people, restorer).enlargement == 2
     monkeypatch.setattr(hime.restoring.photo, "MAX_RESULT_PIXELS", 100)
     assert restore_photo(party, people, restorer).enlargement == 1
+
+
+def test_more_pixels_of_the_picture_are_filled_by_another_pass(party: Picture, people: list[Person]) -> None:
+    """A face of 80 pixels has 640 in a picture that is enlarged eight times: it is raised up to 512."""
+    few, many = (
+        restore_photo(party, people, Restorer(Enlarging(texture=20)), enlargement=factor).faces[0]
+        for factor in (2, 8)
+    )
+    assert few.restored is not None
+    assert many.restored is not None
+    assert few.passes == (len(few.lr),)
+    assert few.restored.shape[0] == 4 * len(few.lr)
+    assert many.passes == (len(few.lr), 128)
+    assert many.restored.shape[0] == 512
+
+
+@pytest.fixture(scope="module")
+def scan(crops: dict[str, Image]) -> Picture:
+    """An old scan: Ben blurred, Ada beside him sharp, both of more than 128 pixels."""
+    image = np.full((300, 520, 3), (150, 140, 120), np.uint8)
+    soft = gaussian_filter(crops["ben"].astype(np.float32), (4, 4, 0), mode="nearest")
+    image[22:278, 22:278] = np.rint(soft)
+    image[50:250, 300:500] = resize(crops["ada"], 200, 200)
+    return Picture(image)
+
+
+def test_large_faces_are_restored_where_they_are_blurred(scan: Picture, people: list[Person]) -> None:
+    photo = restore_photo(scan, people, Restorer(Enlarging(texture=20)), explain=True)
+    ben, ada = photo.faces
+    assert (ben.person, ben.status) == ("ben", "restored")
+    assert ada.person == "ada"
+    assert ada.status == f"left: sharp for its size ({len(ada.lr)} pixels with hair and neck)"
+    assert ben.detail is not None
+    assert ada.detail is not None
+    assert ben.detail.side < 50 < 100 < ada.detail.side
+    assert (ada.passes, ada.restored, ada.scores) == ((), None, ())
+    assert 24 <= ben.passes[0] <= 64
+    assert ben.passes[-1] == 128  # four times its pixels would be more than 512
+    assert ben.lr.shape[0] == round(ben.frame.side) > 200
+    assert ben.restored is not None
+    assert ben.restored.shape == (512, 512, 3)
+    assert ben.scores[0].shape == (ben.passes[0],) * 2
+    assert ben.without is not None
+    assert ben.without.shape == ben.restored.shape
+    change = np.abs(photo.image.astype(int) - photo.plain).max(axis=-1)
+    assert change[400:800, 400:800].mean() > 5
+    assert change[:, 1200:].max() == 0
+
+
+def test_large_faces_keep_their_colours_and_show_no_seam(scan: Picture, people: list[Person]) -> None:
+    photo = restore_photo(scan, people, Restorer(Enlarging(shift=12)), explain=True)
+    difference = photo.image.astype(int) - photo.plain
+    assert np.abs(resize((difference + 128).clip(0, 255).astype(np.uint8), 30, 52) - 128.0).max() <= 4
+    frame = photo.faces[0].frame.scaled(photo.enlargement)
+    left, top = (round(value - frame.side / 2) for value in frame.centre)
+    side = round(frame.side)
+    for part in (np.s_[top : top + side, left - 3 : left + 6], np.s_[top - 3 : top + 6, left : left + side]):
+        assert np.abs(difference[part]).max() <= 3
+
+
+def test_even_what_is_sharp_is_restored_if_asked(scan: Picture, people: list[Person]) -> None:
+    photo = restore_photo(scan, people, Restorer(Enlarging(texture=20)), even_sharp=True)
+    assert restored(photo.faces) == [1, 2]
+    assert photo.faces[1].passes == (128,)
+
+
+def test_strength_mixes_with_what_was_there(scan: Picture, people: list[Person]) -> None:
+    none, half, whole = (
+        restore_photo(scan, people, Restorer(Enlarging(texture=20)), strength=strength, explain=True)
+        for strength in (0, 0.5, 1)
+    )
+    assert np.array_equal(none.image, none.plain)
+    changes = [photo.image.astype(float) - photo.plain for photo in (half, whole)]
+    assert np.abs(changes[1]).max() > 10
+    assert np.quantile(np.abs(2 * changes[0] - changes[1]), 0.999) <= 2  # but where levels ran over
+    with pytest.raises(HimeError, match="strength must be from 0 to 1, not 2"):
+        restore_photo(scan, people, Restorer(Enlarging()), strength=2)
+
+
+def test_a_large_grey_face_stays_grey(scan: Picture, people: list[Person]) -> None:
+    grey = np.rint(scan.image @ (0.299, 0.587, 0.114)).astype(np.uint8)[..., np.newaxis].repeat(3, axis=2)
+    photo = restore_photo(Picture(grey), people, hime.load("small-x4-p", threads=1), explain=True)
+    assert restored(photo.faces) == [1]
+    assert (photo.image != photo.plain).any()
+    assert np.ptp(photo.image, axis=2).max() <= 1
 
 
 def test_sixteen_bits(party: Picture, people: list[Person]) -> None:

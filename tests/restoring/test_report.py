@@ -22,6 +22,7 @@ from hime.faces.headshot import Frame
 from hime.pictures.arrays import Image, area_reduce, resize
 from hime.pictures.reading import read_image, read_picture
 from hime.pictures.writing import write_image
+from hime.restoring.detail import Detail
 from hime.restoring.face import RestoredFace
 from hime.restoring.photo import RestoredPhoto, restore_photo
 from hime.restoring.report import LEFT_SIDE, PICTURE_SIDE, SMALLEST_RANGE, VIRIDIS, write_report
@@ -191,6 +192,20 @@ def test_a_page_tells_all_there_is_to_a_face(tmp_path: Path) -> None:
     assert strength["id"] == "maps-1"
 
 
+def test_a_page_tells_what_was_measured_and_from_how_many_pixels_it_was_restored(tmp_path: Path) -> None:
+    blurred = face(detail=Detail(23.4, 11.6, 0.5), passes=(12, 32, 64))
+    sharp = replace(left("Ben", "left: sharp for its size"), detail=Detail(256.0, 3.0, 0.1))
+    page = written(tmp_path / "page.html", photo(blurred, sharp, face()))
+    for expected in (
+        "as much as a sharp picture of 23 pixels a side shows; noise of 12 of 255 levels, blocks of JPEG",
+        "12 pixels a side, to which its 16 were reduced; what is finer, once more from 32 and 64 pixels",
+        "sharp for its size: as much as a sharp picture of 256 or more pixels a side shows; noise of 3",
+        "levels, no blocks of JPEG",
+    ):
+        assert expected in page.text
+    assert page.text.count("Restored from") == 1
+
+
 def test_only_what_is_in_the_page_may_be_loaded_or_run(tmp_path: Path) -> None:
     page = written(tmp_path / "page.html", photo(face()))
     (policy,) = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
@@ -322,7 +337,7 @@ def test_a_page_of_an_ordinary_photo_is_small(tmp_path: Path, demo_people: Path)
 
 
 def test_faces_left_are_shown_at_one_size(tmp_path: Path) -> None:
-    page = written(tmp_path / "page.html", photo(left(), left("Ada", "left: large enough already")))
+    page = written(tmp_path / "page.html", photo(left(), left("Ada", "left: sharp for its size")))
     assert all(page.image(f"Face {number}").shape == (LEFT_SIDE, LEFT_SIDE, 3) for number in (1, 2))
     assert "Restored faces" not in page.text
     assert (3, "Face 2: Ada") in page.headings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ from hime.terminal import complain, say
 
 if TYPE_CHECKING:
     from hime.evaluation.degradation import Realistic
+    from hime.evaluation.evaluate import Degradation, Method
+    from hime.evaluation.given import Given
+    from hime.restoring.restorer import Restorer
 
 
 def add_evaluate(commands: Commands) -> None:
@@ -45,9 +49,24 @@ def add_evaluate(commands: Commands) -> None:
     )
     command.add_argument(
         "--degradation",
-        choices=("bicubic", "mild", "medium", "strong"),
         default="bicubic",
-        help="of the inputs; all but bicubic draw blur, noise, resizing and JPEG; default: bicubic",
+        metavar="LEVEL",
+        help="of the inputs: bicubic, or blur, resizing, noise and JPEG: mild, medium, strong; with "
+        "--given-size mild, moderate, gfpgan, codeformer, instantrestore, severe; default: bicubic",
+    )
+    command.add_argument(
+        "--given-size",
+        type=positive,
+        metavar="PIXELS",
+        help="hand the damaged pictures over at the truth's size, this one, as others' lists do",
+    )
+    command.add_argument(
+        "--working-size",
+        nargs="+",
+        type=_working_size,
+        metavar="auto|PIXELS",
+        help="with --given-size: from how many pixels a side to restore; several are compared; default: "
+        "auto, by the detail that each picture has",
     )
     command.add_argument("--seed", type=int, default=0, help="of the degradation; default: 0")
     command.add_argument(
@@ -64,7 +83,7 @@ def add_evaluate(commands: Commands) -> None:
         "--sheet-images", type=positive, default=12, metavar="N", help="inputs on the sheet; default: 12"
     )
     add_threads(command)
-    command.set_defaults(command=evaluate)
+    command.set_defaults(command=evaluate, parser=command)
 
 
 def _references(text: str) -> Any:
@@ -74,6 +93,10 @@ def _references(text: str) -> Any:
         return parse_references(text)
     except HimeError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _working_size(text: str) -> int | None:
+    return None if text == "auto" else positive(text)
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -97,9 +120,18 @@ def evaluate(options: argparse.Namespace) -> int:
     methods = [method for method, _ in opened]
     if options.fidelity is not None and all(restorer.fidelity is None for _, restorer in opened):
         raise HimeError("none of the models has a dial; leave out --fidelity")
-    lr_size = options.lr_size or common_lr_size([restorer for _, restorer in opened])
+    degradation: Degradation | None
+    if options.given_size is None:
+        if options.working_size is not None:
+            options.parser.error("--working-size is for --given-size")
+        lr_size = options.lr_size or common_lr_size([restorer for _, restorer in opened])
+        degradation = open_degradation(options.degradation, options.seed)
+    else:
+        if options.lr_size is not None:
+            options.parser.error("--lr-size or --given-size, not both")
+        methods = any_size_methods(opened, options.working_size or [None])
+        lr_size, degradation = options.given_size, open_given(options.degradation, options.seed)
     check_methods(methods)  # before anything is downloaded for the measures
-    degradation = open_degradation(options.degradation, options.seed)
     measures, missing = available_measures(options.luminance)
     for line in missing:
         complain(f"hime: {line}")
@@ -121,6 +153,29 @@ def evaluate(options: argparse.Namespace) -> int:
     if sheet is not None:
         write_image(options.sheet, sheet.draw())
     return 1 if result["failed"] else 0
+
+
+def any_size_methods(
+    opened: Sequence[tuple[Method, Restorer]], working_sizes: Sequence[int | None]
+) -> list[Method]:
+    """Each model with each working size, None being its own choice."""
+    from hime.evaluation.evaluate import Variant
+    from hime.evaluation.given import AnySize
+
+    found: list[Method] = []
+    for method, restorer in opened:
+        references = method.references if isinstance(method, Variant) else None
+        for working in working_sizes:
+            told = "" if working is None else f", {working} px"
+            found.append(Variant(AnySize(restorer, working), method.name + told, references))
+    return found
+
+
+def open_given(level: str, seed: int) -> Given:
+    """What ``--degradation`` and ``--seed`` ask for with ``--given-size``."""
+    from hime.evaluation.given import Given
+
+    return Given(level, seed)
 
 
 def open_degradation(name: str, seed: int) -> Realistic | None:

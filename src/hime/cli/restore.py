@@ -71,6 +71,16 @@ def add_restore(commands: Commands) -> None:
     command.add_argument(
         "--report", action="store_true", help="explain each result in NAME.html (with --aligned: NAME.json)"
     )
+    command.add_argument(
+        "--strength",
+        type=float,
+        default=1.0,
+        metavar="0…1",
+        help="from 0, nothing is changed, to 1; between them what was there is mixed in; default: 1",
+    )
+    command.add_argument(
+        "--even-sharp", action="store_true", help="restore also large faces that are sharp for their size"
+    )
     _add_aligned(command)
     _add_cache(command)
     add_threads(command)
@@ -157,11 +167,19 @@ def _check(options: argparse.Namespace, listing: Listing | None) -> None:
         "--crop": options.crop,
         "--enlarge": options.enlarge is not None,
     }
+    if not 0 <= options.strength <= 1:
+        options.parser.error(f"--strength must be from 0 to 1, not {options.strength}")
     if options.aligned and any(faces.values()):
         given = next(name for name, is_given in faces.items() if is_given)
         options.parser.error(f"{given} is for whole photographs; leave out it or --aligned")
     if listing is not None and listing.clips:
-        wrong = next((name for name in ("--face", "--crop") if faces[name]), None)
+        of_photographs = {
+            "--face": faces["--face"],
+            "--crop": options.crop,
+            "--strength": options.strength != 1,
+            "--even-sharp": options.even_sharp,
+        }
+        wrong = next((name for name, is_given in of_photographs.items() if is_given), None)
         if wrong is not None:
             options.parser.error(
                 f"{wrong} is for photographs, but {listing.clips[0].path} is a video; leave one of them out"
@@ -185,6 +203,8 @@ def _headshots(options: argparse.Namespace) -> Summary:
         report=options.report,
         overwrite=options.overwrite,
         max_lr_side=options.max_lr_side,
+        even_sharp=options.even_sharp,
+        strength=options.strength,
     )
 
 
@@ -222,6 +242,8 @@ def _photos(options: argparse.Namespace, listing: Listing) -> Summary:
         overwrite=options.overwrite,
         keep_date=options.keep_date,
         cache=_cache(options),
+        even_sharp=options.even_sharp,
+        strength=options.strength,
     )
 
 

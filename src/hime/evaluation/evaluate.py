@@ -48,6 +48,8 @@ References = int | Literal["blank", "wrong"]
 photos of another person (``"wrong"``)."""
 
 BASELINE = "bicubic"
+GIVEN = "given"
+"""In the place of the baseline where inputs have the truth's size: the input itself."""
 TRUTH = "truth"
 MID_GREY = 128
 
@@ -76,7 +78,7 @@ class Method(Protocol):
 
     @property
     def scale(self) -> int:
-        """By how much the sides grow."""
+        """By how much the sides grow; 1: inputs have the truth's size."""
         ...
 
     def set_references(self, images: Sequence[Image]) -> None:
@@ -157,6 +159,7 @@ def evaluate(
         raise HimeError(f"{list_name}: no entry in it; make lists with `hime make-list`")
     names = check_methods(methods)
     scale, root = methods[0].scale, Path(data_root)
+    baseline = baseline_of(scale)
     if measures is None:
         measures, _ = available_measures()
     chosen = [_references_of(number, entries, references, list_name) for number in range(len(entries))]
@@ -171,14 +174,21 @@ def evaluate(
             if references == "blank":
                 photos = [np.full_like(truth, MID_GREY) for _ in entry.references]
             lr = downscale(truth, scale) if degradation is None else degradation(truth, scale, number)
-            pictures, shares = _restore(methods, lr, photos, root / entry.input)
+            restored = _restore(methods, lr, photos, root / entry.input)
+            pictures = {baseline: upscale(lr, scale)}
+            pictures |= {name: each.image for name, each in zip(names, restored, strict=True)}
             sample = Sample(truth, tuple(root / name for name in entry.references))
             figures = _measure(measures, {**pictures, TRUTH: truth}, sample)
         except HimeError as error:
             failed.append({"input": entry.input, "error": str(error)})
             continue
         of_truth.append(figures.pop(TRUTH))
+        shares = [round(float(share), 4) for share in restored[0].shares]
         per_image.append({"input": entry.input, "references": chosen[number], "shares": shares, **figures})
+        if scale == 1:
+            passes = zip(names, (list(getattr(each, "passes", ())) for each in restored), strict=True)
+            per_image[-1]["passes"] = dict(passes)
+            del pictures[baseline]  # it is the input, which the sheet shows anyway
         if sheet is not None and sheet.shows(number):
             sheet.add(entry.input, lr, pictures, figures, truth, photos)
     metrics = [metric for measure in measures for metric in measure.metrics]
@@ -191,11 +201,16 @@ def evaluate(
         "references": references,
         "degradation": BASELINE if degradation is None else str(degradation),
         "luminance": any(getattr(measure, "luminance", False) for measure in measures),
-        **_summarise(names, metrics, per_image),
+        **_summarise(names, baseline, metrics, per_image),
         **(_of_the_photos(of_truth) if "identity" in metrics else {}),
-        "per_image": [_rounded(image, (BASELINE, *names)) for image in per_image],
+        "per_image": [_rounded(image, (baseline, *names)) for image in per_image],
         "failed": failed,
     }
+
+
+def baseline_of(scale: int) -> str:
+    """What methods of that scale are compared with: the input enlarged, or as it is."""
+    return GIVEN if scale == 1 else BASELINE
 
 
 def check_methods(methods: Sequence[Method]) -> list[str]:
@@ -208,7 +223,7 @@ def check_methods(methods: Sequence[Method]) -> list[str]:
         raise HimeError("nothing to evaluate; give a model")
     names = [method.name for method in methods]
     for name in names:
-        if name in (BASELINE, TRUTH):
+        if name in (BASELINE, GIVEN, TRUTH):
             raise HimeError(f"a method cannot be named {name}; give the model another name")
         if names.count(name) > 1:
             raise HimeError(f"two models are named {name}; give one of them another folder or name")
@@ -258,10 +273,8 @@ def _references_of(
     return list(entry.references[:references])
 
 
-def _restore(
-    methods: Sequence[Method], lr: Image, photos: Sequence[Image], path: Path
-) -> tuple[dict[str, Image], list[float]]:
-    """What bicubic and each method make of an input, and the references' shares in the first one's."""
+def _restore(methods: Sequence[Method], lr: Image, photos: Sequence[Image], path: Path) -> list[Restored]:
+    """What each method makes of an input."""
     restored = []
     for method in methods:
         method.set_references(photos)
@@ -269,9 +282,7 @@ def _restore(
             restored.append(method.restore(lr))
         except HimeError as error:
             raise HimeError(f"{path}: {error}") from error
-    pictures = {BASELINE: upscale(lr, methods[0].scale)}
-    pictures |= {method.name: each.image for method, each in zip(methods, restored, strict=True)}
-    return pictures, [round(float(share), 4) for share in restored[0].shares]
+    return restored
 
 
 def _measure(measures: Sequence[Measure], pictures: dict[str, Image], sample: Sample) -> dict[str, Figures]:
@@ -284,16 +295,16 @@ def _measure(measures: Sequence[Measure], pictures: dict[str, Image], sample: Sa
 
 
 def _summarise(
-    names: Sequence[str], metrics: Sequence[str], per_image: Sequence[Mapping[str, Any]]
+    names: Sequence[str], baseline: str, metrics: Sequence[str], per_image: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Means, intervals and differences over all images that were measured."""
     people = [ListEntry(image["input"], ()).person for image in per_image]
     bootstrap = PeopleBootstrap(people)
     values = {
         name: {metric: _column([image[name] for image in per_image], metric) for metric in metrics}
-        for name in (BASELINE, *names)
+        for name in (baseline, *names)
     }
-    pairs = [(name, BASELINE) for name in names] + [(name, names[0]) for name in names[1:]]
+    pairs = [(name, baseline) for name in names] + [(name, names[0]) for name in names[1:]]
     differences = []
     for name, other in pairs:
         with np.errstate(invalid="ignore"):  # of two exact restorations: PSNR is infinite in both

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hime.evaluation.evaluate import BASELINE
+from hime.evaluation.evaluate import BASELINE, baseline_of
 
 COLUMNS = {
     "psnr": ("PSNR", 3),
@@ -23,8 +23,10 @@ def format_table(result: dict[str, Any]) -> str:
     A heading; each method's means with their intervals below; the differences likewise; what was left out.
     """
     lr_size, target = result["lr_size"], result["lr_size"] * result["scale"]
+    sizes = f"{lr_size}→{target}" if result["scale"] > 1 else f"given at {target}"
     references = result["references"]
-    rows = [["", *(COLUMNS[metric][0] for metric in result["methods"][BASELINE])]]
+    measured = result["methods"][baseline_of(result["scale"])]
+    rows = [["", *(COLUMNS[metric][0] for metric in measured)]]
     for name, means in result["methods"].items():
         rows += _table_rows(name, means, result["intervals"][name], "")
     for each in result["differences"]:
@@ -32,7 +34,7 @@ def format_table(result: dict[str, Any]) -> str:
     labels, *columns = ([len(cell) for cell in column] for column in zip(*rows, strict=True))
     widths = [max(column) for column in columns]
     lines = [
-        f"{result['list']}: {result['images']} images of {result['people']} people, {lr_size}→{target}, "
+        f"{result['list']}: {result['images']} images of {result['people']} people, {sizes}, "
         f"{references} reference{'' if references == 1 else 's'}"
         + ("" if result["degradation"] == BASELINE else f", {result['degradation']}")
         + (", PSNR and SSIM on luminance" if result["luminance"] else "")

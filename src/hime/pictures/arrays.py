@@ -98,6 +98,15 @@ def area_reduce(image: Image, height: int, width: int) -> Image:
     return _resample(image, height, width, PIL.Image.Resampling.BOX)
 
 
+def lanczos(image: Image, height: int, width: int) -> Image:
+    """The plain enlargement that what is restored stands against: Pillow's LANCZOS.
+
+    Raises:
+        HimeError: a side below 1.
+    """
+    return _resample(image, height, width, PIL.Image.Resampling.LANCZOS)
+
+
 def _resample(image: Image, height: int, width: int, method: PIL.Image.Resampling) -> Image:
     check_image(image)
     if height < 1 or width < 1:

@@ -4,17 +4,16 @@
     restore_face(headshot, references, restorer).image
 
 `restore_face` knows headshots only, wherever they come from; `restore_found` takes a face of a photograph,
-chooses the photos for its pose, and looks whether it has become less like the person.
+chooses the photos for its pose, and looks whether it has become less like the person. Both restore a headshot
+from the pixels that its detail fills, and leave what is sharp for its size (`hime.restoring.any_size`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 from scipy.ndimage import gaussian_filter
 
 from hime.faces.album import Person
@@ -23,16 +22,24 @@ from hime.faces.face import Box
 from hime.faces.found import FoundFace
 from hime.faces.headshot import Frame
 from hime.faces.matching import choose_references
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import Image, lanczos
+from hime.restoring.any_size import (
+    LARGEST_SIDE,
+    AnySizeRestoration,
+    mixed,
+    restore_any_size,
+)
+from hime.restoring.detail import Detail
 from hime.restoring.hue import keep_hue
-from hime.restoring.restorer import References, Restoration, Restorer
+from hime.restoring.restorer import References, Restorer
 
 FloatArray = npt.NDArray[np.float32]
-AnyImage = TypeVar("AnyImage", npt.NDArray[np.uint8], npt.NDArray[np.uint16])
 
 LR_SIDES = (16, 128)
-"""Sides in pixels of the faces (with hair and neck) that are restored: below, too little of the person is
-left; above, the photograph is sharp enough."""
+"""Sides in pixels of the faces (with hair and neck) that are restored whatever they show: below, too little
+of the person is left; above, only what is not sharp for its size."""
+LARGEST_LEFT = 256
+"""Pixels a side of what is kept of a face that was left."""
 COLOUR_SMOOTHING = 1 / 8
 """Standard deviation, in sides of the headshot, of the blur: what is coarser than it is the photo's own."""
 LIKENESS_MARGIN = 0.02
@@ -48,12 +55,18 @@ class RestoredFace:
         frame: of its headshot, in pixels of the input.
         person: who it is, None for a stranger.
         status: ``"restored"``, or ``"left: "`` and why, in plain words.
+        lr: the headshot as it is in the input, uint8 H×H×3, at most `hime.restoring.any_size.LARGEST_SIDE` a
+            side.
+        detail: what it shows; None if it was not looked at.
+        passes: the sides in pixels that it was restored from, one after another; the first is less than its
+            own where it shows less.
         references: names of the photos used.
         crops: the photos used, as headshots; None where a .person file holds no picture.
         shares: mean of each score map.
-        scores: a score map a photo, float32 H×W in [0, 1], see `hime.restoring.restorer.Restoration`.
-        lr: the headshot as it is in the input, uint8 H×W×3.
-        restored: the headshot restored, uint8 sH×sW×3; None if it was left.
+        scores: a score map a photo, float32 S×S in [0, 1] of the first pass, see
+            `hime.restoring.restorer.Restoration`.
+        restored: the headshot restored, uint8, as many times larger as the model enlarges or the picture is
+            enlarged, up to `LARGEST_SIDE`; None if it was left.
         without: the same by the same model without references; only if it was asked for.
         similarity_before: cosine of embeddings of the plainly enlarged headshot to the person;
             None for a stranger, or a face that was left.
@@ -67,6 +80,8 @@ class RestoredFace:
     person: str | None
     status: str
     lr: Image
+    detail: Detail | None = None
+    passes: tuple[int, ...] = ()
     references: tuple[str, ...] = ()
     crops: tuple[Image | None, ...] = ()
     shares: tuple[float, ...] = ()
@@ -79,27 +94,51 @@ class RestoredFace:
     warning: str | None = None
 
 
-def restore_face(headshot: Image, references: References, restorer: Restorer) -> Restoration:
-    """A headshot restored, with the colours and the shading that it has.
+def restore_face(
+    headshot: Image,
+    references: References,
+    restorer: Restorer,
+    *,
+    at_least: int = 0,
+    even_sharp: bool = False,
+    strength: float = 1.0,
+) -> AnySizeRestoration:
+    """A headshot restored, its colours and shading kept; as it is if it is sharp for its size.
 
     Args:
-        headshot: uint8 H×W×3, framed as `hime.faces.headshot` says; sides from 8 pixels.
+        headshot: uint8 H×H×3, framed as `hime.faces.headshot` says; sides from 8 pixels.
         references: of the person; those set in the restorer play no part.
         restorer: the model, its dial where it stands; not changed.
+        at_least: see `hime.restoring.any_size.restore_any_size`.
+        even_sharp: restore also what is sharp for its size.
+        strength: see `hime.restoring.any_size.mixed`.
 
     Raises:
-        HimeError: as for `hime.restoring.restorer.Restorer.restore`.
+        HimeError: as for `hime.restoring.any_size.restore_any_size`.
     """
-    restoration = restorer.restore(headshot, references)
-    difference = restoration.image.astype(np.float32) - enlarge(headshot, restorer.scale)
-    blur = COLOUR_SMOOTHING * restoration.image.shape[0]
+    restoration = restore_any_size(
+        headshot, restorer, references=references, at_least=at_least, even_sharp=even_sharp
+    )
+    if not restoration.passes:
+        return restoration
+    plain = lanczos(headshot, *restoration.image.shape[:2])
+    difference = restoration.image.astype(np.float32) - plain
+    blur = COLOUR_SMOOTHING * len(plain)
     matched = restoration.image - gaussian_filter(difference, (blur, blur, 0), mode="nearest")
     levels: Image = np.rint(matched.clip(0, 255)).astype(np.uint8)
-    return replace(restoration, image=keep_hue(levels, headshot))
+    return replace(restoration, image=mixed(plain, keep_hue(levels, restoration.lr), strength))
 
 
 def restore_found(
-    face: FoundFace, person: Person | None, restorer: Restorer, count: int, *, explain: bool = False
+    face: FoundFace,
+    person: Person | None,
+    restorer: Restorer,
+    count: int,
+    *,
+    enlargement: int = 1,
+    even_sharp: bool = False,
+    strength: float = 1.0,
+    explain: bool = False,
 ) -> RestoredFace:
     """A face of a photograph restored, once more with the dial at 1 if it became less like the person.
 
@@ -108,20 +147,33 @@ def restore_found(
         person: who it is; None restores without references.
         restorer: the model, its dial where it stands; not changed.
         count: at most so many photos, the best for the face's pose.
+        enlargement: of the photograph: what pixels it will have there, the face is restored to, as far as
+            `LARGEST_SIDE` allows.
+        even_sharp: restore also what is sharp for its size.
+        strength: see `hime.restoring.any_size.mixed`.
         explain: fill in ``without``.
     """
-    lr = headshot_of(face)
+    lr = face.headshot(LARGEST_SIDE)
     chosen = choose_references(person, face.yaw, count) if person else []
     references = References([reference.for_restorer for reference in chosen])
-    restoration = restore_face(lr, references, restorer)
 
-    landmarks = face.frame.to_crop(restoration.image.shape[0], face.landmarks)
+    def restored(references: References, restorer: Restorer) -> AnySizeRestoration:
+        at_least = max(enlargement, restorer.scale) * len(lr)
+        return restore_face(
+            lr, references, restorer, at_least=at_least, even_sharp=even_sharp, strength=strength
+        )
+
+    restoration = restored(references, restorer)
+    if not restoration.passes:
+        reason = f"sharp for its size ({round(face.frame.side)} pixels with hair and neck)"
+        return replace(leave(face, person, reason), detail=restoration.detail)
+    landmarks = face.frame.to_crop(len(restoration.image), face.landmarks)
     known = person.embedding if person else None
 
     def likeness(image: Image) -> float | None:
         return None if known is None else similarity(embedding_of(image, landmarks), known)
 
-    before, after = likeness(enlarge(lr, restorer.scale)), likeness(restoration.image)
+    before, after = likeness(lanczos(lr, *restoration.image.shape[:2])), likeness(restoration.image)
     warning = None
     if person and not chosen:
         warning = f"no photo of {person.name} could be used: restored without"
@@ -129,7 +181,7 @@ def restore_found(
         warning = f"less like {person.name} than the input was: look at it with care"
         if restorer.fidelity is not None and restorer.fidelity < 1:
             restorer = Restorer(restorer.backend, 1.0)
-            restoration = restore_face(lr, references, restorer)
+            restoration = restored(references, restorer)
             after = likeness(restoration.image)
             warning = f"less like {person.name} than the input was, so the milder result was taken"
             if _is_less(after, before):
@@ -140,12 +192,14 @@ def restore_found(
         person=person.name if person else None,
         status="restored",
         lr=lr,
+        detail=restoration.detail,
+        passes=restoration.passes,
         references=tuple(reference.name for reference in chosen),
         crops=tuple(reference.crop for reference in chosen),
         shares=tuple(restoration.shares),
         scores=tuple(restoration.scores),
         restored=restoration.image,
-        without=restore_face(lr, References([]), restorer).image if explain and chosen else None,
+        without=restored(References([]), restorer).image if explain and chosen else None,
         similarity_before=before,
         similarity_after=after,
         fidelity=restorer.fidelity,
@@ -156,28 +210,8 @@ def restore_found(
 def leave(face: FoundFace, person: Person | None, reason: str) -> RestoredFace:
     """A face of a photograph left as it is, and why, in plain words."""
     name = person.name if person else None
-    return RestoredFace(face.box, face.frame, name, f"left: {reason}", headshot_of(face))
-
-
-def headshot_of(face: FoundFace) -> Image:
-    """The headshot at the size that it has in the photograph, up to twice what is restored."""
-    return face.headshot(2 * LR_SIDES[1])
-
-
-def enlarge(image: AnyImage, factor: int) -> AnyImage:
-    """By Lanczos; always a new array."""
-    if factor == 1:
-        return image.copy()
-    height, width = image.shape[:2]
-    size = (width * factor, height * factor)
-    if image.dtype == np.uint8:
-        return np.array(PIL.Image.fromarray(image).resize(size, PIL.Image.Resampling.LANCZOS))
-    large = np.empty((height * factor, width * factor, 3), image.dtype)
-    for channel in range(3):  # Pillow has no colours of 16 bits
-        values = PIL.Image.fromarray(image[:, :, channel].astype(np.float32))
-        enlarged = np.asarray(values.resize(size, PIL.Image.Resampling.LANCZOS))
-        large[:, :, channel] = np.rint(enlarged.clip(0, 65535))
-    return large
+    lr = face.headshot(LARGEST_LEFT)
+    return RestoredFace(face.box, face.frame, name, f"left: {reason}", lr)
 
 
 def _is_less(after: float | None, before: float | None) -> bool:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import hime
-from hime.errors import HimeError
+from hime.errors import HimeError, NothingToRestore
 from hime.files import write_json
-from hime.pictures.arrays import Image, resize
+from hime.pictures.arrays import Image, lanczos, resize
 from hime.pictures.formats import READ, SUFFIXES, WRITTEN
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
 from hime.restoring.batch import Summary, log, model_digest, run_batch, told
 from hime.restoring.inputs import Input, digest, find_inputs, together
 from hime.restoring.outputs import Output, Outputs
-from hime.restoring.restorer import Restoration, Restorer
+from hime.restoring.restorer import Restoration, Restorer, check_strength
 
 MAX_LR_SIDE = 512
 """Longest side of a headshot in pixels. Memory and time grow with its area."""
+AS_IT_IS = 128
+"""Sides in pixels up to which a headshot is restored as it is. A larger one that is square is left if it is
+sharp for its size, and else restored from the pixels that its detail fills (`hime.restoring.any_size`)."""
 
 
 def restore_headshots(
@@ -32,6 +35,8 @@ def restore_headshots(
     report: bool = False,
     overwrite: bool = False,
     max_lr_side: int = MAX_LR_SIDE,
+    even_sharp: bool = False,
+    strength: float = 1.0,
 ) -> Summary:
     """Restore every headshot with the same person's references, all framed alike; no faces are looked for.
 
@@ -45,14 +50,17 @@ def restore_headshots(
         out: for one input file, the picture to write; otherwise a folder, for NAME.png of each input.
         report: write beside each result a JSON file of the same name: ``input``, ``output``, ``model``,
             ``fidelity`` (null without a dial), ``scale``, ``lr`` and ``hr`` (height, width),
-            ``references`` (``file`` and ``share`` of each).
+            ``strength``, ``passes`` (the LR side of each), ``references`` (``file`` and ``share`` of each).
         overwrite: restore again what is there already, and replace what is there and no result.
         max_lr_side: longest side of an input in pixels.
+        even_sharp: restore also what is larger than `AS_IT_IS` and sharp for its size.
+        strength: see `hime.restoring.any_size.mixed`.
 
     Raises:
         HimeError: nothing can be done: a folder holds no picture, no reference can be read, a result would
             overwrite an input or a reference, or a place cannot be written to.
     """
+    check_strength(strength)
     out = Path(out)
     listing = find_inputs(inputs, out, videos=False)
     photos = find_inputs(references, videos=False)
@@ -69,10 +77,10 @@ def restore_headshots(
         "model": model_digest(restorer),
         "fidelity": str(restorer.fidelity),
         "people": together(reference.content for reference in used),
-        "options": "aligned",
+        "options": f"aligned, even_sharp={even_sharp}, strength={strength}",
         "report": str(report),
     }
-    job = _Job(restorer, used, summary, report, max_lr_side)
+    job = _Job(restorer, used, summary, report, max_lr_side, even_sharp, strength)
     run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name)
     return summary
 
@@ -124,6 +132,8 @@ class _Job:
     summary: Summary
     report: bool
     max_lr_side: int
+    even_sharp: bool
+    strength: float
     _set: list[_Reference] | None = field(default=None, init=False)
 
     def restore(self, each: Input, content: str, output: Output) -> None:
@@ -142,11 +152,38 @@ class _Job:
         if used != self._set:
             self.restorer.set_references([reference.image for reference in used])
             self._set = used
-        restored = self.restorer.restore(lr)
+        restored = self._restored(lr)
         write_image(output.path, restored.image)
         if self.report:
             write_json(report, self._explained(each.path, output.path, lr, restored, used))
         self.summary.written.append(output.path)
+
+    def _restored(self, headshot: Image) -> Restoration:
+        """The headshot restored from its own pixels, or from those that its detail fills.
+
+        Raises:
+            NothingToRestore: it is sharp for its size.
+        """
+        from hime.restoring.any_size import mixed, restore_any_size
+
+        height, width = headshot.shape[:2]
+        if height != width or height <= AS_IT_IS:
+            restored = self.restorer.restore(headshot)
+            scale = self.restorer.scale
+            plain = lanczos(headshot, scale * height, scale * width)
+            return replace(restored, image=mixed(plain, restored.image, self.strength))
+        found = restore_any_size(
+            headshot,
+            self.restorer,
+            at_least=self.restorer.scale * height,
+            even_sharp=self.even_sharp,
+            strength=self.strength,
+        )
+        if not found.passes:
+            raise NothingToRestore(
+                f"is sharp for its size ({height} pixels); restore it all the same with --even-sharp"
+            )
+        return found
 
     def _explained(
         self, source: Path, output: Path, lr: Image, restored: Restoration, used: Sequence[_Reference]
@@ -156,9 +193,11 @@ class _Job:
             "output": str(output),
             "model": self.restorer.name,
             "fidelity": self.restorer.fidelity,
+            "strength": self.strength,
             "scale": self.restorer.scale,
             "lr": list(lr.shape[:2]),
             "hr": list(restored.image.shape[:2]),
+            "passes": list(getattr(restored, "passes", lr.shape[:1])),
             "references": [
                 {"file": str(reference.path), "share": round(share, 4)}
                 for reference, share in zip(used, restored.shares, strict=True)

@@ -3,16 +3,20 @@
     restored = hime.restore_photo(hime.read_picture("party.jpg"), [hime.read_person("mum/")], hime.load())
     restored.image, restored.faces
 
-Each face is restored at its own size from its own person's photos; everything else is enlarged by Lanczos.
+Each face is restored from its own person's photos: a small one as it is, one that is blurred or damaged from
+the pixels that its detail fills. A large one that is sharp for its size stays; everything else is enlarged by
+Lanczos.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 
 from hime.errors import HimeError, NothingToRestore
 from hime.faces.album import Person
@@ -20,11 +24,13 @@ from hime.faces.detection import detect
 from hime.faces.found import FoundFace
 from hime.faces.headshot import Frame, add
 from hime.faces.matching import match
+from hime.pictures.arrays import lanczos
 from hime.pictures.reading import Picture
-from hime.restoring.face import LR_SIDES, RestoredFace, enlarge, leave, restore_found
-from hime.restoring.restorer import Restorer
+from hime.restoring.face import LR_SIDES, RestoredFace, leave, restore_found
+from hime.restoring.restorer import Restorer, check_strength
 
 Canvas = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+AnyImage = TypeVar("AnyImage", npt.NDArray[np.uint8], npt.NDArray[np.uint16])
 
 MAX_RESULT_PIXELS = 64_000_000
 """A picture is enlarged less where it would have more pixels."""
@@ -61,6 +67,8 @@ def restore_photo(
     enlargement: int | None = None,
     largest_side: int | None = None,
     references: int = MOST_REFERENCES,
+    even_sharp: bool = False,
+    strength: float = 1.0,
     explain: bool = False,
 ) -> RestoredPhoto:
     """Restore the known faces of a photograph.
@@ -77,12 +85,15 @@ def restore_photo(
             `MAX_RESULT_PIXELS` and no side above ``largest_side``.
         largest_side: of the result in pixels, where its format has a limit.
         references: at most so many photos for a face, the best for its pose.
+        even_sharp: restore also faces that are sharp for their size.
+        strength: from 0, nothing is changed, to 1; between them the face is mixed with what it was.
         explain: fill in ``plain`` and each face's ``without``.
 
     Raises:
         NothingToRestore: there is nothing to restore in it; the message says why, but not which file.
         HimeError: the same of a person or a face that was asked for.
     """
+    check_strength(strength)
     named = None if only_person is None else find_person(people, only_person)
     nothing = HimeError if only_person is not None or only_face is not None else NothingToRestore
     found = sorted(detect(picture.image), key=lambda face: float(face.landmarks[:, 0].mean()))
@@ -91,6 +102,7 @@ def restore_photo(
     if only_face is not None and not 1 <= only_face <= len(found):
         raise HimeError(f"has {_count(len(found), 'face')}, counted from left to right; check --face")
     owners = _owners(found, people, named, only_face)
+    factor = _fitting(picture.image.shape[:2], enlargement or restorer.scale, largest_side)
 
     faces = []
     for number, (face, owner) in enumerate(zip(found, owners, strict=True), start=1):
@@ -103,18 +115,22 @@ def restore_photo(
             reason = "not one of the people given"
         reason = reason or _unfit(face.frame)
         if reason is None:
-            faces.append(restore_found(face, owner, restorer, references, explain=explain))
+            faces.append(
+                restore_found(
+                    face, owner, restorer, references,
+                    enlargement=factor, even_sharp=even_sharp, strength=strength, explain=explain,
+                )
+            )  # fmt: skip
         else:
             faces.append(leave(face, owner, reason))
 
     if all(face.restored is None for face in faces):
         raise nothing(_nothing(faces, people))
 
-    factor = _fitting(picture.image.shape[:2], enlargement or restorer.scale, largest_side)
     deep = picture.deep
     plain: Canvas = enlarge(picture.image, factor) if deep is None else enlarge(deep, factor)
     image = plain.copy() if explain else plain
-    _put_in(image, faces, factor, restorer.scale)
+    _put_in(image, faces, factor)
     return RestoredPhoto(image, plain, tuple(faces), factor)
 
 
@@ -146,7 +162,7 @@ def _owners(
     return owners
 
 
-def _put_in(canvas: Canvas, faces: Sequence[RestoredFace], factor: int, scale: int) -> None:
+def _put_in(canvas: Canvas, faces: Sequence[RestoredFace], factor: int) -> None:
     """Put the restored faces into the enlarged picture."""
     frames = [face.frame.scaled(factor) for face in faces]
     strangers = [frame for face, frame in zip(faces, frames, strict=True) if face.restored is None]
@@ -158,18 +174,16 @@ def _put_in(canvas: Canvas, faces: Sequence[RestoredFace], factor: int, scale: i
             for other, frame in enumerate(frames)
             if other != index and faces[other].restored is not None
         ]
-        difference = face.restored.astype(np.float32) - enlarge(face.lr, scale)
+        difference = face.restored.astype(np.float32) - lanczos(face.lr, *face.restored.shape[:2])
         add(canvas, difference, frames[index], others, strangers)
 
 
 def _unfit(frame: Frame) -> str | None:
     """Why a face of that size is left, in plain words."""
-    smallest, largest = LR_SIDES
+    smallest, _ = LR_SIDES
     side = round(frame.side)
     if side < smallest:
         return f"too small ({side} pixels with hair and neck, {smallest} at the least)"
-    if side > largest:
-        return f"large enough already ({side} pixels with hair and neck; up to {largest} are restored)"
     return None
 
 
@@ -180,10 +194,28 @@ def _nothing(faces: Sequence[RestoredFace], people: Sequence[Person]) -> str:
         f"{face.person or 'the face'} is {reason}" for reason, face in reasons.items() if "pixels" in reason
     ]
     if wanted:
-        return f"nothing to restore: {'; '.join(wanted)}"
+        remedy = (
+            "; restore it all the same with --even-sharp" if any("sharp" in each for each in wanted) else ""
+        )
+        return f"nothing to restore: {'; '.join(wanted)}{remedy}"
     names = " or ".join(person.name for person in people) if 0 < len(people) < 5 else "known"
     those = "its face is not" if len(faces) == 1 else f"none of its {len(faces)} faces is"
     return f"{those} {names}; restore strangers with --face N or --everyone"
+
+
+def enlarge(image: AnyImage, factor: int) -> AnyImage:
+    """By Lanczos; always a new array."""
+    if factor == 1:
+        return image.copy()
+    height, width = (factor * side for side in image.shape[:2])
+    if image.dtype == np.uint8:
+        return np.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.LANCZOS))
+    large = np.empty((height, width, 3), image.dtype)
+    for channel in range(3):  # Pillow has no colours of 16 bits
+        values = PIL.Image.fromarray(image[:, :, channel].astype(np.float32))
+        enlarged = np.asarray(values.resize((width, height), PIL.Image.Resampling.LANCZOS))
+        large[:, :, channel] = np.rint(enlarged.clip(0, 65535))
+    return large
 
 
 def _fitting(sides: tuple[int, ...], factor: int, largest_side: int | None) -> int:

@@ -22,7 +22,7 @@ from hime.restoring.inputs import (
 )
 from hime.restoring.outputs import Output, Outputs
 from hime.restoring.people import Cast, made_with, read_cast
-from hime.restoring.restorer import Restorer
+from hime.restoring.restorer import Restorer, check_strength
 
 if TYPE_CHECKING:
     from hime.faces.cache import LookCache
@@ -40,6 +40,8 @@ class Choice:
     crop: bool = False
     report: bool = False
     keep_date: bool = True
+    even_sharp: bool = False
+    strength: float = 1.0
 
 
 def restore_photos(
@@ -57,6 +59,8 @@ def restore_photos(
     overwrite: bool = False,
     keep_date: bool = True,
     cache: LookCache | None = None,
+    even_sharp: bool = False,
+    strength: float = 1.0,
 ) -> Summary:
     """Restore the known people in whole photographs, see `hime.restoring.photo.restore_photo`.
 
@@ -79,6 +83,8 @@ def restore_photos(
         overwrite: restore again what is there already, and replace what is there and no result.
         keep_date: give a result the date of its input's file.
         cache: where what is learned of each reference is kept (`hime.faces.cache`); default nowhere.
+        even_sharp: restore also faces that are sharp for their size.
+        strength: from 0, nothing is changed, to 1; between them a face is mixed with what it was.
 
     Raises:
         HimeError: nothing can be done: no picture in a folder, two people of one name, a result that would
@@ -87,8 +93,11 @@ def restore_photos(
     from hime.faces.networks import require
     from hime.restoring.photo import find_person
 
+    check_strength(strength)
     out = Path(out)
-    choice = Choice(everyone, only_person, only_face, enlargement, crop, report, keep_date)
+    choice = Choice(
+        everyone, only_person, only_face, enlargement, crop, report, keep_date, even_sharp, strength
+    )
     listing = inputs if isinstance(inputs, Listing) else find_inputs(inputs, out, videos=False)
     if only_face is not None and len(listing.inputs) > 1:
         raise HimeError(
@@ -168,6 +177,8 @@ class _Job:
             only_face=choice.only_face,
             enlargement=choice.enlargement,
             largest_side=None if choice.crop else largest_side(output.path),
+            even_sharp=choice.even_sharp,
+            strength=choice.strength,
             explain=choice.report,
         )
         left_out: list[str] = []

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 
 from hime.files import write_atomically
-from hime.pictures.arrays import Image, resize
+from hime.pictures.arrays import Image, lanczos, resize
+from hime.restoring.detail import LARGEST, Detail
 from hime.restoring.face import LIKENESS_MARGIN, RestoredFace
 from hime.restoring.page import counted, figure, filled, img, note, reduced, row, section
 from hime.restoring.photo import RestoredPhoto
@@ -31,6 +31,8 @@ PICTURE_SIDE = 1600
 REFERENCE_SIDE = 160
 LEFT_SIDE = 128
 """Side at which a reference is shown, and a face that was left as it is: squares, both."""
+SEEN_BLOCKS = 0.2
+"""`hime.restoring.detail.Detail.blocks` above which somebody may see them."""
 
 VIRIDIS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float32)
 """Colours of a map from 0 to 1 in equal steps: five of matplotlib's viridis (public domain, CC0)."""
@@ -86,12 +88,11 @@ def page(photo: RestoredPhoto, title: str) -> str:
 def _restored_face(number: int, face: RestoredFace) -> str:
     assert face.restored is not None
     restored = face.restored
-    height, width = restored.shape[:2]
     name = _person(face)
     figures = [
         (
             f"{face.lr.shape[1]} × {face.lr.shape[0]} pixels, plainly enlarged",
-            _lanczos(face.lr, width, height),
+            lanczos(face.lr, *restored.shape[:2]),
         ),
         ("Restored", restored),
     ]
@@ -108,6 +109,10 @@ def _restored_face(number: int, face: RestoredFace) -> str:
             f"from none (dark) to {top:.0f} of 255 levels (bright); {float(changes.mean()):.1f} on average."
         )
     facts = [("Person", name), ("Outcome", escape(face.status))]
+    if face.detail is not None:
+        facts.append(("Detail", _detail(face.detail)))
+    if face.passes:
+        facts.append(("Restored from", _passes(face)))
     if face.similarity_before is not None and face.similarity_after is not None:
         facts.append(("Likeness", _likeness(face.similarity_before, face.similarity_after, name)))
     if face.fidelity is not None:
@@ -163,11 +168,34 @@ def _references(number: int, face: RestoredFace) -> str:
 
 def _left_face(number: int, face: RestoredFace) -> str:
     image = resize(face.lr, LEFT_SIDE, LEFT_SIDE)
+    reason = escape(face.status.removeprefix("left: "))
+    if face.detail is not None:
+        reason += f": {_detail(face.detail)}"
     heading = f'<h3 id="name-{number}">Face {number}: {_person(face)}</h3>'
     return (
         f'<figure id="face-{number}" aria-labelledby="name-{number}">{img(image, f"Face {number}")}'
-        f"<figcaption>{heading}{escape(face.status.removeprefix('left: '))}</figcaption></figure>"
+        f"<figcaption>{heading}{reason}</figcaption></figure>"
     )
+
+
+def _detail(detail: Detail) -> str:
+    """What was measured of the headshot."""
+    side = f"{detail.side:.0f}" if detail.side < LARGEST else f"{LARGEST:.0f} or more"
+    text = (
+        f"as much as a sharp picture of {side} pixels a side shows; noise of {detail.noise:.0f} of 255 levels"
+    )
+    return f"{text}, {'blocks' if detail.blocks > SEEN_BLOCKS else 'no blocks'} of JPEG"
+
+
+def _passes(face: RestoredFace) -> str:
+    """From how many pixels a side, in each pass."""
+    first, *further = face.passes
+    text = f"{first} pixels a side"
+    if first < len(face.lr):
+        text += f", to which its {len(face.lr)} were reduced"
+    if further:
+        text += f"; what is finer, once more from {' and '.join(map(str, further))} pixels of the result"
+    return text
 
 
 def _person(face: RestoredFace) -> str:
@@ -219,11 +247,6 @@ def _eight_bits(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Image:
         return image.view(np.uint8)
     levels: Image = np.right_shift(image, 8, out=np.empty(image.shape, np.uint8), casting="unsafe")
     return levels
-
-
-def _lanczos(image: Image, width: int, height: int) -> Image:
-    """The plain enlargement, as `hime.restoring.photo` does it."""
-    return np.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.LANCZOS))
 
 
 def _difference(first: Image, second: Image) -> FloatArray:

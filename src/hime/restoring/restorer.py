@@ -157,6 +157,12 @@ def check_fidelity(fidelity: float) -> None:
         raise HimeError(f"fidelity must be from 0 to 1, not {fidelity}")
 
 
+def check_strength(strength: float) -> None:
+    """Refuse what is no share of a restoration, see `hime.restoring.any_size.mixed`."""
+    if not 0 <= strength <= 1:  # also NaN
+        raise HimeError(f"strength must be from 0 to 1, not {strength}")
+
+
 class Restorer:
     """Restores headshots of one person at a time; the person's photos are encoded once.
 
