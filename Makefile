@@ -6,7 +6,7 @@ DEV := .venv
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APP := src/hime/app
 NODE_IS_NEW := node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
-PACKAGE := pyproject.toml constraints.txt README.md LICENSE $(shell find src -type f -not -name '*.pyc')
+PACKAGE := pyproject.toml constraints.txt README.md LICENSE NOTICE $(shell find src -type f -not -name '*.pyc')
 
 # $(1): the folder of the environment
 define environment
@@ -17,7 +17,7 @@ endef
 .PHONY: help demo test lint results bench app bench-app wheel sdist image clean
 
 help:
-	@echo 'make demo   restore the demo people with the light package (no PyTorch); writes demo/'
+	@echo 'make demo   a photograph restored from other photos of its person (no PyTorch); writes demo/'
 	@echo 'make test   the whole test suite'
 	@echo 'make lint   ruff and mypy'
 	@echo 'make results  fill docs/results.md and the tables of README.md with the figures in results/'
@@ -74,7 +74,7 @@ app/node_modules/.installed: app/package.json app/package-lock.json
 # As a user gets it: built and installed, so from the sources as they are now.
 $(DEMO)/.installed: $(PACKAGE)
 	$(call environment,$(DEMO))
-	$(DEMO)/bin/python $(PIP_INSTALL) .
+	$(DEMO)/bin/python $(PIP_INSTALL) '.[faces]'
 	@touch $@
 
 # Editable: changed sources need no new installation.
