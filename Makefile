@@ -6,7 +6,7 @@ DEV := .venv
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APP := src/hime/app
 NODE_IS_NEW := node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
-PACKAGE := pyproject.toml constraints.txt README.md LICENSE NOTICE $(shell find src -type f -not -name '*.pyc')
+PACKAGE := pyproject.toml constraints.txt README.md LICENSE LICENSE-WEIGHTS NOTICE $(shell find src -type f -not -name '*.pyc')
 
 # $(1): the folder of the environment
 define environment
