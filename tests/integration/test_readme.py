@@ -129,20 +129,22 @@ def test_make_knows_its_targets_and_integration_runs_them() -> None:
 
 
 def test_the_line_without_a_clone_runs_from_a_wheel(tmp_path: Path) -> None:
-    uv, uvx = (shutil.which(name, path=str(Path(sys.executable).parent)) for name in ("uv", "uvx"))
-    if uv is None or uvx is None:
+    uvx = shutil.which("uvx", path=str(Path(sys.executable).parent))
+    if uvx is None:
         pytest.skip("uv is not installed")
     (line,) = of("uvx")
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def done(*command: str) -> str:
         ran = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, check=False)
-        if "Failed to fetch" in ran.stderr:
-            pytest.skip("uv reaches no registry")
+        if "Failed to fetch" in ran.stderr or "No matching distribution found for hatchling" in ran.stderr:
+            pytest.skip("no registry is reached")
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
-    done(uv, "build", "--wheel", "--quiet", "--out-dir", str(tmp_path), str(REPOSITORY))
+    (wheel_line,) = of("pip")
+    assert wheel_line == "pip wheel --no-deps ."
+    done(sys.executable, "-m", *wheel_line.split()[:-1], str(REPOSITORY))
     (wheel,) = tmp_path.glob("*.whl")
     words = shlex.split(line)[1:]
     assert wheel.name in words[1]
