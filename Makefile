@@ -6,7 +6,7 @@ DEV := .venv
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APP := src/hime/app
 NODE_IS_NEW := node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
-PACKAGE := pyproject.toml constraints.txt README.md LICENSE $(shell find src -type f -not -name '*.pyc')
+PACKAGE := pyproject.toml constraints.txt README.md LICENSE LICENSE-WEIGHTS NOTICE $(shell find src -type f -not -name '*.pyc')
 
 # $(1): the folder of the environment
 define environment
@@ -14,13 +14,14 @@ define environment
 $(PYTHON) -m venv $(1)
 endef
 
-.PHONY: help demo test lint results bench app bench-app wheel sdist image clean
+.PHONY: help demo test lint results docs bench app bench-app wheel sdist image clean
 
 help:
-	@echo 'make demo   restore the demo people with the light package (no PyTorch); writes demo/'
+	@echo 'make demo   a photograph restored from other photos of its person (no PyTorch); writes demo/'
 	@echo 'make test   the whole test suite'
 	@echo 'make lint   ruff and mypy'
 	@echo 'make results  fill docs/results.md and the tables of README.md with the figures in results/'
+	@echo 'make docs   the site of docs/, into site/'
 	@echo 'make bench  how fast the released model is on this machine'
 	@echo 'make app    build the pages of `hime app` (needs Node.js 20.19 or later, with npm)'
 	@echo 'make bench-app  how fast the app is in Chromium on this machine, and how much it loads'
@@ -42,6 +43,9 @@ lint: $(DEV)/.installed
 
 results: $(DEV)/.installed
 	$(DEV)/bin/python results/render.py
+
+docs: $(DEV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs build --quiet  # the variable: no word of its successor
 
 bench: $(DEV)/.installed
 	$(DEV)/bin/hime bench
@@ -74,7 +78,7 @@ app/node_modules/.installed: app/package.json app/package-lock.json
 # As a user gets it: built and installed, so from the sources as they are now.
 $(DEMO)/.installed: $(PACKAGE)
 	$(call environment,$(DEMO))
-	$(DEMO)/bin/python $(PIP_INSTALL) .
+	$(DEMO)/bin/python $(PIP_INSTALL) '.[faces]'
 	@touch $@
 
 # Editable: changed sources need no new installation.
@@ -84,4 +88,4 @@ $(DEV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(DEMO) $(DEV) app/node_modules $(APP) demo dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(DEMO) $(DEV) app/node_modules $(APP) demo site dist .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import statistics
 import sys
 import time
@@ -31,13 +30,14 @@ from hime.cli.evaluate import open_degradation
 from hime.cli.models import common_lr_size, open_method
 from hime.data.people import read_list
 from hime.errors import HimeError
+from hime.evaluation.dlib_distance import DlibDistance, package_folder
 from hime.evaluation.evaluate import BASELINE, Method, Restored, check_methods, evaluate
-from hime.evaluation.measures import Figures, Measure, Sample, available_measures
+from hime.evaluation.measures import Measure, available_measures
 from hime.evaluation.provenance import provenance
 from hime.evaluation.sheet import Sheet
 from hime.evaluation.table import COLUMNS as EVALUATED
 from hime.files import write_atomically, write_json
-from hime.pictures.arrays import Image, from_planes, to_planes, upscale
+from hime.pictures.arrays import Image, from_planes, to_planes
 from hime.pictures.writing import write_image
 
 FloatArray = npt.NDArray[np.float32]
@@ -158,18 +158,6 @@ def from_torch(network: torch.nn.Module) -> Network:
     return run
 
 
-def package_folder(name: str) -> Path:
-    """Where an installed package lies, without importing it.
-
-    Raises:
-        ModuleNotFoundError: it is not installed.
-    """
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    return Path(spec.submodule_search_locations[0])
-
-
 @dataclass(frozen=True)
 class Enlarged:
     """What a peer gives back; it uses no references."""
@@ -237,41 +225,6 @@ def available_peers() -> tuple[list[Method], list[str]]:
 
 
 # --------------------------------------------------------------------------------------------- likeness
-
-
-class DlibDistance:
-    """``dlib``: Euclidean distance between dlib's 128 numbers of the face and those of the truth's face.
-
-    Detector, five landmarks and network are dlib's, so nothing is shared with the identity by SFace. As
-    there, the landmarks are found in the truth and serve for all pictures of it; None where no face is found.
-    All are enlarged to twice their size, since the detector knows faces from 80 pixels on.
-
-    Raises:
-        ModuleNotFoundError: dlib-bin or face-recognition-models is missing.
-    """
-
-    metrics = ("dlib",)
-
-    def __init__(self) -> None:
-        import dlib
-
-        models = package_folder("face_recognition_models") / "models"
-        self._detect = dlib.get_frontal_face_detector()
-        self._find = dlib.shape_predictor(str(models / "shape_predictor_5_face_landmarks.dat"))
-        self._embed = dlib.face_recognition_model_v1(
-            str(models / "dlib_face_recognition_resnet_model_v1.dat")
-        ).compute_face_descriptor
-
-    def __call__(self, images: Sequence[Image], sample: Sample) -> list[Figures]:
-        """The figures of each image."""
-        truth = upscale(sample.truth, 2)
-        faces = self._detect(truth)
-        if not faces:
-            return [{"dlib": None} for _ in images]
-        landmarks = self._find(truth, max(faces, key=lambda face: face.area()))
-        own = np.array(self._embed(truth, landmarks))
-        others = [np.array(self._embed(upscale(image, 2), landmarks)) for image in images]
-        return [{"dlib": float(np.linalg.norm(other - own))} for other in others]
 
 
 def all_measures() -> tuple[list[Measure], list[str]]:

@@ -12,6 +12,7 @@ import torch
 
 import peers
 from hime.data.people import read_list, write_list
+from hime.evaluation.dlib_distance import DlibDistance
 from hime.evaluation.measures import Sample
 from hime.evaluation.metrics import psnr
 from hime.pictures.arrays import Image, downscale, upscale
@@ -109,7 +110,7 @@ def test_each_peer_enlarges_the_picture_it_is_given(name: str, truth: Image) -> 
 
 def test_dlib_tells_people_apart(shared: Path) -> None:
     try:
-        measure = peers.DlibDistance()
+        measure = DlibDistance()
     except ModuleNotFoundError as error:
         pytest.skip(f"{error.name} is not installed: comparisons/requirements.txt")
     root = shared / "faces" / "lfw"

@@ -21,8 +21,13 @@ from hime.errors import HimeError
 from hime.files import open_file, write_atomically
 from hime.pictures.formats import images_in
 
-DEMO_PEOPLE = Path(__file__).parents[1] / "demo_people"
+_SHIPPED = Path(__file__).parents[1] / "demo_people"
+DEMO_PEOPLE = _SHIPPED / "rendered"
 """The people folder that comes with the package: rendered, not photographs of people."""
+LISA = _SHIPPED / "lisa"
+"""Photographs of one person, who released them: whole pictures."""
+LONDON = _SHIPPED / "london"
+"""A people folder of ten who let their photographs be shown: headshots of 256 pixels, and list.jsonl."""
 
 LARGEST_LIST, LONGEST_PATH, MOST_REFERENCES = 1 << 28, 1024, 1000
 """Bytes of a list, characters of a path in it and references of an entry at the most: far more than any
