@@ -25,6 +25,7 @@ import torch
 from hime.cli.models import open_method
 from hime.data.people import read_list
 from hime.errors import HimeError
+from hime.evaluation.dlib_distance import DlibDistance
 from hime.evaluation.evaluate import GIVEN, Method, Variant, evaluate
 from hime.evaluation.given import LEVELS, AnySize, Given
 from hime.evaluation.measures import Measure, available_measures
@@ -34,7 +35,7 @@ from hime.files import write_atomically, write_json
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.pictures.writing import write_image
 from hime.restoring.restorer import Restorer
-from peers import DlibDistance, Enlarged, Network, real_esrgan
+from peers import Enlarged, Network, real_esrgan
 
 WORKING = (16, 32, 64)
 """Sides in pixels that every picture is restored from, beside the program's choice."""
