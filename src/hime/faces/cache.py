@@ -218,7 +218,7 @@ class LookCache:
         path, sealed = self.folder / file, seal(content, photo.key(_made_with()))
         try:
             path.unlink(missing_ok=True)  # whose mode it would keep
-            write_atomically(path, lambda temporary: temporary.write_bytes(sealed), mode=0o600)
+            write_atomically(path, lambda temporary: temporary.write_bytes(sealed), mode=0o600, lasting=False)
         except (HimeError, OSError) as error:
             self._give_up(str(error))
             return False
