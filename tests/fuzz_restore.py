@@ -187,8 +187,9 @@ def complaint(status: int | str, said: str, case: Case, results: Sequence[Path])
             picture = read_picture(results[0])
         except HimeError as error:
             return f"a result that cannot be read: {error}"
-        if case.kind == "tinted, nothing" and not case.reference and tone_of(picture.image) is None:
-            return "more hues than one"
+        keeps_all = results[0].suffix in (".png", ".tif")
+        if case.kind == "tinted, nothing" and not case.reference and keeps_all:
+            return None if tone_of(picture.image) else "more hues than one"
         return None
     if status != 1:
         return f"status {status}"
