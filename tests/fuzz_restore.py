@@ -187,8 +187,9 @@ def complaint(status: int | str, said: str, case: Case, results: Sequence[Path])
             picture = read_picture(results[0])
         except HimeError as error:
             return f"a result that cannot be read: {error}"
-        if case.kind == "tinted, nothing" and not case.reference and tone_of(picture.image) is None:
-            return "more hues than one"
+        keeps_all = results[0].suffix in (".png", ".tif")
+        if case.kind == "tinted, nothing" and not case.reference and keeps_all:
+            return None if tone_of(picture.image) else "more hues than one"
         return None
     if status != 1:
         return f"status {status}"
@@ -293,10 +294,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if options.only is not None:
         indices = [options.only]
     counts: collections.Counter[str] = collections.Counter()
-    slowest, largest, bad = 0.0, 0.0, 0
+    slowest, largest, bad = (0.0, ""), 0.0, 0
     numbers = track(indices, "files")
     for case, outcome in outcomes(numbers, options.seed, options.model, options.seconds):
-        slowest, largest = max(slowest, outcome["seconds"]), max(largest, outcome.get("peak", 0.0))
+        slowest = max(slowest, (outcome["seconds"], f"{case.index} {case.kind}"))
+        largest = max(largest, outcome.get("peak", 0.0))
         ended = "ended badly" if outcome["problem"] else "restored" if outcome["status"] == 0 else "one line"
         counts[ended] += 1
         if outcome["problem"]:
@@ -311,7 +313,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if options.only is not None:
             print(outcome["said"])
     print(", ".join(f"{count} {ended}" for ended, count in counts.most_common()), end="; ")
-    print(f"slowest {slowest:.1f} s, largest process {largest:.0f} MiB")
+    print(f"slowest {slowest[0]:.1f} s ({slowest[1]}), largest process {largest:.0f} MiB")
     return int(bad > 0)
 
 

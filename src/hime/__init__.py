@@ -4,7 +4,8 @@ Headshots: `load` a model, give it the person's photos with `Restorer.set_refere
 Whole photographs (extra ``faces``): `read_person` looks at somebody's photos, `read_picture` reads a
 photograph, `restore_photo` restores who is known in it, `write_picture` writes the result as that photograph.
 Videos (extras ``faces`` and ``video``): `restore_video` restores far-away faces from the clip's near frames.
-`HimeError` is raised for input that cannot be used. Nothing here needs PyTorch.
+`HimeError` is raised for input that cannot be used. Nothing here needs PyTorch. All of it may be called from
+several threads at once; a restorer's references are then given with each headshot (`Restorer`).
 """
 
 from __future__ import annotations

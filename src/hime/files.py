@@ -84,7 +84,9 @@ def unreadable(path: Path, error: OSError) -> HimeError:
 # ------------------------------------------------------------------------------------------- writing
 
 
-def write_atomically(path: Path | str, write: Callable[[Path], object], mode: int = 0o666) -> Path:
+def write_atomically(
+    path: Path | str, write: Callable[[Path], object], mode: int = 0o666, *, lasting: bool = True
+) -> Path:
     """Let ``write`` fill a temporary file beside ``path``, then move it there in one step.
 
     A reader, or a process killed at any moment, sees the old file or the new one, never a part.
@@ -95,6 +97,8 @@ def write_atomically(path: Path | str, write: Callable[[Path], object], mode: in
         path: where to. A file that is there keeps its permissions.
         write: fills the file that it is given.
         mode: permissions of a new file, less what the user's umask takes.
+        lasting: whether the disk must have it before this returns, so that a power failure does not take
+            it; costs some milliseconds.
 
     Raises:
         HimeError: the folder cannot be written to, the disk is full, or ``path`` is a folder.

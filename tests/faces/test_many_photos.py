@@ -204,3 +204,20 @@ def test_progress_is_told(copies: Path) -> None:
     files = [*sorted(copies.iterdir())[:3], copies / "gone.jpg"]
     read_person(files, progress=lambda done, of: told.append((done, of)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_photos_that_lie_otherwise_are_references_too(demo_people: Path, tmp_path: Path) -> None:
+    upright = read_image(demo_people / "ada" / "1.webp")
+    for turns in range(4):
+        write_image(tmp_path / f"{turns}.png", np.rot90(upright, turns))
+    looks = [look for turns in range(4) for look in look_at(tmp_path / f"{turns}.png")]
+    assert len(looks) == 4
+    for look in looks[1:]:
+        assert look.problem is None
+        assert similarity(look.embedding, looks[0].embedding) > 0.9
+        one, other = (resize(each.crop, 64, 64).astype(int) for each in (look, looks[0]))
+        apart = [np.abs(one - np.rot90(other, quarter)).mean() for quarter in range(4)]
+        assert np.argmin(apart) == 0, "the headshot is upright"
+    person = read_person(tmp_path)
+    assert len(person.references) == 1
+    assert all("almost the same photo as" in reason for _, reason in person.rejected)

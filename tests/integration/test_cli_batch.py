@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -408,3 +409,30 @@ def test_without_any_stream(restores: list[object], tmp_path: Path, monkeypatch:
         monkeypatch.setattr(sys, name, None)
     assert run(*restores) == 0
     assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png"]
+
+
+# ---------------------------------------------------------------------------------------- large references
+
+
+def test_large_references_are_kept_once_and_reduced(
+    headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    big = tmp_path / "big"
+    big.mkdir()
+    for photo in photos.iterdir():
+        image = PIL.Image.fromarray(read_image(photo))
+        image.resize((2400, 2400), PIL.Image.Resampling.BICUBIC).save(
+            big / f"{photo.stem}.png", compress_level=1
+        )
+    command = ["restore", "--aligned", headshots, "--refs", big, "--model", tiny_model]
+    assert run(*command, "--out", tmp_path / "whole", "--max-lr-side", 600) == 0
+    tracemalloc.start()
+    try:
+        assert run(*command, "--out", tmp_path / "reduced", "--max-lr-side", 64) == 0
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 2400 * 2400 * 3, "one is read at a time, and none is kept as it is"
+    for name in ("ada0.png", "ada1.png"):
+        whole, reduced = (read_image(tmp_path / out / name).astype(int) for out in ("whole", "reduced"))
+        assert np.abs(whole - reduced).max() <= 4

@@ -438,6 +438,19 @@ def test_the_command(
     assert "files that end in .person" in capsys.readouterr().err
 
 
+def test_names_that_would_take_effect_on_a_terminal_are_shown_as_codes(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = json.dumps(["\x1b[2J", "a\nhime: fine", "\u202egnp"])
+    path = crafted(file, tmp_path / "e.person", {"name": "eva\x1b[31m\nhime: fine", "references": names})
+    assert main(["person", "show", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(r"eva\x1b[31m\nhime: fine: made for tiny-x4")
+    assert r"  \x1b[2J: quality" in told
+    assert r"  \u202egnp: quality" in told
+    assert len(told.splitlines()) == 5
+
+
 def test_names_that_are_no_text(demo_people: Path, tiny_model: Path, tmp_path: Path) -> None:
     pytest.importorskip("cv2", reason="the extra faces is not installed")
     folder, photo = tmp_path / os.fsdecode(b"zo\xeb"), demo_people / "ada" / "0.webp"

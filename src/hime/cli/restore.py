@@ -275,7 +275,7 @@ def add_person(commands: Commands) -> None:
         help="make a .person file of somebody's photos",
         description="Makes a file that `hime restore --refs FILE.person` takes in place of the photos. It "
         "holds no picture, but it is biometric data: it recognises the person, and a likeness can be made of "
-        "it. Keep it as you would keep the photos; who deletes the file has deleted it all.",
+        "it. Keep it as you would keep the photos; who deletes the file has deleted what is in it.",
     )
     command.add_argument(
         "photos", nargs="+", type=Path, metavar="PHOTO", help="a folder of the person's photos, or files"

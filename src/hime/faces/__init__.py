@@ -1,5 +1,7 @@
 """Faces: found, told apart, framed as headshots, kept as albums. Needs the extra ``faces``, never PyTorch.
 
+All functions may be called from several threads at once: each has networks of its own.
+
     from hime.faces import detect, embed, similarity
     face, = detect(photo)
     similarity(embed(photo, face.landmarks), embed(other, detect(other)[0].landmarks))

@@ -180,17 +180,26 @@ class LookCache:
         return self._write(f"{photo.name}.look", save(_tensors(looks, own)), photo)
 
     def _with_key(self, look: Look, photo: Identity, number: int) -> Look:
-        key = f"{photo.name}-{number}"
-        return replace(look, key=key, picture=partial(self._crop, look.path, f"{key}.crop", photo))
+        picture = partial(self._crop, look.path, photo, number)
+        return replace(look, key=f"{photo.name}-{number}", picture=picture)
 
-    def _crop(self, path: Path, file: str, photo: Identity) -> Image:
-        content = self._read(file, photo)
-        with contextlib.suppress(OSError, ValueError, SyntaxError):
+    def _crop(self, path: Path, photo: Identity, number: int) -> Image:
+        """A headshot that was kept; if it is no longer, or damaged, cut out of the photo anew.
+
+        Raises:
+            HimeError: and the photo has gone or changed.
+        """
+        content = self._read(f"{photo.name}-{number}.crop", photo)
+        with contextlib.suppress(OSError, ValueError, SyntaxError):  # as Pillow says that it is no picture
             if content is not None:
                 picture = PIL.Image.open(io.BytesIO(content), formats=["PNG"])
                 if picture.mode == "RGB" and max(picture.size) <= MAXIMUM_SIDE:
                     return np.array(picture)
-        raise HimeError(f"{path}: what was kept of it was deleted meanwhile; run the command again")
+        looks = look_at(path) if _is_still(path, photo) else []
+        if number >= len(looks):
+            raise HimeError(f"{path}: what was kept of it is gone, and it has changed; run the command again")
+        self._keep(path, photo, looks)
+        return looks[number].crop
 
     # ------------------------------------------------------------------------------------------- files
 
@@ -209,7 +218,7 @@ class LookCache:
         path, sealed = self.folder / file, seal(content, photo.key(_made_with()))
         try:
             path.unlink(missing_ok=True)  # whose mode it would keep
-            write_atomically(path, lambda temporary: temporary.write_bytes(sealed), mode=0o600)
+            write_atomically(path, lambda temporary: temporary.write_bytes(sealed), mode=0o600, lasting=False)
         except (HimeError, OSError) as error:
             self._give_up(str(error))
             return False
@@ -286,12 +295,14 @@ def _looks(path: Path, tensors: dict[str, npt.NDArray[Any]]) -> list[Look]:
     """
     numbers, embeddings, small = tensors["numbers"], tensors["embeddings"], tensors["small"]
     count = len(numbers)
+    if count == 0:
+        return []
     shapes = (numbers.shape, embeddings.shape, small.shape)
-    if count and shapes != ((count, len(_NUMBERS)), (count, 128), (count, SMALL_SIDE, SMALL_SIDE)):
+    if shapes != ((count, len(_NUMBERS)), (count, 128), (count, SMALL_SIDE, SMALL_SIDE)):
         raise ValueError("other shapes")
     if count > MOST_FACES or not all(np.isfinite(values).all() for values in (numbers, embeddings, small)):
         raise ValueError("no numbers")
-    if not (np.abs(np.linalg.norm(embeddings.reshape(count, -1), axis=1) - 1) < 1e-3).all():
+    if not (np.abs(np.linalg.norm(embeddings, axis=1) - 1) < 1e-3).all():
         raise ValueError("embeddings that are not of length 1")
     looks = []
     for row, embedding, luminance in zip(numbers, embeddings, small, strict=True):

@@ -12,8 +12,8 @@ wherever the dial stands. Its metadata: ``format``, ``name``, ``references`` (th
 
 It holds no picture, but it is biometric data: the embedding recognises the person, and with the model a
 likeness can be made of the features. So a new one is readable for its owner only. Keep it as you would keep
-the photos. Nothing else is stored anywhere:
-who deletes the file has deleted it all.
+the photos. Who deletes the file has deleted what is in it; what is kept of the photos themselves is in
+`hime.faces.cache`.
 
 The features of one size do not do for another, so all sizes are kept for faces up to 32 pixels, where
 references give the most, and about every sixth above. In between, the next larger ones are resampled

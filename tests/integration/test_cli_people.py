@@ -1,0 +1,104 @@
+"""What is kept of people's photos, by the command line: used, left alone, forgotten, shown as progress."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Capture, refused, run
+
+from hime.pictures.arrays import resize
+from hime.pictures.reading import read_image
+from hime.pictures.writing import write_image
+
+pytest.importorskip("cv2", reason="the extra faces is not installed")
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where what is kept will lie."""
+    monkeypatch.setenv("HIME_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "looks"
+
+
+@pytest.fixture
+def ada(tmp_path: Path, demo_people: Path) -> Path:
+    """A folder of two photos of her."""
+    folder = tmp_path / "ada"
+    folder.mkdir()
+    for name in ("1.webp", "2.webp"):
+        shutil.copy(demo_people / "ada" / name, folder)
+    return folder
+
+
+@pytest.fixture
+def restores(tmp_path: Path, demo_people: Path, ada: Path, tiny_model: Path) -> list[object]:
+    """The command that restores a small photograph of her, but for the place."""
+    page = np.full((90, 90, 3), 200, np.uint8)
+    page[10:74, 10:74] = resize(read_image(demo_people / "ada" / "0.webp"), 64, 64)
+    write_image(tmp_path / "in.png", page)
+    return ["restore", tmp_path / "in.png", "--refs", ada, "--model", tiny_model, "--out"]
+
+
+def test_the_second_run_looks_at_no_photo(
+    restores: list[object], kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(*restores, tmp_path / "first.png") == 0
+    assert len(list(kept.iterdir())) == 4
+    monkeypatch.setattr("hime.faces.cache.look_at", lambda path: pytest.fail(f"{path} was looked at"))
+    assert run(*restores, tmp_path / "second.png") == 0
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
+def test_nothing_is_kept_where_that_is_not_wanted(
+    restores: list[object], kept: Path, ada: Path, tiny_model: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    assert run(*restores, tmp_path / "out.png", "--no-cache") == 0
+    out = tmp_path / "ada.person"
+    assert run("person", "add", ada, "--out", out, "--model", tiny_model, "--no-cache") == 0
+    assert not kept.exists()
+    monkeypatch.setenv("HIME_CACHE", "off")
+    assert run(*restores, tmp_path / "other.png") == 0
+    assert not kept.exists()
+
+
+def test_forget(
+    restores: list[object], kept: Path, ada: Path, tmp_path: Path, capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    assert run(*restores, tmp_path / "out.png") == 0
+    capsys.readouterr()
+    assert run("person", "forget", ada / "1.webp") == 0
+    assert capsys.readouterr().out == f"{kept}: deleted what was kept of 1 of 1 photos\n"
+    assert run("person", "forget", ada) == 0
+    assert capsys.readouterr().out == f"{kept}: deleted what was kept of 1 of 2 photos\n"
+    assert run(*restores, tmp_path / "again.png") == 0
+    shutil.rmtree(ada)
+    capsys.readouterr()
+    assert run("person", "forget", "--all") == 0
+    assert capsys.readouterr().out == f"{kept}: deleted what was kept of 2 photos\n"
+    assert not kept.exists()
+    assert run("person", "forget", "--all") == 0
+    assert capsys.readouterr().out == f"{kept}: deleted what was kept of 0 photos\n"
+    assert "no such file" in refused(capsys, "person", "forget", ada / "1.webp")
+    monkeypatch.setenv("HIME_CACHE", "off")
+    assert "HIME_CACHE=off" in refused(capsys, "person", "forget", "--all")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "photo.jpg"]], ids=str)
+def test_what_to_forget_must_be_said(arguments: list[str], capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run("person", "forget", *arguments)
+    assert stopped.value.code == 2
+    assert "give the photos, or --all" in capsys.readouterr().err
+
+
+def test_progress_while_photos_are_looked_at(
+    restores: list[object], kept: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hime.terminal.SECONDS_BETWEEN_LINES", 0)
+    assert run(*restores, tmp_path / "out.png") == 0
+    assert "ada: photos: 100%" in capsys.readouterr().err
