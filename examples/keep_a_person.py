@@ -11,7 +11,7 @@ from hime.pictures.arrays import downscale
 from hime.pictures.reading import Picture
 from hime.restoring.person import describe_person, load_person, save_person
 
-restorer = hime.load("small-x4-real-p")
+restorer = hime.load("large-x4-real-p")
 file = Path("demo/examples/eva.person")
 save_person(file, hime.read_person(DEMO_PEOPLE / "eva"), restorer)
 print(describe_person(file))

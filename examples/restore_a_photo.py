@@ -18,7 +18,7 @@ if not sys.argv[1:]:
     hime.write_image(photo, downscale(hime.read_image(person / "0.webp"), 4))
 
 picture = hime.read_picture(photo)
-restored = hime.restore_photo(picture, [hime.read_person(person)], hime.load("small-x4-real-p"))
+restored = hime.restore_photo(picture, [hime.read_person(person)], hime.load("large-x4-real-p"))
 hime.write_picture(result, restored.image, picture)
 for face in restored.faces:
     print(face.person, face.status, f"likeness {face.similarity_before:.2f} -> {face.similarity_after:.2f}")

@@ -174,8 +174,10 @@ def test_photograph_equals_python(
     engine: Any, demo_people: Path, shared_if_any: Path | None, tmp_path: Path, case: Callable[..., Any]
 ) -> None:
     picture, photos = case(tmp_path, demo_people, shared_if_any)
-    run("restore", picture, "--refs", *photos, "--crop", "--out", tmp_path / "face.png")
-    run("restore", picture, "--refs", *photos, "--out", tmp_path / "whole.png")
+    run(
+        "restore", picture, "--model", PAGE_MODEL, "--refs", *photos, "--crop", "--out", tmp_path / "face.png"
+    )
+    run("restore", picture, "--model", PAGE_MODEL, "--refs", *photos, "--out", tmp_path / "whole.png")
     faces, whole, rejected = engine(
         """async ([model, picture, photos]) => {
           await call("open", model);

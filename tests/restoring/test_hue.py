@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 import hime
 from hime.data.people import DEMO_PEOPLE
 from hime.pictures.arrays import Image, downscale, upscale
 from hime.pictures.reading import Picture, read_image, read_target
+from hime.restoring.face import restore_face
 from hime.restoring.hue import LUMINANCE, keep_hue, tone_of
+from hime.restoring.restorer import References
 
 
 def toned(image: Image, dark: list[float], light: list[float], gamma: float) -> Image:
@@ -70,6 +75,26 @@ def test_any_tint_is_kept(dark: list[float], light: list[float], gamma: float, n
     inside = (seen.min() <= result @ LUMINANCE) & (result @ LUMINANCE <= seen.max())
     assert drift(result[inside][np.newaxis], tint) <= 4  # what is darker or lighter than all of LR is a guess
     assert np.abs(result @ LUMINANCE - tint @ LUMINANCE).mean() < 20  # its luminance is what was restored
+
+
+@pytest.mark.parametrize("tint", [None, SEPIA, CYANOTYPE, FADED])
+def test_a_large_headshot_that_is_blurred_and_noisy_keeps_its_hue(tint: Any) -> None:
+    """At the brightnesses that it has; what is darker or lighter than all of it is a guess."""
+    photos = [read_image(DEMO_PEOPLE / "ben" / f"{number}.webp") for number in (0, 1, 2)]
+    soft = gaussian_filter(photos[0].astype(float), (4, 4, 0))
+    soft += np.random.default_rng(0).normal(0, 6, soft.shape[:2])[:, :, np.newaxis]
+    blurred = np.rint(soft.clip(0, 255)).astype(np.uint8)
+    grey = np.rint(blurred @ LUMINANCE).astype(np.uint8)[:, :, np.newaxis].repeat(3, axis=2)
+    headshot = grey if tint is None else toned(blurred, *tint)
+    found = restore_face(headshot, References(photos[1:]), hime.load("small-x4-real-p", threads=1))
+    assert len(found.passes) > 1
+    if tint is None:
+        assert np.ptp(found.image.astype(int), axis=2).max() == 0
+        return
+    levels, seen = found.image @ LUMINANCE, found.lr @ LUMINANCE
+    inside = (seen.min() <= levels) & (levels <= seen.max())
+    assert inside.mean() > 0.9
+    assert drift(found.image[inside][np.newaxis], headshot) <= 4
 
 
 @given(level=st.integers(0, 255), stray=st.integers(0, 255))

@@ -41,6 +41,7 @@ from hime.evaluation.measures import Figures, Measure, Sample, available_measure
 from hime.evaluation.sheet import Sheet
 from hime.pictures.arrays import Image, downscale, upscale
 from hime.pictures.reading import read_target
+from hime.restoring.any_size import AnySizeRestoration
 from hime.terminal import track
 
 References = int | Literal["blank", "wrong"]
@@ -168,9 +169,8 @@ def evaluate(
     failed: list[dict[str, str]] = []
     for number, entry in enumerate(track(entries, "evaluate")):
         try:
-            truth, *photos = (
-                read_target(root / name, lr_size * scale) for name in (entry.input, *chosen[number])
-            )
+            paths = [root / name for name in (entry.input, *chosen[number])]
+            truth, *photos = (read_target(path, lr_size * scale) for path in paths)
             if references == "blank":
                 photos = [np.full_like(truth, MID_GREY) for _ in entry.references]
             lr = downscale(truth, scale) if degradation is None else degradation(truth, scale, number)
@@ -183,11 +183,8 @@ def evaluate(
             failed.append({"input": entry.input, "error": str(error)})
             continue
         of_truth.append(figures.pop(TRUTH))
-        shares = [round(float(share), 4) for share in restored[0].shares]
-        per_image.append({"input": entry.input, "references": chosen[number], "shares": shares, **figures})
+        per_image.append({"input": entry.input, **_uses(chosen[number], names, restored), **figures})
         if scale == 1:
-            passes = zip(names, (list(getattr(each, "passes", ())) for each in restored), strict=True)
-            per_image[-1]["passes"] = dict(passes)
             del pictures[baseline]  # it is the input, which the sheet shows anyway
         if sheet is not None and sheet.shows(number):
             sheet.add(entry.input, lr, pictures, figures, truth, photos)
@@ -283,6 +280,18 @@ def _restore(methods: Sequence[Method], lr: Image, photos: Sequence[Image], path
         except HimeError as error:
             raise HimeError(f"{path}: {error}") from error
     return restored
+
+
+def _uses(references: Sequence[str], names: Sequence[str], restored: Sequence[Restored]) -> dict[str, Any]:
+    """The references, their shares in the first method's picture, the passes of those that make several."""
+    passes = {
+        name: list(each.passes)
+        for name, each in zip(names, restored, strict=True)
+        if isinstance(each, AnySizeRestoration)
+    }
+    shares = [round(float(share), 4) for share in restored[0].shares]
+    used: dict[str, Any] = {"references": list(references), "shares": shares}
+    return {**used, "passes": passes} if passes else used
 
 
 def _measure(measures: Sequence[Measure], pictures: dict[str, Image], sample: Sample) -> dict[str, Figures]:

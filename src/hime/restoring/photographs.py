@@ -83,8 +83,8 @@ def restore_photos(
         overwrite: restore again what is there already, and replace what is there and no result.
         keep_date: give a result the date of its input's file.
         cache: where what is learned of each reference is kept (`hime.faces.cache`); default nowhere.
-        even_sharp: restore also faces that are sharp for their size.
-        strength: from 0, nothing is changed, to 1; between them a face is mixed with what it was.
+        even_sharp: see `hime.restoring.photo.restore_photo`.
+        strength: likewise.
 
     Raises:
         HimeError: nothing can be done: no picture in a folder, two people of one name, a result that would
@@ -95,9 +95,8 @@ def restore_photos(
 
     check_strength(strength)
     out = Path(out)
-    choice = Choice(
-        everyone, only_person, only_face, enlargement, crop, report, keep_date, even_sharp, strength
-    )
+    faces = (everyone, only_person, only_face)
+    choice = Choice(*faces, enlargement, crop, report, keep_date, even_sharp, strength)
     listing = inputs if isinstance(inputs, Listing) else find_inputs(inputs, out, videos=False)
     if only_face is not None and len(listing.inputs) > 1:
         raise HimeError(

@@ -29,14 +29,14 @@ from urllib.parse import unquote, urlsplit
 from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.restoring.card import FILES, read_card
-from hime.restoring.exported import DEFAULT_PHOTO_MODEL, PRETRAINED
+from hime.restoring.exported import FAST_PHOTO_MODEL, PRETRAINED
 from hime.terminal import say
 
 BUILT = Path(__file__).parents[1] / "app"
 """What `make app` builds; part of the wheel."""
-PAGE_MODEL = DEFAULT_PHOTO_MODEL
-"""The model that the page opens first: the same as `hime restore` takes. The others are fetched when they are
-chosen, and a reconstruction model when a dial first needs it."""
+PAGE_MODEL = FAST_PHOTO_MODEL
+"""The model that the page opens first: browsers compute more slowly, and live. The others are fetched when
+they are chosen, and a reconstruction model when a dial first needs it."""
 PAGE_MODELS = (PAGE_MODEL, "small-x4-real", "small-x4-p", "small-x4", "small-x8-p", "small-x8")
 """What the page offers. The models for 64→256 stay out, to keep the site small."""
 POLICY = "; ".join(
