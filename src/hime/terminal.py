@@ -16,6 +16,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TextIO, TypeVar
 
@@ -52,8 +53,23 @@ def _code(character: str) -> str:
     return f"\\u{ord(character):04x}"
 
 
+_IS_QUIET = ContextVar("is_quiet", default=False)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Within it nothing is told that is a courtesy: neither by `say` nor by `note`, and no progress."""
+    token = _IS_QUIET.set(True)
+    try:
+        yield
+    finally:
+        _IS_QUIET.reset(token)
+
+
 def say(*lines: str) -> None:
     """Lines to standard output that are a courtesy: if they cannot be written, nothing is lost."""
+    if _IS_QUIET.get():
+        return
     with contextlib.suppress(OSError, ValueError):
         _write(sys.stdout, lines)
 
@@ -78,6 +94,12 @@ def complain(*lines: str) -> None:
     """Lines to standard error, as far as that takes them."""
     with contextlib.suppress(OSError, ValueError):
         _write(sys.stderr, lines)
+
+
+def note(*lines: str) -> None:
+    """Lines to standard error about what is good to know and no failure."""
+    if not _IS_QUIET.get():
+        complain(*lines)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -130,6 +152,9 @@ class _Complaining(logging.Handler):
 def track(items: Sequence[Item], description: str) -> Iterator[Item]:
     """Go through ``items`` and show how far it is and how long the rest will take."""
     description = shown(description)
+    if _IS_QUIET.get():
+        yield from items
+        return
     if is_terminal(sys.stderr):
         yield from tqdm(items, desc=description, leave=False)  # bears a terminal that goes away
         return
@@ -171,6 +196,8 @@ class Meter:
             done: how much of it.
             total: of how much; 0 where nobody knows.
         """
+        if _IS_QUIET.get():
+            return
         if step != self._step:
             if self._bar is not None:
                 self._bar.close()

@@ -99,7 +99,8 @@ def unit(vector: np.ndarray) -> FloatArray:
 
 def made_look(name: str, embedding: FloatArray, side: float = 200, sharpness: float = 0.3) -> Look:
     small = np.zeros((SMALL_SIDE, SMALL_SIDE), np.float32)
-    return Look(Path(name), side, 0.0, embedding, sharpness, 200, 0.0, small, np.zeros((64, 64, 3), np.uint8))
+    crop = np.zeros((64, 64, 3), np.uint8)
+    return Look(Path(name), side, 0.0, embedding, sharpness, 200, 0.0, 0.5, 0.5, small, crop)
 
 
 @settings(max_examples=60)

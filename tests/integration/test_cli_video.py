@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -68,6 +69,23 @@ def test_a_folder_of_videos_and_photographs(
     assert lines[0].startswith(f"hime: {album / 'notes.txt'}: passed over: ")
     assert lines[1].startswith(f"hime: {album / 'broken.mov'}: not a video that can be read")
     assert lines[2:] == ["hime: 1 failed, 1 restored"]
+
+
+def test_a_dry_run_of_a_video(walking: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "restored" / "walk.mp4"
+    words = ["restore", walking, "--out", out, "--model", "small-x4"]
+    assert run(*words, "--dry-run") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"{walking} → {out}"
+    assert told[1].startswith("  person 1: would be restored in ")
+    assert told[2] == f"nothing is written; 1 would be restored to {out} (person 1 1)"
+    assert list(tmp_path.iterdir()) == []
+    assert run(*words, "--dry-run", "--json") == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert run(*words, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {**planned, "dry_run": False}
+    (face,) = planned["faces"]
+    assert f"in {face['frames']} frames with {len(face['references'])} photo" in told[1]
 
 
 def test_content_counts_not_the_name(walking: Path, tmp_path: Path, capsys: Capture) -> None:

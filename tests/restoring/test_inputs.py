@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hime.pictures.formats import READ
-from hime.restoring.inputs import Input, find_people, key, places
+from hime.restoring.inputs import Input, key, places
+from hime.restoring.sources import find_people
 
 names = st.sampled_from(["a", "A", "b", "é", "e\u0301", "a.bmp", "a-2"])
 endings = st.sampled_from([".png", ".bmp", ".PNG", ""])

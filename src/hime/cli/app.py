@@ -18,6 +18,7 @@ def add_app(commands: Commands) -> None:
         help="restore in the browser",
         description="Serves the app for this machine: open the address that it prints. Nothing is uploaded, "
         "the pictures stay in the browser.",
+        examples=["hime app", "hime app --export site/    # static files for any web server"],
     )
     command.add_argument(
         "--export", type=Path, metavar="DIR", help="write it as a static site instead, for any web server"

@@ -3,11 +3,42 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from hime.terminal import shown
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 """What a command adds its parser to: the ``add_subparsers`` of ``hime``."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends its help with examples, and repeats wrong arguments, which may be names of files, without what
+    takes effect on a terminal.
+
+    Args:
+        examples: command lines, as they are typed.
+    """
+
+    def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.examples = tuple(examples)
+
+    def format_help(self) -> str:
+        """What argparse makes of the arguments, and the examples."""
+        return self.with_examples(super().format_help())
+
+    def with_examples(self, text: str) -> str:
+        """A help with the examples below it, as they are: no line of them is wrapped."""
+        if not self.examples:
+            return text
+        title = "example:" if len(self.examples) == 1 else "examples:"
+        return "\n".join([text, title, *(f"  {line}" for line in self.examples), ""])
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong, and ends the program with status 2."""
+        super().error(shown(message))
 
 
 def add_training_data(command: argparse.ArgumentParser, required: bool) -> None:
@@ -71,6 +102,13 @@ def add_threads(command: argparse.ArgumentParser) -> None:
     """``--threads``."""
     command.add_argument(
         "--threads", type=positive, metavar="N", help="default: all cores that this process may use"
+    )
+
+
+def add_quiet(command: argparse.ArgumentParser) -> None:
+    """``--quiet``, which `hime.cli.entry` obeys."""
+    command.add_argument(
+        "--quiet", action="store_true", help="tell nothing but what failed: no progress, no notes, no summary"
     )
 
 

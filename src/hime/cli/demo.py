@@ -12,7 +12,9 @@ from hime.terminal import say
 def add_demo(commands: Commands) -> None:
     """The arguments of ``hime demo``."""
     command = commands.add_parser(
-        "demo", help="restore a photograph of a real person, who released it, from her other photos"
+        "demo",
+        help="restore a photograph of a real person, who released it, from her other photos",
+        examples=["hime demo --out demo/"],
     )
     command.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="default: demo")
     command.add_argument(

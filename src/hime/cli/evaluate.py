@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 def add_evaluate(commands: Commands) -> None:
     """The arguments of ``hime evaluate``."""
-    command = commands.add_parser("evaluate", help="measure one or more models on an evaluation list")
+    command = commands.add_parser(
+        "evaluate",
+        help="measure one or more models on an evaluation list",
+        examples=[
+            "hime evaluate small-x4 small-x4-p --data faces/celeba --list test.jsonl --sheet sheet.png"
+        ],
+    )
     command.add_argument(
         "models",
         nargs="+",
@@ -189,7 +195,11 @@ def open_degradation(name: str, seed: int) -> Realistic | None:
 
 def add_make_list(commands: Commands) -> None:
     """The arguments of ``hime make-list``."""
-    command = commands.add_parser("make-list", help="choose inputs and references for all methods")
+    command = commands.add_parser(
+        "make-list",
+        help="choose inputs and references for all methods",
+        examples=["hime make-list --data faces/celeba --people test.txt --out test.jsonl"],
+    )
     command.add_argument("--data", required=True, type=Path, metavar="ROOT", help="people folder")
     command.add_argument("--people", required=True, type=Path, metavar="LIST", help="a person a line")
     command.add_argument("--references", type=not_negative, default=3, metavar="N", help="default: 3")
@@ -229,6 +239,7 @@ def add_prepare(commands: Commands) -> None:
         help="make a people folder, a split and a list of a data set as it is distributed",
         description="Writes DIR/PERSON/PICTURE, DIR/train.txt, DIR/test.txt and DIR/test.jsonl. The same "
         "command goes on where it was stopped. Out of celeba's and lfw's photographs, headshots are cut.",
+        examples=["hime prepare celebamask-hq --root CelebAMask-HQ/ --out faces/celebamask-hq"],
     )
     command.add_argument("dataset", metavar="DATASET", help="celebamask-hq, celeba, lfw, ffhq-ref or folder")
     command.add_argument(

@@ -14,7 +14,9 @@ from hime.terminal import answer, shown
 
 def add_info(commands: Commands) -> None:
     """The arguments of ``hime info``."""
-    command = commands.add_parser("info", help="what a model is")
+    command = commands.add_parser(
+        "info", help="what a model is", examples=["hime info", "hime info small-x8 --json"]
+    )
     command.add_argument("model", nargs="?", metavar="MODEL", help=f"default: {DEFAULT_MODEL}")
     command.add_argument("--json", action="store_true", help="the whole card")
     command.add_argument(
@@ -87,7 +89,9 @@ def _plain(value: Any) -> str:
 
 def add_bench(commands: Commands) -> None:
     """The arguments of ``hime bench``."""
-    command = commands.add_parser("bench", help="how fast a model is on this machine")
+    command = commands.add_parser(
+        "bench", help="how fast a model is on this machine", examples=["hime bench small-x4 --threads 1"]
+    )
     command.add_argument(
         "model", nargs="?", default=DEFAULT_MODEL, metavar="MODEL", help=f"default: {DEFAULT_MODEL}"
     )

@@ -15,7 +15,11 @@ from hime.terminal import complain, say
 
 def add_reproduce(commands: Commands) -> None:
     """The arguments of ``hime reproduce``."""
-    command = commands.add_parser("reproduce", help="an experiment of the paper; the same command resumes")
+    command = commands.add_parser(
+        "reproduce",
+        help="an experiment of the paper; the same command resumes",
+        examples=["hime reproduce fig6", "hime reproduce table1 --data faces/celeba --list test.jsonl"],
+    )
     command.add_argument(
         "name",
         metavar="NAME",

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hime.cli.arguments import Commands, add_debug, add_fidelity, add_threads, positive
+from hime.cli.arguments import Commands, add_debug, add_fidelity, add_quiet, add_threads, positive
 from hime.cli.models import open_restorer
+from hime.cli.summary import tell, tell_json
 from hime.errors import HimeError
 from hime.files import check_writable
 from hime.processors import limit_opencv
@@ -18,7 +19,7 @@ from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
 from hime.restoring.inputs import Listing, find_inputs
 from hime.restoring.photographs import restore_photos
 from hime.restoring.restorer import load
-from hime.terminal import Meter, answer, complain, say
+from hime.terminal import Meter, answer, note, say
 
 if TYPE_CHECKING:
     from hime.faces.cache import LookCache
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
 def add_restore(commands: Commands) -> None:
     """The arguments of ``hime restore``."""
     command = commands.add_parser(
-        "restore", help="restore the people you know in your photographs and videos"
+        "restore",
+        help="restore the people you know in your photographs and videos",
+        examples=[
+            "hime restore party.jpg --refs mum/ dad/ --out restored/    # a folder of photos of each",
+            "hime restore albums/1998/ --refs albums/ --out restored/   # people named in the photos (XMP)",
+            "hime restore albums/1998/ --refs mum/ --out restored/ --dry-run",
+            "hime restore headshots/ --aligned --refs crops/ --out restored/",
+        ],
     )
     command.add_argument(
         "inputs", nargs="+", type=Path, metavar="INPUT", help="photographs, videos, or folders of them"
@@ -41,6 +49,12 @@ def add_restore(commands: Commands) -> None:
         metavar="PATH",
         help="photos of the people: each folder is a person, or holds one folder each; each .person file is "
         "one, loose photos are one together; a video has near frames of its own",
+    )
+    command.add_argument(
+        "--named",
+        action=argparse.BooleanOptionalAction,
+        help="take the people of --refs from the names that photos give the faces in them (XMP, as digiKam, "
+        "Lightroom, Picasa write it), not from folders; default: where half of a folder's photos do",
     )
     command.add_argument(
         "--out", required=True, type=Path, metavar="PATH", help="a file for one input file; else a folder"
@@ -84,6 +98,7 @@ def add_restore(commands: Commands) -> None:
     _add_aligned(command)
     _add_cache(command)
     add_threads(command)
+    _add_telling(command)
     add_debug(command)
     command.set_defaults(command=restore, parser=command)
 
@@ -104,6 +119,21 @@ def _add_faces(command: argparse.ArgumentParser) -> None:
         choices=(1, 2, 4, 8),
         help="how many times the sides become; default: the model's scale, of a video 1",
     )
+
+
+def _add_telling(command: argparse.ArgumentParser) -> None:
+    """What is told, and whether anything is done."""
+    command.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="write nothing, and tell which faces there are, whose, and what would be done with each",
+    )
+    command.add_argument(
+        "--json",
+        action="store_true",
+        help="all that was done as one JSON object on standard output; what is told otherwise is in it",
+    )
+    add_quiet(command)
 
 
 def _add_aligned(command: argparse.ArgumentParser) -> None:
@@ -149,12 +179,11 @@ def restore(options: argparse.Namespace) -> int:
         limit_opencv(options.threads)
         summaries = [_photos(options, listing)] if listing.inputs else []
         summaries += [_clips(options, listing)] if listing.clips else []
-    for summary in summaries:
-        for line in (*summary.passed_over, *summary.notes, *summary.nothing, *summary.failed):
-            complain(f"hime: {line}")
-        say(_told(summary, options.out))
-        if summary.failed:
-            complain(f"hime: {len(summary.failed)} failed, {len(summary.written)} restored")
+    if options.json:
+        tell_json(summaries, options.dry_run)
+    else:
+        for summary in summaries:
+            tell(summary, options.out, options.dry_run)
     return 1 if any(summary.failed for summary in summaries) else 0
 
 
@@ -166,6 +195,7 @@ def _check(options: argparse.Namespace, listing: Listing | None) -> None:
         "--everyone": options.everyone,
         "--crop": options.crop,
         "--enlarge": options.enlarge is not None,
+        "--named": options.named is not None,
     }
     if not 0 <= options.strength <= 1:
         options.parser.error(f"--strength must be from 0 to 1, not {options.strength}")
@@ -205,6 +235,7 @@ def _headshots(options: argparse.Namespace) -> Summary:
         max_lr_side=options.max_lr_side,
         even_sharp=options.even_sharp,
         strength=options.strength,
+        dry_run=options.dry_run,
     )
 
 
@@ -223,6 +254,8 @@ def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
         report=options.report,
         overwrite=options.overwrite,
         cache=_cache(options),
+        named=options.named,
+        dry_run=options.dry_run,
     )
 
 
@@ -244,30 +277,17 @@ def _photos(options: argparse.Namespace, listing: Listing) -> Summary:
         cache=_cache(options),
         even_sharp=options.even_sharp,
         strength=options.strength,
+        named=options.named,
+        dry_run=options.dry_run,
     )
-
-
-def _told(summary: Summary, out: Path) -> str:
-    """What was restored, on one line."""
-    written = summary.written
-    text = str(written[0]) if len(written) == 1 else f"{len(written)} restored to {out}"
-    faces = [f"{person} {count}" for person, count in summary.faces.items() if person is not None]
-    faces += [f"strangers {summary.faces[None]}"] if summary.faces[None] else []
-    if faces:
-        text += f" ({', '.join(faces)})"
-    if summary.skipped:
-        text += f"; {len(summary.skipped)} there already, --overwrite restores again"
-    if summary.nothing:
-        text += f"; nothing to restore in {len(summary.nothing)}"
-    if summary.passed_over:
-        text += f"; {len(summary.passed_over)} passed over"
-    return text
 
 
 def add_person(commands: Commands) -> None:
     """The arguments of ``hime person add``, ``hime person show`` and ``hime person forget``."""
     command = commands.add_parser(
-        "person", help="keep people as files: what a model needs of their photos, without the photos"
+        "person",
+        help="keep people as files: what a model needs of their photos, without the photos",
+        examples=["hime person add mum/ --out mum.person", "hime person forget mum/"],
     )
     actions = command.add_subparsers(title="actions", required=True, metavar="ACTION")
     command = actions.add_parser(
@@ -276,6 +296,10 @@ def add_person(commands: Commands) -> None:
         description="Makes a file that `hime restore --refs FILE.person` takes in place of the photos. It "
         "holds no picture, but it is biometric data: it recognises the person, and a likeness can be made of "
         "it. Keep it as you would keep the photos; who deletes the file has deleted what is in it.",
+        examples=[
+            "hime person add mum/ --out mum.person",
+            "hime restore party.jpg --refs mum.person --out out/",
+        ],
     )
     command.add_argument(
         "photos", nargs="+", type=Path, metavar="PHOTO", help="a folder of the person's photos, or files"
@@ -290,8 +314,11 @@ def add_person(commands: Commands) -> None:
     )
     _add_cache(command)
     add_threads(command)
+    add_quiet(command)
     command.set_defaults(command=person_add)
-    command = actions.add_parser("show", help="what a .person file holds")
+    command = actions.add_parser(
+        "show", help="what a .person file holds", examples=["hime person show mum.person"]
+    )
     command.add_argument("file", type=Path, metavar="FILE.person")
     command.set_defaults(command=person_show)
     command = actions.add_parser(
@@ -300,6 +327,7 @@ def add_person(commands: Commands) -> None:
         description="What `hime restore` and `hime person add` learn of photos of people is kept for "
         "30 days after its last use, for you alone, so that the next run need not look at them again. It can "
         "be read only by who has the photos. This deletes it; .person files stay.",
+        examples=["hime person forget mum/", "hime person forget --all"],
     )
     command.add_argument("photos", nargs="*", type=Path, metavar="PHOTO", help="of these: folders, or files")
     command.add_argument("--all", action="store_true", help="all of it, also of photos that are gone")
@@ -323,7 +351,7 @@ def person_add(options: argparse.Namespace) -> int:
     with Meter(options.out.name) as meter:
         person = read_person(photos, name, cache=_cache(options), progress=partial(meter.show, "photos"))
     for name, reason in person.rejected:
-        complain(f"hime: {name} is not used: {reason}")
+        note(f"hime: {name} is not used: {reason}")
     save_person(options.out, person, restorer)
     first, *others = describe_person(options.out)
     say(f"{options.out}: {first}", *others)

@@ -19,7 +19,11 @@ from hime.terminal import say
 
 def add_train(commands: Commands) -> None:
     """The arguments of ``hime train``."""
-    command = commands.add_parser("train", help="train a network; the same command again resumes")
+    command = commands.add_parser(
+        "train",
+        help="train a network; the same command again resumes",
+        examples=["hime train small-x4 --data faces/celeba --people train.txt --out runs/mine"],
+    )
     command.add_argument("preset", metavar="PRESET", help="for instance small-x4")
     add_training_data(command, required=True)
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder; default: runs/PRESET")
@@ -51,7 +55,11 @@ def train(options: argparse.Namespace) -> int:
 
 def add_export(commands: Commands) -> None:
     """The arguments of ``hime export``."""
-    command = commands.add_parser("export", help="turn a checkpoint into a model that needs no PyTorch")
+    command = commands.add_parser(
+        "export",
+        help="turn a checkpoint into a model that needs no PyTorch",
+        examples=["hime export runs/mine --out models/mine"],
+    )
     command.add_argument("checkpoint", type=Path, metavar="RUN|CHECKPOINT", help="run folder or .safetensors")
     command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the model")
     command.add_argument("--name", help="the model's name; default: the folder's")

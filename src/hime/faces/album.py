@@ -12,7 +12,7 @@ were found on photos of training people: 881 of 130 in CelebA, which are sharp a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from hime.faces.embedding import FloatArray
 from hime.faces.look import Look, look_at
 from hime.pictures.arrays import Image
 from hime.pictures.formats import READ, images_in
+from hime.pictures.names import REACH, NamedFace
 
 SAME_PERSON = 0.38
 """Cosine of embeddings from which a face in a picture is taken for the person's. Measured on a face against
@@ -117,6 +118,7 @@ def read_person(
     *,
     cache: LookCache | None = None,
     progress: Callable[[int, int], object] | None = None,
+    places: Mapping[Path, NamedFace] | None = None,
 ) -> Person:
     """Look at every photo of a person: which can be used, and what is wrong with the others.
 
@@ -128,6 +130,7 @@ def read_person(
         name: whose; default the folder's name, or the first photo's without its ending.
         cache: where what is learned of each photo is kept (`hime.faces.cache.user_cache`); default nowhere.
         progress: called after each photo with how many are done, and of how many.
+        places: where in a photo the person's face is, as far as that is known; its other faces are nobody's.
 
     Raises:
         HimeError: no photo at all, or the extra ``faces`` is not installed. A photo that cannot be read is
@@ -142,10 +145,12 @@ def read_person(
         except HimeError as error:
             reasons[file] = str(error).removeprefix(f"{file}: ")
         else:
+            place = (places or {}).get(file)
+            looks = looks if place is None else _in_place(looks, place)
             if looks:
                 photos.append(looks)
             else:
-                reasons[file] = "no face found"
+                reasons[file] = "no face found" if place is None else "no face found where it names one"
         if progress is not None:
             progress(done, len(files))
 
@@ -184,6 +189,12 @@ def _photos(paths: Path | str | Sequence[Path | str]) -> tuple[list[Path], str]:
     if not files:
         raise HimeError("no photo of the person; give a folder or picture files")
     return files, files[0].stem
+
+
+def _in_place(looks: Sequence[Look], place: NamedFace) -> list[Look]:
+    """The face that is meant, if it was found."""
+    nearest = sorted(looks, key=lambda look: place.distance(look.x, look.y))[:1]
+    return [look for look in nearest if place.distance(look.x, look.y) <= REACH]
 
 
 def _faces_of_the_person(photos: Sequence[Sequence[Look]]) -> tuple[list[Look], dict[Path, str]]:

@@ -60,7 +60,7 @@ MOST_VERDICTS = 64
 FORMAT = 1
 """To be raised when faces are found or judged otherwise and nothing else in `_made_with` says so."""
 
-_NUMBERS = ("side", "yaw", "sharpness", "lights", "white")
+_NUMBERS = ("side", "yaw", "sharpness", "lights", "white", "x", "y")
 _FILE = re.compile(r"([0-9a-f]{64})(\.look|-\d+\.crop)")
 _KEY = re.compile(r"[0-9a-f]{64}-\d+")
 
@@ -280,7 +280,9 @@ def _tensors(looks: Sequence[Look], verdicts: dict[tuple[str, str], bool]) -> di
     pairs = list(verdicts.items())[-MOST_VERDICTS:]
     text = "\n".join(f"{first} {second} {same:d}" for (first, second), same in pairs)
     return {
-        "numbers": np.array([[getattr(look, name) for name in _NUMBERS] for look in looks]).reshape(-1, 5),
+        "numbers": np.array([getattr(look, name) for look in looks for name in _NUMBERS]).reshape(
+            -1, len(_NUMBERS)
+        ),
         "embeddings": np.array([look.embedding for look in looks], np.float32),
         "small": np.array([look.small for look in looks], np.float32),
         "verdicts": np.frombuffer(text.encode(), np.uint8),
@@ -306,10 +308,10 @@ def _looks(path: Path, tensors: dict[str, npt.NDArray[Any]]) -> list[Look]:
         raise ValueError("embeddings that are not of length 1")
     looks = []
     for row, embedding, luminance in zip(numbers, embeddings, small, strict=True):
-        side, yaw, sharpness, lights, white = map(float, row)
+        side, yaw, sharpness, lights, white, x, y = map(float, row)
         vectors = embedding.astype(np.float32), luminance.astype(np.float32)
         picture = np.zeros((0, 0, 3), np.uint8)
-        looks.append(Look(path, side, yaw, vectors[0], sharpness, lights, white, vectors[1], picture))
+        looks.append(Look(path, side, yaw, vectors[0], sharpness, lights, white, x, y, vectors[1], picture))
     return looks
 
 

@@ -63,6 +63,8 @@ class Look:
         sharpness: see `MINIMUM_SHARPNESS`.
         lights: see `DARKEST_LIGHTS`.
         white: see `BLOWN_OUT`.
+        x: of the face's middle (of its landmarks), in parts of the photo's width.
+        y: of the face's middle, in parts of the photo's height.
         small: luminance from 0 to 255 of the headshot, float32 of `SMALL_SIDE` a side, by which copies are
             told.
         picture: the headshot, or what gives it.
@@ -76,6 +78,8 @@ class Look:
     sharpness: float
     lights: float
     white: float
+    x: float
+    y: float
     small: FloatArray
     picture: Image | Callable[[], Image]
     key: str = ""
@@ -129,6 +133,8 @@ def _look(path: Path, face: FoundFace) -> Look:
     grey: FloatArray = resize(crop, LOOK_SIDE, LOOK_SIDE) @ luminance
     inner = grey[INNER_FACE]
     small = cv2.resize(grey, (SMALL_SIDE, SMALL_SIDE), interpolation=cv2.INTER_AREA)
+    height, width = face.picture.shape[:2]
+    x, y = (face.landmarks.mean(axis=0) + 0.5) / (width, height)
     return Look(
         path=path,
         side=face.frame.side,
@@ -137,6 +143,8 @@ def _look(path: Path, face: FoundFace) -> Look:
         sharpness=float(laplace(grey)[INNER_FACE].var() / max(1.0, float(inner.var()))),
         lights=float(np.percentile(inner, 95)),
         white=float((inner > 247).mean()),
+        x=float(x),
+        y=float(y),
         small=np.asarray(small, np.float32),
         picture=crop,
     )

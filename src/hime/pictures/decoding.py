@@ -91,10 +91,11 @@ class Opened:
 
 
 @contextlib.contextmanager
-def open_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[Opened]:
+def open_picture(path: Path | str, max_pixels: int = MAX_PIXELS, *, decode: bool = True) -> Iterator[Opened]:
     """The decoded picture of a file, as Pillow holds it, while it is taken apart.
 
-    What Pillow raises within the ``with`` block is told as damage of the file too.
+    Without ``decode`` only what is before its pixels: size and metadata. What Pillow raises within the
+    ``with`` block is told as damage of the file too.
 
     Raises:
         HimeError: missing, not readable, no such picture, animated, too large, truncated or damaged.
@@ -102,7 +103,7 @@ def open_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[Ope
     path = Path(path)
     try:
         with open_file(path) as file, unremarked():
-            yield _decode(file, path, max_pixels)
+            yield _opened(file, path, max_pixels, decode)
     except HimeError:
         raise
     except PIL.Image.DecompressionBombError as error:  # from 179 megapixels on, where a size comes late
@@ -122,7 +123,7 @@ def open_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[Ope
         raise HimeError(f"{path}: truncated or damaged ({reason}); replace it by an intact copy") from error
 
 
-def _decode(file: BinaryIO, path: Path, max_pixels: int) -> Opened:
+def _opened(file: BinaryIO, path: Path, max_pixels: int, decode: bool) -> Opened:
     opened = _open_by_content(file, path)
     picture = opened.picture
     _check_size(picture, path, max_pixels)
@@ -134,6 +135,8 @@ def _decode(file: BinaryIO, path: Path, max_pixels: int) -> Opened:
         )
     if picture.format == "TIFF":
         quiet_libtiff()
+    if not decode:
+        return opened
     picture.load()
     _check_size(picture, path, max_pixels)  # HEIC's is known for certain only now
     return opened

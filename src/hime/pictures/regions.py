@@ -21,12 +21,12 @@ RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 XMLNS = "http://www.w3.org/2000/xmlns/"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 EXIF = "http://ns.adobe.com/exif/1.0/"
-_MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
-_AREA = "http://ns.adobe.com/xmp/sType/Area#"
+MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
+AREA = "http://ns.adobe.com/xmp/sType/Area#"
 _SIZE = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 _APPLE_FACES = "http://ns.apple.com/faceinfo/1.0/"
-_MICROSOFT = "http://ns.microsoft.com/photo/1.2/"
-_MICROSOFT_REGION = "http://ns.microsoft.com/photo/1.2/t/Region#"
+MICROSOFT = "http://ns.microsoft.com/photo/1.2/"
+MICROSOFT_REGION = "http://ns.microsoft.com/photo/1.2/t/Region#"
 _CAMERA_RAW = "http://ns.adobe.com/camera-raw-settings/1.0/"
 _PANORAMA = "http://ns.google.com/photos/1.0/panorama/"
 _DARKTABLE = "http://darktable.sf.net/"
@@ -130,7 +130,7 @@ def move_places(description: minidom.Element, placement: Placement) -> list[str]
     properties = fields(description)
     notes = []
     turn: int | None = placement.turn
-    regions = properties.get((_MWG, "Regions"))
+    regions = properties.get((MWG, "Regions"))
     if isinstance(regions, minidom.Element):
         turn = _move_mwg(regions, placement)
         if turn is None:
@@ -139,7 +139,7 @@ def move_places(description: minidom.Element, placement: Placement) -> list[str]
     for name, node in properties.items():
         if node is regions:
             continue
-        if name == (_MICROSOFT, "RegionInfo"):
+        if name == (MICROSOFT, "RegionInfo"):
             kept = isinstance(node, minidom.Element) and turn is not None and _move_microsoft(node, turn)
         elif name == (IPTC, "ImageRegion"):
             kept = isinstance(node, minidom.Element) and _move_iptc(node, placement)
@@ -166,7 +166,7 @@ def _move_mwg(regions: minidom.Element, placement: Placement) -> int | None:
     """Move the regions; by which turn they were moved, None if they cannot be (guidelines 2.0, 5.9)."""
     structure = fields(regions)
     turn: int | None = placement.turn
-    size = structure.get((_MWG, "AppliedToDimensions"))
+    size = structure.get((MWG, "AppliedToDimensions"))
     frame: tuple[float, float] = placement.stored
     if isinstance(size, minidom.Element):
         sides = fields(size)
@@ -177,37 +177,37 @@ def _move_mwg(regions: minidom.Element, placement: Placement) -> int | None:
         set_text(sides[_SIZE, "w"], str(placement.width))
         set_text(sides[_SIZE, "h"], str(placement.height))
     assert turn is not None
-    for area in regions.getElementsByTagNameNS(_MWG, "Area"):
+    for area in regions.getElementsByTagNameNS(MWG, "Area"):
         if not _move_area(area, frame, turn):
             return None
     if turn != 1:
         for node in [regions, *_below(regions)]:
             for name, field in fields(node).items():
-                if name in ((_MWG, "Rotation"), (_APPLE_FACES, "AngleInfoRoll")):
+                if name in ((MWG, "Rotation"), (_APPLE_FACES, "AngleInfoRoll")):
                     remove(field)
     return turn
 
 
 def _move_area(area: minidom.Element, frame: tuple[float, float], turn: int) -> bool:
     values = fields(area)
-    x, y = (_number(values.get((_AREA, name))) for name in ("x", "y"))
-    unit = values.get((_AREA, "unit"))
+    x, y = (_number(values.get((AREA, name))) for name in ("x", "y"))
+    unit = values.get((AREA, "unit"))
     if text_of(unit) == "pixel" and unit is not None:
         x, y = x / frame[0], y / frame[1]
     if not (math.isfinite(x) and math.isfinite(y)):
         return False
     moved = dict(zip(("x", "y"), turned_point(x, y, turn), strict=True))
-    if (_AREA, "w") in values and (_AREA, "h") in values:
-        width, height = (_number(values[_AREA, name]) for name in ("w", "h"))
+    if (AREA, "w") in values and (AREA, "h") in values:
+        width, height = (_number(values[AREA, name]) for name in ("w", "h"))
         if text_of(unit) == "pixel":
             width, height = width / frame[0], height / frame[1]
         if not (math.isfinite(width) and math.isfinite(height)):
             return False
         moved |= zip(("w", "h"), turned_sides(width, height, turn), strict=True)
-    elif text_of(unit) == "pixel" and (_AREA, "d") in values:
-        moved["d"] = _number(values[_AREA, "d"]) / min(frame)
+    elif text_of(unit) == "pixel" and (AREA, "d") in values:
+        moved["d"] = _number(values[AREA, "d"]) / min(frame)
     for name, value in moved.items():
-        set_text(values[_AREA, name], _spelled(value))
+        set_text(values[AREA, name], _spelled(value))
     if unit is not None:
         set_text(unit, "normalized")
     return True
@@ -216,7 +216,7 @@ def _move_area(area: minidom.Element, frame: tuple[float, float], turn: int) -> 
 def _move_microsoft(people: minidom.Element, turn: int) -> bool:
     """Left, top, width and height in parts of the picture (Windows Imaging Component, people tagging)."""
     for node in [people, *_below(people)]:
-        rectangle = fields(node).get((_MICROSOFT_REGION, "Rectangle"))
+        rectangle = fields(node).get((MICROSOFT_REGION, "Rectangle"))
         if rectangle is None:
             continue
         try:

@@ -95,9 +95,9 @@ def xmp_for(
 def xmp_for_crop(source: bytes) -> bytes:
     """The packet less all but date and copyright; empty if it is damaged or has none of these."""
     try:
-        _, root = _parsed(source)
+        _, root = parsed(source)
         kept = False
-        for description in _descriptions(root):
+        for description in descriptions_of(root):
             for attribute in list(description.attributes.values()):
                 stays = _of_crop(attribute) or attribute.prefix == "xmlns" or attribute.name == "xmlns"
                 kept |= _of_crop(attribute)
@@ -107,7 +107,7 @@ def xmp_for_crop(source: bytes) -> bytes:
             description.childNodes[:] = stay
             description.setAttributeNS(RDF, f"{root.prefix}:about", "")
             kept |= bool(stay)
-        root.childNodes[:] = _descriptions(root)
+        root.childNodes[:] = descriptions_of(root)
         meta = root.toxml()
     except Exception:
         return b""
@@ -123,7 +123,7 @@ def _of_crop(node: Property) -> bool:
     return name_of(node) in _OF_A_CROP or node.namespaceURI == _RIGHTS
 
 
-def _parsed(packet: bytes) -> tuple[minidom.Document, minidom.Element]:
+def parsed(packet: bytes) -> tuple[minidom.Document, minidom.Element]:
     """The tree of a packet and its root of RDF.
 
     Raises:
@@ -139,12 +139,12 @@ def _parsed(packet: bytes) -> tuple[minidom.Document, minidom.Element]:
     return document, document.getElementsByTagNameNS(RDF, "RDF")[0]
 
 
-def _descriptions(root: minidom.Element) -> list[minidom.Element]:
+def descriptions_of(root: minidom.Element) -> list[minidom.Element]:
     return [child for child in elements(root) if name_of(child) == (RDF, "Description")]
 
 
 def _edited(packet: bytes, placement: Placement, altered: bool, notes: list[str]) -> bytes:
-    document, root = _parsed(packet)
+    document, root = parsed(packet)
     now: dict[Name, str] = {
         (_TIFF, "Orientation"): "1",
         (_TIFF, "ImageWidth"): str(placement.width),
@@ -155,7 +155,7 @@ def _edited(packet: bytes, placement: Placement, altered: bool, notes: list[str]
     gone: set[Name] = {(_XMP, "Thumbnails")}
     if altered:
         gone.add((IPTC, "DigitalSourceType"))
-    descriptions = _descriptions(root)
+    descriptions = descriptions_of(root)
     for description in descriptions:
         notes.extend(move_places(description, placement))
         notes.extend(_edit_description(description, now, gone))

@@ -25,17 +25,52 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What became of the inputs.
+class Found:
+    """A face in an input and what became of it, or would.
 
     Attributes:
-        written: the pictures written.
+        input: the file.
+        output: where the result goes.
+        person: who it is; None for a stranger. In a video also somebody without photos: ``"person 1"``.
+        status: ``"restored"``, or ``"left: "`` and why, in plain words.
+        number: from left to right, as ``--face`` has it; None in a video and of a headshot.
+        box: x and y of its upper left corner, width and height, in pixels of the input; None in a video and
+            of a headshot.
+        side: of the face with hair and neck, in pixels of the input; None in a video.
+        frames: of a video in which it is restored, None of a picture.
+        references: the photos used, by name; of a video's own frames the seconds at which they are.
+        similarity_before: see `hime.restoring.face.RestoredFace`.
+        similarity_after: see there.
+        warning: see there.
+    """
+
+    input: Path
+    output: Path
+    person: str | None
+    status: str
+    number: int | None = None
+    box: tuple[float, float, float, float] | None = None
+    side: int | None = None
+    frames: int | None = None
+    references: tuple[str, ...] = ()
+    similarity_before: float | None = None
+    similarity_after: float | None = None
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the inputs, or would become of them in a dry run.
+
+    Attributes:
+        written: the pictures written, or that would be.
         skipped: the inputs whose results were there already, made of the same by the same.
         nothing: a line for each input in which there was nothing to restore.
         failed: a line for each input (or headshot's reference) that could not be used.
         passed_over: a line for each thing in a folder that is no picture.
         notes: lines about the rest that a user should know: warnings, photos not used as references and why.
         faces: how often each person was restored in whole photographs; None stands for strangers.
+        found: the faces of what was not skipped, input by input; of one that fails none.
     """
 
     written: list[Path] = field(default_factory=list)
@@ -45,6 +80,7 @@ class Summary:
     passed_over: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faces: Counter[str | None] = field(default_factory=Counter)
+    found: list[Found] = field(default_factory=list)
 
 
 def run_batch(
@@ -55,6 +91,8 @@ def run_batch(
     restore: Callable[[Input, str, Output], None],
     description: str | None = None,
     skip: Callable[[Input, Output], None] | None = None,
+    *,
+    dry_run: bool = False,
 ) -> None:
     """Restore each input to its output.
 
@@ -68,6 +106,7 @@ def run_batch(
             else where it fails.
         description: what is at work, for the progress; none is shown without.
         skip: told of each input that is skipped, since its output is there.
+        dry_run: ``restore`` writes nothing, and nothing is noted.
     """
     for each in inputs if description is None else track(inputs, description):
         output = None
@@ -88,10 +127,12 @@ def run_batch(
             log.debug("%s", each.path, exc_info=True)
             summary.failed.append(told(each.path, error, output))
             continue
-        if output.is_elsewhere and output.written():
+        if output.is_elsewhere and (dry_run or output.written()):
             summary.notes.append(
                 f"{each.path}: is {output.path}, since another picture's result has its name"
             )
+        if dry_run:
+            continue
         try:
             outputs.records.add(output.place, content, path_digest(each.path), now, output.written())
         except HimeError as error:

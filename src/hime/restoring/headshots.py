@@ -14,9 +14,10 @@ from hime.pictures.arrays import Image, lanczos, resize
 from hime.pictures.formats import READ, SUFFIXES, WRITTEN
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
-from hime.restoring.batch import Summary, log, model_digest, run_batch, told
+from hime.restoring.batch import Found, Summary, log, model_digest, run_batch, told
 from hime.restoring.inputs import Input, digest, find_inputs, together
 from hime.restoring.outputs import Output, Outputs
+from hime.restoring.rehearsal import rehearsing
 from hime.restoring.restorer import Restoration, Restorer, check_strength
 
 MAX_LR_SIDE = 512
@@ -37,6 +38,7 @@ def restore_headshots(
     max_lr_side: int = MAX_LR_SIDE,
     even_sharp: bool = False,
     strength: float = 1.0,
+    dry_run: bool = False,
 ) -> Summary:
     """Restore every headshot with the same person's references, all framed alike; no faces are looked for.
 
@@ -55,6 +57,7 @@ def restore_headshots(
         max_lr_side: longest side of an input in pixels.
         even_sharp: restore also what is larger than `AS_IT_IS` and sharp for its size.
         strength: see `hime.restoring.any_size.mixed`.
+        dry_run: find out what would be done (`hime.restoring.rehearsal`), and write nothing.
 
     Raises:
         HimeError: nothing can be done: a folder holds no picture, no reference can be read, a result would
@@ -80,8 +83,9 @@ def restore_headshots(
         "options": f"aligned, even_sharp={even_sharp}, strength={strength}",
         "report": str(report),
     }
-    job = _Job(restorer, used, summary, report, max_lr_side, even_sharp, strength)
-    run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name)
+    restorer = rehearsing(restorer) if dry_run else restorer
+    job = _Job(restorer, used, summary, report, max_lr_side, even_sharp, strength, dry_run)
+    run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name, dry_run=dry_run)
     return summary
 
 
@@ -134,6 +138,7 @@ class _Job:
     max_lr_side: int
     even_sharp: bool
     strength: float
+    dry_run: bool
     _set: list[_Reference] | None = field(default=None, init=False)
 
     def restore(self, each: Input, content: str, output: Output) -> None:
@@ -153,10 +158,15 @@ class _Job:
             self.restorer.set_references([reference.image for reference in used])
             self._set = used
         restored = self._restored(lr)
-        write_image(output.path, restored.image)
-        if self.report:
-            write_json(report, self._explained(each.path, output.path, lr, restored, used))
+        if not self.dry_run:
+            write_image(output.path, restored.image)
+            if self.report:
+                write_json(report, self._explained(each.path, output.path, lr, restored, used))
         self.summary.written.append(output.path)
+        photos = tuple(str(reference.path) for reference in used)
+        self.summary.found.append(
+            Found(each.path, output.path, None, "restored", side=max(lr.shape[:2]), references=photos)
+        )
 
     def _restored(self, headshot: Image) -> Restoration:
         """The headshot restored from its own pixels, or from those that its detail fills.

@@ -1,4 +1,4 @@
-"""What is given to a batch: files and folders become inputs with a place each, and people with their photos.
+"""What is given to a batch: files and folders become inputs with a place each.
 
 Pictures are told by content. A folder stands for all that lies in it and in its folders; what is passed over
 there is named.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -17,7 +17,6 @@ from pathlib import Path, PurePath
 from hime.errors import HimeError
 from hime.files import open_file
 from hime.pictures.formats import ENDINGS, FILM, READ, WRITTEN, find_pictures, format_of
-from hime.restoring.person_file import SUFFIX
 
 
 @dataclass(frozen=True)
@@ -228,107 +227,6 @@ def _same(found: Sequence[PurePath]) -> list[list[int]]:
     for index, place in enumerate(found):
         groups[key(place)].append(index)
     return [group for group in groups.values() if len(group) > 1]
-
-
-# ---------------------------------------------------------------------------------------------- people
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a person's references come from.
-
-    Attributes:
-        name: the person's; None where the file says it.
-        files: photos, or one .person file.
-        is_encoded: whether it is a .person file.
-    """
-
-    name: str | None
-    files: tuple[Path, ...]
-    is_encoded: bool = False
-
-
-@dataclass(frozen=True)
-class Sources:
-    """People found, what was passed over, and what a user should know of how it was understood: lines."""
-
-    people: list[Source] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def files(self) -> list[Path]:
-        """Every file that is read."""
-        return [file for person in self.people for file in person.files]
-
-
-def find_people(paths: Sequence[Path | str]) -> Sources:
-    """The people that ``paths`` stand for.
-
-    A folder with photos of its own is one person, with all photos in it and in its folders. A folder without
-    holds people: each of its folders and each .person file in it. A .person file is one person, and loose
-    photos are one together, named after the first.
-
-    Raises:
-        HimeError: a folder that cannot be read, or without any picture; two people of one name.
-    """
-    found = Sources()
-    loose: dict[Path, Path] = {}
-    for path in map(Path, paths):
-        if is_folder(path):
-            _people_in(path, found)
-        elif path.suffix.lower() == SUFFIX:
-            found.people.append(Source(None, (path,), is_encoded=True))
-        else:
-            loose.setdefault(Path(os.path.realpath(path)), path)
-    if loose:
-        files = tuple(loose.values())
-        found.people.append(Source(files[0].stem, files))
-    check_names(person.name for person in found.people if person.name is not None)
-    return found
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Refuse two people of one name."""
-    for name, times in Counter(names).items():
-        if times > 1:
-            raise HimeError(f"{times} people are named {name}; give each folder its own name")
-
-
-def _people_in(folder: Path, found: Sources) -> None:
-    """The person whose folder it is, or the people in it."""
-    try:
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise HimeError(
-            f"{folder}: not a folder that can be read ({error.strerror}); check the path"
-        ) from None
-    files = [path for path in entries if not is_folder(path)]
-    encoded = [Source(None, (path,), is_encoded=True) for path in files if path.suffix.lower() == SUFFIX]
-    listed = find_pictures(folder)
-    lines = [
-        f"{path}: passed over: {reason}"
-        for path, reason in listed.passed_over
-        if not (path.parent == folder and path.suffix.lower() == SUFFIX)
-    ]
-    own = [path for path in listed.pictures if path.parent == folder]
-    if own:
-        if len(own) < len(listed.pictures):
-            found.notes.append(
-                f"{folder}: is taken for one person, with the photos in its folders, since {own[0].name} is "
-                "in it; if its folders are people, put that elsewhere"
-            )
-        found.people.append(Source(absolute(folder).name, listed.pictures))
-    else:
-        below: dict[str, list[Path]] = defaultdict(list)
-        for path in listed.pictures:
-            below[path.relative_to(folder).parts[0]].append(path)
-        found.people.extend(Source(name, tuple(photos)) for name, photos in below.items())
-        if not below and not encoded:
-            named = f"; {lines[0]}" if lines else ""
-            raise HimeError(f"{folder}: no picture in it{named}; check the path")
-    found.people.extend(encoded)
-    found.passed_over.extend(lines)
 
 
 # --------------------------------------------------------------------------------------------- contents

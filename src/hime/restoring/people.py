@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import hime
 from hime.restoring.batch import Summary, model_digest
-from hime.restoring.inputs import Source, Sources, check_names, digests, together
+from hime.restoring.inputs import digests, together
 from hime.restoring.restorer import Restorer
+from hime.restoring.sources import Source, Sources, check_names
 from hime.terminal import Meter
 
 if TYPE_CHECKING:
@@ -65,7 +66,13 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
             f"{person.name}: {name} is not used: {reason}" for name, reason in person.rejected
         )
     whole = [
-        together([person.name, *(contents[file] for file in source.files if file in contents)])
+        together(
+            [
+                person.name,
+                *(contents[file] for file in source.files if file in contents),
+                *(f"{contents.get(file)} {place}" for file, place in source.places.items()),
+            ]
+        )
         for source, person in zip(sources.people, people, strict=True)
     ]
     return Cast(people, contents, together(whole))
@@ -101,6 +108,9 @@ def read_people(
         else:
             with Meter(source.name or "") as meter:
                 shown = partial(meter.show, "photos")
-                people.append(read_person(source.files, source.name, cache=cache, progress=shown))
+                person = read_person(
+                    source.files, source.name, places=source.places, cache=cache, progress=shown
+                )
+            people.append(person)
     check_names(person.name for person in people)
     return people

@@ -12,17 +12,13 @@ from hime.pictures.arrays import Image
 from hime.pictures.formats import READ, WRITTEN, check_sides, largest_side
 from hime.pictures.reading import read_picture
 from hime.pictures.writing import files_written, write_picture
-from hime.restoring.batch import Summary, run_batch
-from hime.restoring.inputs import (
-    Input,
-    Listing,
-    find_inputs,
-    find_people,
-    own_ending,
-)
+from hime.restoring.batch import Found, Summary, run_batch
+from hime.restoring.inputs import Input, Listing, find_inputs, own_ending
 from hime.restoring.outputs import Output, Outputs
 from hime.restoring.people import Cast, made_with, read_cast
+from hime.restoring.rehearsal import rehearsing
 from hime.restoring.restorer import Restorer, check_strength
+from hime.restoring.sources import find_people
 
 if TYPE_CHECKING:
     from hime.faces.cache import LookCache
@@ -43,6 +39,11 @@ class Choice:
     even_sharp: bool = False
     strength: float = 1.0
 
+    @property
+    def made(self) -> dict[str, str]:
+        """What of it results are made with, for `hime.restoring.batch.run_batch`."""
+        return {"options": str(replace(self, report=False)), "report": str(self.report)}
+
 
 def restore_photos(
     restorer: Restorer,
@@ -61,6 +62,8 @@ def restore_photos(
     cache: LookCache | None = None,
     even_sharp: bool = False,
     strength: float = 1.0,
+    named: bool | None = None,
+    dry_run: bool = False,
 ) -> Summary:
     """Restore the known people in whole photographs, see `hime.restoring.photo.restore_photo`.
 
@@ -72,7 +75,7 @@ def restore_photos(
     Args:
         restorer: the model; its references are replaced.
         inputs: photographs: files, and folders of them and of folders; or what was found in them.
-        references: the people, see `hime.restoring.inputs.find_people`.
+        references: the people, see `hime.restoring.sources.find_people`.
         out: for one input file, the picture to write; otherwise a folder.
         everyone: restore strangers too, without references.
         only_person: restore only that person.
@@ -85,6 +88,8 @@ def restore_photos(
         cache: where what is learned of each reference is kept (`hime.faces.cache`); default nowhere.
         even_sharp: see `hime.restoring.photo.restore_photo`.
         strength: likewise.
+        named: see `hime.restoring.sources.find_people`.
+        dry_run: find out what would be done (`hime.restoring.rehearsal`), and write nothing.
 
     Raises:
         HimeError: nothing can be done: no picture in a folder, two people of one name, a result that would
@@ -98,11 +103,10 @@ def restore_photos(
     faces = (everyone, only_person, only_face)
     choice = Choice(*faces, enlargement, crop, report, keep_date, even_sharp, strength)
     listing = inputs if isinstance(inputs, Listing) else find_inputs(inputs, out, videos=False)
-    if only_face is not None and len(listing.inputs) > 1:
-        raise HimeError(
-            f"a face's number is for one picture, not {len(listing.inputs)}; give one input with --face"
-        )
-    sources = find_people(references)
+    count = len(listing.inputs)
+    if only_face is not None and count > 1:
+        raise HimeError(f"a face's number is for one picture, not {count}; give one input with --face")
+    sources = find_people(references, named)
     read = [*(each.path for each in listing.inputs), *sources.files]
     outputs = Outputs(
         listing.given, listing.inputs, out, tuple(WRITTEN), (*WRITTEN, *READ), _png if crop else own_ending,
@@ -113,16 +117,13 @@ def restore_photos(
     cast = read_cast(sources, restorer, summary, cache)
     if only_person is not None:
         find_person(cast.people, only_person)
-    for person in cast.people:
-        if not person.references:
-            summary.notes.append(f"{person.name}: no photo can be used, so this person is restored without")
-    job = _Job(restorer, cast, choice, summary)
-    made = {
-        **made_with(restorer, cast),
-        "options": str(replace(choice, report=False)),
-        "report": str(choice.report),
-    }
-    run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name)
+    without = [person.name for person in cast.people if not person.references]
+    summary.notes.extend(
+        f"{name}: no photo can be used, so this person is restored without" for name in without
+    )
+    job = _Job(rehearsing(restorer) if dry_run else restorer, cast, choice, summary, dry_run)
+    made = {**made_with(restorer, cast), **choice.made}
+    run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name, dry_run=dry_run)
     return summary
 
 
@@ -140,12 +141,14 @@ class _Job:
         cast: who may be in the inputs.
         choice: whom and how to restore.
         summary: filled in.
+        dry_run: write nothing; the restorer is a rehearsal.
     """
 
     restorer: Restorer
     cast: Cast
     choice: Choice
     summary: Summary
+    dry_run: bool
 
     def restore(self, each: Input, content: str, output: Output) -> None:
         """One input of any kind, see `hime.restoring.batch.run_batch`."""
@@ -186,23 +189,50 @@ class _Job:
             for target in crops:
                 output.claim(target)
             for target, image in crops.items():
-                written.append(write_picture(target, image, alone, keep_date=choice.keep_date))
+                if not self.dry_run:
+                    write_picture(target, image, alone, keep_date=choice.keep_date)
+                written.append(target)
+        elif self.dry_run:
+            written.append(output.path)
         else:
             written.append(
                 write_picture(output.path, photo.image, picture, keep_date=choice.keep_date, notes=left_out)
             )
-        if choice.report:
+        if choice.report and not self.dry_run:
             write_report(page, photo, each.path.name)
+        self._tell(each.path, output.path, photo)
         self.summary.faces.update(face.person for face in photo.faces if face.restored is not None)
         remarks = self._remarks(photo, output.path.suffix)
         self.summary.notes.extend(f"{each.path}: {line}" for line in (*remarks, *left_out))
+
+    def _tell(self, source: Path, target: Path, photo: RestoredPhoto) -> None:
+        """The faces of a photo, for the summary."""
+        for number, face in enumerate(photo.faces, start=1):
+            found = Found(
+                source,
+                target,
+                face.person,
+                face.status,
+                number,
+                face.box,
+                round(face.frame.side),
+                references=face.references,
+            )
+            if not self.dry_run:  # what the model makes of it
+                found = replace(
+                    found,
+                    similarity_before=face.similarity_before,
+                    similarity_after=face.similarity_after,
+                    warning=face.warning,
+                )
+            self.summary.found.append(found)
 
     def _remarks(self, photo: RestoredPhoto, form: str) -> list[str]:
         """What a user should know of a photo that was restored; ``form`` is the ending it is written with."""
         asked, lines = self.choice.enlargement or self.restorer.scale, []
         for number, face in enumerate(photo.faces, start=1):
             who = f"{face.person or 'a stranger'} (face {number})"
-            if face.warning:
+            if face.warning and not self.dry_run:
                 lines.append(f"{who}: {face.warning}")
             elif face.restored is None and face.person is not None and "pixels" in face.status:
                 lines.append(f"{who}: {face.status}")

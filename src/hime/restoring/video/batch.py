@@ -5,18 +5,27 @@ A clip that cannot be used is told in the summary, and the others are done all t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hime.errors import HimeError
-from hime.restoring.batch import Summary, run_batch
-from hime.restoring.inputs import Input, Listing, find_inputs, find_people
+from hime.restoring.batch import Found, Summary, run_batch
+from hime.restoring.inputs import Input, Listing, find_inputs
 from hime.restoring.outputs import Output, Outputs
-from hime.restoring.people import made_with, read_cast
+from hime.restoring.people import Cast, made_with, read_cast
 from hime.restoring.restorer import Restorer
+from hime.restoring.sources import find_people
+from hime.restoring.video.cast import RestoredRole
 from hime.restoring.video.reading import ENDINGS, WRITTEN, open_clip
-from hime.restoring.video.restore import Progress, RestoredClip, incomplete, restore_video
+from hime.restoring.video.restore import (
+    Progress,
+    RestoredClip,
+    incomplete,
+    rehearse_video,
+    restore_video,
+)
 from hime.restoring.video.writing import result_suffix
 from hime.terminal import Meter
 
@@ -36,13 +45,15 @@ def restore_clips(
     report: bool = False,
     overwrite: bool = False,
     cache: LookCache | None = None,
+    named: bool | None = None,
+    dry_run: bool = False,
 ) -> Summary:
     """Restore the far-away faces of clips, see `hime.restoring.video.restore.restore_video`.
 
     Args:
         restorer: the model.
         inputs: videos: files, and folders of them and of folders; or what was found in them.
-        references: the people, as `hime.restoring.inputs.find_people` takes them; none: everybody of whom
+        references: the people, as `hime.restoring.sources.find_people` takes them; none: everybody of whom
             a clip has sharp near frames.
         out: for one clip, the file to write; otherwise a folder.
         everyone: restore strangers too.
@@ -51,6 +62,8 @@ def restore_clips(
         report: write beside each result NAME.html, which explains it.
         overwrite: restore again what is there already or half done.
         cache: where what is learned of each reference is kept (`hime.faces.cache`); default nowhere.
+        named: see `hime.restoring.sources.find_people`.
+        dry_run: find out what would be done: the clips are looked through, and nothing is written.
 
     Raises:
         HimeError: nothing can be done: two people of one name, a result that would overwrite what is read or
@@ -58,7 +71,7 @@ def restore_clips(
     """
     out = Path(out)
     listing = inputs if isinstance(inputs, Listing) else find_inputs(inputs, out)
-    sources = find_people(references)
+    sources = find_people(references, named)
     read = [*(each.path for each in listing.clips), *sources.files]
     outputs = Outputs(
         listing.given, listing.clips, out, tuple(WRITTEN), ENDINGS, _ending, read, overwrite=overwrite
@@ -75,39 +88,71 @@ def restore_clips(
 
         find_person(cast.people, only_person)
 
-    def restore(each: Input, content: str, output: Output) -> None:
-        number = listing.clips.index(each) + 1
-        count = f" ({number} of {len(listing.clips)})" if len(listing.clips) > 1 else ""
-        output.claim(output.path)
-        output.claim(incomplete(output.path))
-        page = output.path.with_name(f"{output.path.name}.html")
-        if report:
-            output.claim(page)
-        with Meter(f"{each.path.name}{count}") as meter:
-            restored = restore_video(
-                each.path,
-                cast.without(content),
-                restorer,
-                output.path,
-                everyone=everyone,
-                only_person=only_person,
-                enlargement=enlargement,
-                overwrite=overwrite,
-                report=page if report else None,
-                progress=_shown(meter),
-            )
-        _tell(each.path, restored, summary)
-
-    def skip(each: Input, output: Output) -> None:
-        if incomplete(output.path).exists():
-            summary.notes.append(
-                f"{each.path}: {incomplete(output.path)} is there, which lacks what does not decode"
-            )
-
+    chosen: dict[str, Any] = {
+        "everyone": everyone,
+        "only_person": only_person,
+        "enlargement": enlargement,
+    }
+    job = _Job(restorer, cast, listing, summary, chosen, report, overwrite, dry_run)
     options = f"video {everyone} {only_person} {enlargement}"
     made = {**made_with(restorer, cast), "options": options, "report": str(report)}
-    run_batch(listing.clips, outputs, made, summary, restore, skip=skip)
+    run_batch(listing.clips, outputs, made, summary, job.restore, skip=job.skip, dry_run=dry_run)
     return summary
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all clips of a batch.
+
+    Attributes:
+        restorer: the model.
+        cast: who may be in the clips.
+        listing: the clips.
+        summary: filled in.
+        chosen: whom and how to restore, see `hime.restoring.video.restore.restore_video`.
+        report: write a page beside each result.
+        overwrite: begin anew what was interrupted.
+        dry_run: write nothing.
+    """
+
+    restorer: Restorer
+    cast: Cast
+    listing: Listing
+    summary: Summary
+    chosen: Mapping[str, Any]
+    report: bool
+    overwrite: bool
+    dry_run: bool
+
+    def restore(self, each: Input, content: str, output: Output) -> None:
+        """One clip, see `hime.restoring.batch.run_batch`."""
+        clips = self.listing.clips
+        count = f" ({clips.index(each) + 1} of {len(clips)})" if len(clips) > 1 else ""
+        output.claim(output.path)
+        output.claim(incomplete(output.path))
+        page = output.path.with_name(f"{output.path.name}.html") if self.report else None
+        if page is not None:
+            output.claim(page)
+        people = self.cast.without(content)
+        with Meter(f"{each.path.name}{count}") as meter:
+            chosen = {**self.chosen, "progress": _shown(meter)}
+            if self.dry_run:
+                roles = rehearse_video(each.path, people, self.restorer, output.path, **chosen)
+                self.summary.written.append(output.path)
+                _tell_faces(each.path, output.path, roles, self.summary)
+                return
+            restored = restore_video(
+                each.path, people, self.restorer, output.path,
+                overwrite=self.overwrite, report=page, **chosen,
+            )  # fmt: skip
+        _tell(each.path, restored, self.summary)
+
+    def skip(self, each: Input, output: Output) -> None:
+        """A clip whose result is there."""
+        if incomplete(output.path).exists():
+            self.summary.notes.append(
+                f"{each.path}: {incomplete(output.path)} is there, which lacks what does not decode"
+            )
 
 
 def _ending(path: Path) -> str:
@@ -128,7 +173,18 @@ def _tell(path: Path, restored: RestoredClip, summary: Summary) -> None:
     if restored.damage is not None:
         summary.failed.append(f"{path}: {restored.damage}; the rest is in {restored.path}")
     summary.notes.extend(f"{path}: {line}" for line in restored.notes)
-    for face in restored.faces:
+    _tell_faces(path, restored.path, restored.faces, summary)
+
+
+def _tell_faces(path: Path, target: Path, faces: Sequence[RestoredRole], summary: Summary) -> None:
+    for face in faces:
+        names = tuple(
+            each.source or ("a frame" if each.seconds is None else f"{each.seconds:.1f} s")
+            for each in face.references
+        )
+        summary.found.append(
+            Found(path, target, face.name, face.status, frames=face.frames, references=names)
+        )
         if face.status == "restored":
             summary.faces[face.name] += 1
             if not face.references:

@@ -11,6 +11,7 @@ that is whole, so that the same call goes on after an interruption.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,56 +134,129 @@ def restore_video(
         NothingToRestore: nothing in the clip is to be restored.
         HimeError: the same of a person asked for, the clip cannot be read, or the result cannot be written.
     """
-    require()
-    clip, out = _opened(path, enlargement), Path(out)
+    clip, out, encoding = _opened(path, out, enlargement)
     tell = progress or (lambda _: None)
-    threads = usable_threads()
-    encoding = encoding_for(clip, out.suffix.lower(), enlargement, min(threads, 8))
     workplace = Workplace(out.with_name(f".{out.name}.hime"))
     if overwrite:
         workplace.clear()
-    task = _task(clip, people, restorer, encoding, everyone, only_person, references)
-    workplace.begin(task)
-    damage = find(clip, workplace, lambda done: tell(Progress("looking", done, clip.frames)), threads)
-    findings = read_findings(workplace)
-    cast, said, chosen = _cast(clip, findings, workplace, people, everyone, only_person, references)
-    plan = Plan(cast, chosen, largest_side(restorer.card), float(clip.rate))
-    told = enumerate(zip(cast, said, strict=True))
-    faces = [_told(role, status, plan.frames_of(index)) for index, (role, status) in told]
-    if not plan.frames:
-        workplace.clear()
-        nothing = NothingToRestore if only_person is None else HimeError
-        raise nothing(f"{path}: {_nothing(faces, people)}")
-    restorers = {index: FittedRestorer(restorer, cast[index].references) for index in chosen}
-    total = len(findings.pts)
+    workplace.begin(_task(clip, people, restorer, encoding, everyone, only_person, references))
+    looked = _look(clip, workplace, people, restorer, everyone, only_person, references, tell)
+    restorers = {index: FittedRestorer(restorer, looked.cast[index].references) for index in looked.chosen}
+    findings, total = looked.findings, len(looked.findings.pts)
     make(
-        clip, encoding, workplace, plan, restorers, enlargement, total,
+        clip, encoding, workplace, looked.plan, restorers, enlargement, total,
         lambda done: tell(Progress("restoring", done, total)),
     )  # fmt: skip
-    target = incomplete(out) if damage else out
-    line = _damage_line(damage, clip, findings) if damage else None
+    target = incomplete(out) if looked.damage else out
+    line = _damage_line(looked.damage, clip, findings) if looked.damage else None
     copied = join(clip, encoding, workplace, findings.pts, target, f"Incomplete: {line}." if line else "")
     if report is not None:
         found = explain(
-            clip, target, cast, plan, total, enlargement,
+            clip, target, looked.cast, looked.plan, total, enlargement,
             lambda done: tell(Progress("explaining", done, total)),
         )  # fmt: skip
-        write_clip_report(report, clip.path.name, found, faces, line)
+        write_clip_report(report, clip.path.name, found, looked.faces, line)
     workplace.clear()
-    return RestoredClip(target, tuple(faces), total, line, tuple(copied.left_out))
+    return RestoredClip(target, looked.faces, total, line, tuple(copied.left_out))
 
 
-def _opened(path: Path | str, enlargement: int) -> Clip:
-    """The clip, if it can be enlarged so much."""
+def rehearse_video(
+    path: Path | str,
+    people: Sequence[Person],
+    restorer: Restorer,
+    out: Path | str,
+    *,
+    everyone: bool = False,
+    only_person: str | None = None,
+    enlargement: int = 1,
+    references: int = REFERENCES,
+    progress: Callable[[Progress], None] | None = None,
+) -> tuple[RestoredRole, ...]:
+    """Who is in a clip and what `restore_video`, with the same arguments, would do: the clip is looked
+    through, nothing is written but to a temporary folder that is gone afterwards.
+
+    Returns:
+        Everybody who was found; a status of ``"restored"`` says that the person would be.
+
+    Raises:
+        NothingToRestore, HimeError: as `restore_video`.
+    """
+    clip, out, encoding = _opened(path, out, enlargement)
+    with tempfile.TemporaryDirectory(prefix="hime-") as folder:
+        workplace = Workplace(Path(folder) / "clip")
+        workplace.begin(_task(clip, people, restorer, encoding, everyone, only_person, references))
+        tell = progress or (lambda _: None)
+        return _look(clip, workplace, people, restorer, everyone, only_person, references, tell).faces
+
+
+def _opened(path: Path | str, out: Path | str, enlargement: int) -> tuple[Clip, Path, Encoding]:
+    """The clip, where its result goes, and how that is encoded.
+
+    Raises:
+        HimeError: the clip cannot be read, or not be enlarged so much.
+    """
+    require()
     if enlargement not in ENLARGEMENTS:
         raise HimeError(f"a video is enlarged 1, 2 or 4 times, not {enlargement}")
-    clip = open_clip(path)
+    clip, out = open_clip(path), Path(out)
     if clip.width * clip.height * enlargement**2 > LARGEST_RESULT:
         raise HimeError(
             f"{path}: its frames of {clip.width}×{clip.height} pixels are too large to be enlarged "
             f"{enlargement} times; choose a smaller --enlarge"
         )
-    return clip
+    return clip, out, encoding_for(clip, out.suffix.lower(), enlargement, min(usable_threads(), 8))
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """What is known of a clip once it was looked through.
+
+    Attributes:
+        damage: where it does not decode.
+        findings: the faces followed.
+        cast: everybody.
+        chosen: the indices of who is restored.
+        plan: what is restored in which frame.
+        faces: everybody, and what is done to each.
+    """
+
+    damage: Damage
+    findings: Findings
+    cast: Sequence[Role]
+    chosen: Sequence[int]
+    plan: Plan
+    faces: tuple[RestoredRole, ...]
+
+
+def _look(
+    clip: Clip,
+    workplace: Workplace,
+    people: Sequence[Person],
+    restorer: Restorer,
+    everyone: bool,
+    only_person: str | None,
+    references: int,
+    tell: Callable[[Progress], None],
+) -> _Looked:
+    """The first pass over a clip, and what follows from it.
+
+    Raises:
+        NothingToRestore: nothing in the clip is to be restored.
+        HimeError: the same of a person asked for.
+    """
+    damage = find(
+        clip, workplace, lambda done: tell(Progress("looking", done, clip.frames)), usable_threads()
+    )
+    findings = read_findings(workplace)
+    cast, said, chosen = _cast(clip, findings, workplace, people, everyone, only_person, references)
+    plan = Plan(cast, chosen, largest_side(restorer.card), float(clip.rate))
+    told = enumerate(zip(cast, said, strict=True))
+    faces = tuple(_told(role, status, plan.frames_of(index)) for index, (role, status) in told)
+    if not plan.frames:
+        workplace.clear()
+        nothing = NothingToRestore if only_person is None else HimeError
+        raise nothing(f"{clip.path}: {_nothing(faces, people)}")
+    return _Looked(damage, findings, cast, chosen, plan, faces)
 
 
 def _task(

@@ -1,0 +1,181 @@
+"""Where people come from: folders of photos, albums whose pictures name the faces in them, .person files.
+
+A folder with photos of its own is one person, with all photos in it and in its folders. A folder without
+holds people: each of its folders and each .person file in it. But where its pictures name the faces in them
+(`hime.pictures.names`), the people are those who are named, each with the faces of that name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hime.errors import HimeError
+from hime.pictures.formats import FoundPictures, find_pictures
+from hime.pictures.names import NamedFace, read_named_faces
+from hime.restoring.inputs import absolute, is_folder
+from hime.restoring.person_file import SUFFIX
+
+ALBUM = 0.5
+"""Share of a folder's pictures from which, if so many name somebody, the names are taken and not the folders.
+Who tags an album tags most of it; a few pictures out of one are no reason to pass over the others."""
+TOLD_NAMES = 5
+"""Names that are told of an album."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a person's references come from.
+
+    Attributes:
+        name: the person's; None where the file says it.
+        files: photos, or one .person file.
+        is_encoded: whether it is a .person file.
+        places: where in the photos the person's face is, where they say it.
+    """
+
+    name: str | None
+    files: tuple[Path, ...]
+    is_encoded: bool = False
+    places: Mapping[Path, NamedFace] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """People found, what was passed over, and what a user should know of how it was understood: lines."""
+
+    people: list[Source] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that is read, once."""
+        return list(dict.fromkeys(file for person in self.people for file in person.files))
+
+
+def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sources:
+    """The people that ``paths`` stand for.
+
+    Folders and albums as the module says; a .person file is one person, and loose photos are one together,
+    named after the first.
+
+    Args:
+        paths: folders and files.
+        named: take the people from the names that the pictures give their faces, True always, False never;
+            default: of a folder where at least `ALBUM` of its pictures name somebody.
+
+    Raises:
+        HimeError: a folder that cannot be read, or without any picture; two people of one name; nobody is
+            named where names were asked for.
+    """
+    found = Sources()
+    loose: dict[Path, Path] = {}
+    album: dict[str, dict[Path, NamedFace]] = defaultdict(dict)
+    for path in map(Path, paths):
+        if is_folder(path):
+            listed = find_pictures(path)
+            if not _take_names(path, listed.pictures, named, album, found):
+                _people_in(path, listed, found)
+                continue
+            found.people.extend(_encoded_in(path))
+            found.passed_over.extend(_passed_over(path, listed))
+        elif path.suffix.lower() == SUFFIX:
+            found.people.append(Source(None, (path,), is_encoded=True))
+        else:
+            loose.setdefault(Path(os.path.realpath(path)), path)
+    files = tuple(loose.values())
+    if files and not (named and _take_names(files[0], files, named, album, found)):
+        found.people.append(Source(files[0].stem, files))
+    found.people.extend(Source(name, tuple(album[name]), places=album[name]) for name in sorted(album))
+    check_names(person.name for person in found.people if person.name is not None)
+    return found
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse two people of one name."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise HimeError(f"{times} people are named {name}; give each folder its own name")
+
+
+def _take_names(
+    place: Path,
+    pictures: Sequence[Path],
+    named: bool | None,
+    album: dict[str, dict[Path, NamedFace]],
+    found: Sources,
+) -> bool:
+    """Whether the people of a folder, or of loose photos, are those whom the pictures name; then they are in
+    the album.
+
+    Raises:
+        HimeError: none is named, and names were asked for.
+    """
+    if named is False:
+        return False
+    faces = {picture: own for picture in pictures if (own := read_named_faces(picture))}
+    if named and pictures and not faces:
+        raise HimeError(f"{place}: none of its pictures names a face in it; leave out --named")
+    count = f"{len(faces)} of its {len(pictures)} pictures"
+    if not named and len(faces) < max(1, ALBUM * len(pictures)):
+        if faces:
+            found.notes.append(
+                f"{place}: {count} name faces, which is not looked at; --named takes the names"
+            )
+        return False
+    names = list(dict.fromkeys(face.name for own in faces.values() for face in own))
+    told = ", ".join(names[:TOLD_NAMES])
+    more = f" and {len(names) - TOLD_NAMES} more" if len(names) > TOLD_NAMES else ""
+    found.notes.append(f"{place}: {count} name the faces in them: {told}{more}; --no-named goes by folders")
+    for picture, own in faces.items():
+        for face in own:
+            album[face.name][picture] = face
+    return True
+
+
+def _people_in(folder: Path, listed: FoundPictures, found: Sources) -> None:
+    """The person whose folder it is, or the people in it."""
+    encoded, lines = _encoded_in(folder), _passed_over(folder, listed)
+    own = [path for path in listed.pictures if path.parent == folder]
+    if own:
+        if len(own) < len(listed.pictures):
+            found.notes.append(
+                f"{folder}: is taken for one person, with the photos in its folders, since {own[0].name} is "
+                "in it; if its folders are people, put that elsewhere"
+            )
+        found.people.append(Source(absolute(folder).name, listed.pictures))
+    else:
+        below: dict[str, list[Path]] = defaultdict(list)
+        for path in listed.pictures:
+            below[path.relative_to(folder).parts[0]].append(path)
+        found.people.extend(Source(name, tuple(photos)) for name, photos in below.items())
+        if not below and not encoded:
+            named = f"; {lines[0]}" if lines else ""
+            raise HimeError(f"{folder}: no picture in it{named}; check the path")
+    found.people.extend(encoded)
+    found.passed_over.extend(lines)
+
+
+def _encoded_in(folder: Path) -> list[Source]:
+    """The .person files of a folder."""
+    try:
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise HimeError(
+            f"{folder}: not a folder that can be read ({error.strerror}); check the path"
+        ) from None
+    files = [path for path in entries if path.suffix.lower() == SUFFIX and not is_folder(path)]
+    return [Source(None, (path,), is_encoded=True) for path in files]
+
+
+def _passed_over(folder: Path, listed: FoundPictures) -> list[str]:
+    """Lines about what is no picture in a folder, and no .person file of its own either."""
+    return [
+        f"{path}: passed over: {reason}"
+        for path, reason in listed.passed_over
+        if not (path.parent == folder and path.suffix.lower() == SUFFIX)
+    ]
