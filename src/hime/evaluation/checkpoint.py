@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hime.evaluation.cost import count
-from hime.model import HIME
+from hime.model.system import System
 from hime.restoring.card import CARD_FORMAT
 from hime.restoring.exported import FloatArray
 from hime.training.checkpoint import load_model
@@ -26,7 +26,7 @@ def checkpoint_name(path: str | Path) -> str:
     return path.parent.name if path.stem in ("best", "last") else path.stem
 
 
-def describe(model: HIME, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+def describe(model: System, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
     """The card of ``model``, all but the checksums of its files.
 
     Args:
@@ -68,7 +68,7 @@ class TorchBackend:
     reconstruction: None = None
     """A checkpoint knows no model at the other end of a dial."""
 
-    def __init__(self, model: HIME, card: dict[str, Any], device: str | None = None) -> None:
+    def __init__(self, model: System, card: dict[str, Any], device: str | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.eval().to(self.device)
         self.card = card
