@@ -160,6 +160,16 @@ def parameters_without_normalisation(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters()) - left_out
 
 
+def frozen_parts(model: nn.Module) -> dict[str, int]:
+    """The parameters that are not trained, by the part of the network that they lie in."""
+    found: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            part = name.partition(".")[0]
+            found[part] = found.get(part, 0) + parameter.numel()
+    return found
+
+
 def costs(model: System, most_references: int = 3) -> dict[str, Any]:
     """What ``model`` costs by every convention: parameters, and multiply-adds for each LR size of `SETTINGS`
     and 0 to ``most_references`` references.
@@ -170,7 +180,8 @@ def costs(model: System, most_references: int = 3) -> dict[str, Any]:
         all before it.
     """
     rows = []
-    for side in SETTINGS[model.config.scale]:
+    scale = model.config.scale
+    for side in (model.config.hr_size // scale,) if model.is_of_one_size else SETTINGS[scale]:
         without, one, two = (breakdown(model, (side, side), references) for references in range(3))
         for references in range(most_references + 1):
             # From the first on, each costs the same; with none, what serves all of them is saved too.

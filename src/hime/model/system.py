@@ -35,6 +35,8 @@ class System(nn.Module):
     """What its own losses want to know of a target beside its pixels: ``points``, ``parsing``."""
     rates: ClassVar[Mapping[str, float]] = {}
     """Submodules that learn at a rate of their own, as a multiple of the network's."""
+    is_of_one_size: ClassVar[bool] = False
+    """Whether it takes pictures of ``config.hr_size`` only."""
     config: Any
     """What makes the network: a frozen dataclass with ``scale``."""
 

@@ -74,8 +74,6 @@ class ComparedSystem(System):
     """The enlargements that the network can be built for."""
     multiple: ClassVar[int] = 1
     """The pictures' sides inside of the network are multiples of this; others are extended to it."""
-    is_of_one_size: ClassVar[bool] = False
-    """Whether the pictures must have ``config.hr_size``."""
 
     def __init__(self, config: SystemConfig) -> None:
         super().__init__()

@@ -129,7 +129,7 @@ class Generator(nn.Module):
         self.picture = normed(widths[-1], 3)
 
     def forward(self, guide: Tensor) -> Tensor:
-        maps = self.constant.expand(len(guide), -1, -1, -1)
+        maps = self.constant.repeat(len(guide), 1, 1, 1)
         for block in self.blocks:
             maps = block(maps, guide)
         picture: Tensor = self.picture(maps)
