@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ from matplotlib.figure import Figure
 from hime.data.people import read_list
 from hime.errors import HimeError
 from hime.evaluation.cost import breakdown, network_of
-from hime.evaluation.evaluate import BASELINE, evaluate
+from hime.evaluation.evaluate import BASELINE, Method, Restored, evaluate
 from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.evaluation.provenance import provenance
 from hime.experiments.report import DIGITS, HEADINGS, PAPER_DIGITS, save_figure, with_interval, write_text
 from hime.experiments.tables import METRICS
 from hime.files import write_json
+from hime.pictures.arrays import Image
 from hime.restoring.restorer import Restorer
 
 Setting = tuple[int, int]
@@ -86,6 +89,15 @@ NOTES = (
 )
 
 
+TRAINED = (
+    "The compared systems were trained here, from nothing but VGG-19's public weights: the same people, the "
+    "same pairs drawn, equally many of them in a setting, one reconstruction loss (with `-p`: one perceptual "
+    "objective). The paper's are mostly trained for the eye: compare rows of one origin. *Most alike*: the "
+    "reference that looks most like the headshot in place of the first. What the originals took from "
+    "networks that are not to be had is replaced, see docs/systems.md."
+)
+
+
 def comparison_table(
     restorers: Sequence[Restorer],
     list_root: Path,
@@ -110,29 +122,89 @@ def comparison_table(
         HimeError: no model has a setting of the table, nothing of the list can be measured, or what
             `evaluate` raises.
     """
-    out = Path(out)
-    settings = {
-        setting: [each for each in restorers if (int(each.card["lr_size"]), each.scale) == setting]
-        for setting in PUBLISHED
-    }
-    known = {restorer.name for models in settings.values() for restorer in models}
+    contenders = [Contender(each, each.card, references) for each in restorers]
+    settings = by_setting(contenders)
+    known = {each.name for members in settings.values() for each in members}
     if not known:
         raise HimeError("table1: no model of its settings, 32→128, 64→256 or 16→128; give one with --model")
     measures: list[Measure] = [Distortion(), Perception()]
-    result = {
+    compared = [
+        compare(setting, members, list_root, list_path, references, measures)
+        for setting, members in settings.items()
+        if members
+    ]
+    others = [restorer.name for restorer in restorers if restorer.name not in known]
+    return write_comparison(Path(out), comparison_result(compared, list_root, list_path, references, others))
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """A row of ours: how it restores, what it is, and how many references it gets.
+
+    ``paper``: the row of the paper's table that it stands beside, if one.
+    """
+
+    method: Method
+    card: Mapping[str, Any]
+    references: int
+    paper: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The method's."""
+        return self.method.name
+
+
+class Timed:
+    """A method whose time is taken: the references given and one headshot restored, seconds each."""
+
+    def __init__(self, method: Method) -> None:
+        self.method, self.name, self.scale = method, method.name, method.scale
+        self.seconds: list[float] = []
+        self._began = 0.0
+
+    def set_references(self, images: Sequence[Image]) -> None:
+        """As the method."""
+        self._began = time.perf_counter()
+        self.method.set_references(images)
+
+    def restore(self, lr: Image) -> Restored:
+        """As the method."""
+        restored = self.method.restore(lr)
+        self.seconds.append(time.perf_counter() - self._began)
+        return restored
+
+
+def by_setting(contenders: Sequence[Contender]) -> dict[Setting, list[Contender]]:
+    """The table's settings and who is made for each."""
+    return {
+        setting: [each for each in contenders if (int(each.card["lr_size"]), each.method.scale) == setting]
+        for setting in PUBLISHED
+    }
+
+
+def comparison_result(
+    settings: Sequence[Mapping[str, Any]],
+    list_root: Path,
+    list_path: Path,
+    references: int,
+    other_settings: Sequence[str],
+) -> dict[str, Any]:
+    """What table1.json holds: ``settings`` of `compare`, ``other_settings`` who was left out."""
+    return {
         "provenance": provenance(list_root, list=list_path),
         "experiment": "table1",
         "list": list_path.name,
         "references": references,
-        "settings": [
-            compare(setting, models, list_root, list_path, references, measures)
-            for setting, models in settings.items()
-            if models
-        ],
-        "other_settings": [restorer.name for restorer in restorers if restorer.name not in known],
+        "settings": list(settings),
+        "other_settings": list(other_settings),
     }
+
+
+def write_comparison(out: Path, result: Mapping[str, Any]) -> str:
+    """Write OUT/table1.md, .json and .png; returns the Markdown."""
     text = markdown(result)
-    write_json(out / "table1.json", result)
+    write_json(out / "table1.json", dict(result))
     write_text(out / "table1.md", text)
     save_figure(out / "table1.png", plot(result))
     return text
@@ -140,20 +212,23 @@ def comparison_table(
 
 def compare(
     setting: Setting,
-    restorers: Sequence[Restorer],
+    contenders: Sequence[Contender],
     list_root: Path,
     list_path: Path,
     references: int,
     measures: Sequence[Measure],
 ) -> dict[str, Any]:
-    """Figures and costs of the models of one setting.
+    """Figures, costs and times of the contenders of one setting.
+
+    Times are medians over the list, of the references given and one headshot restored.
 
     Raises:
         HimeError: nothing of the list can be measured, or what `evaluate` raises.
     """
     lr_size, scale = setting
+    timed = [Timed(each.method) for each in contenders]
     measured = evaluate(
-        restorers,
+        timed,
         list_root,
         read_list(list_path),
         lr_size=lr_size,
@@ -164,25 +239,41 @@ def compare(
     if not measured["images"]:
         first = measured["failed"][0]["error"]
         raise HimeError(f"{list_path}: none of it can be measured at {lr_size}→{lr_size * scale}; {first}")
-    costs = {restorer.name: cost(restorer.card, lr_size, references) for restorer in restorers}
+    metrics = [*METRICS, *({"identity"} & measured["methods"][BASELINE].keys())]
+    rows: list[dict[str, Any]] = [{"name": BASELINE, "cost": None}]
+    for contender, clock in zip(contenders, timed, strict=True):
+        rows.append(
+            {
+                "name": contender.name,
+                "cost": cost(contender.card, lr_size, contender.references),
+                "references": contender.references,
+                "paper": contender.paper,
+                "training": training_of(contender.card),
+                "seconds": round(statistics.median(clock.seconds), 4),
+            }
+        )
+    for row in rows:
+        for key, part in (("here", "methods"), ("intervals", "intervals")):
+            row[key] = {metric: measured[part][row["name"]].get(metric) for metric in metrics}
     return {
         "lr_size": lr_size,
         "scale": scale,
         "images": measured["images"],
         "people": measured["people"],
         "paper": [dataclasses.asdict(row) for row in PUBLISHED[setting]],
-        "rows": [
-            {
-                "name": name,
-                "here": {metric: measured["methods"][name].get(metric) for metric in METRICS},
-                "intervals": {metric: measured["intervals"][name].get(metric) for metric in METRICS},
-                "cost": costs.get(name),
-            }
-            for name in (BASELINE, *costs)
-        ],
+        "rows": rows,
         "differences": measured["differences"],
         "failed": measured["failed"],
     }
+
+
+def training_of(card: Mapping[str, Any]) -> dict[str, int] | None:
+    """How far a contender was trained: steps, pairs a step and in all; None where its card does not tell."""
+    training = card.get("training") or {}
+    if not {"steps", "batch_size"} <= training.keys():
+        return None
+    steps, batch = int(training["steps"]), int(training["batch_size"])
+    return {"steps": steps, "batch_size": batch, "pairs": steps * batch}
 
 
 def cost(card: Mapping[str, Any], lr_size: int, references: int) -> dict[str, int]:
@@ -197,12 +288,15 @@ def markdown(result: Mapping[str, Any]) -> str:
         "# Table 1: comparison",
         f"`hime reproduce table1` on `{result['list']}`, {result['references']} references; 95 % bootstrap "
         "intervals over people. **Bold** rows are measured here, the others copied from the paper.",
+        *([TRAINED] if "budget" in result else []),
     ]
     for setting in result["settings"]:
         lr_size, target = setting["lr_size"], setting["lr_size"] * setting["scale"]
         failed = f"; {len(setting['failed'])} could not be used" if setting["failed"] else ""
         people = f"{setting['images']} images of {setting['people']} people{failed}"
-        blocks += [f"## {lr_size}→{target}: {people}", table(setting)]
+        is_beside = any(row.get("paper") for row in setting["rows"])
+        told = side_by_side(setting) if is_beside else table(setting)
+        blocks += [f"## {lr_size}→{target}: {people}", told]
     if result["other_settings"]:
         blocks.append(f"Not of a setting of the table: {', '.join(result['other_settings'])}.")
     blocks.append("![Table 1: comparison](table1.png)")
@@ -238,6 +332,48 @@ def plot(result: Mapping[str, Any]) -> Figure:
             axis.margins(x=0.2)
             axis.set_xlabel("GMACs (blue: here, grey: the paper’s)")
     return figure
+
+
+def side_by_side(setting: Mapping[str, Any]) -> str:
+    """A line a method of ours with the paper's figures of the same beside them, then the paper's others."""
+    theirs = {row["method"]: row for row in setting["paper"]}
+    metrics = list(setting["rows"][0]["here"])
+    heads = ["", *(head for metric in METRICS for head in (HEADINGS[metric], "paper"))]
+    heads += ["identity ↑"] if "identity" in metrics else []
+    heads += ["parameters (M)", "paper", "GMACs: modules, all", "paper", "s an image", "pairs"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for row in setting["rows"]:
+        name = row.get("paper") or ("Bicubic" if row["name"] == BASELINE else None)
+        paper = theirs.pop(name, None) if name else None
+        cells = [f"**{row['name']}**"]
+        for metric in METRICS:
+            cells.append(with_interval(row["here"][metric], row["intervals"][metric], DIGITS[metric]))
+            cells.append("" if paper is None else f"{paper[metric]:.{PAPER_DIGITS[metric]}f}")
+        if "identity" in metrics:
+            cells.append(with_interval(row["here"]["identity"], None, 3))
+        cells += _costs(row["cost"], paper)
+        training = row.get("training")
+        cells += [f"{row['seconds']:.3f}" if "seconds" in row else ""]
+        cells += [f"{training['pairs']:,}" if training else ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    for name, paper in theirs.items():
+        cells = [name]
+        for metric in METRICS:
+            cells += ["", f"{paper[metric]:.{PAPER_DIGITS[metric]}f}"]
+        cells += [""] * ("identity" in metrics) + _costs(None, paper) + ["", ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _costs(ours: Mapping[str, int] | None, paper: Mapping[str, Any] | None) -> list[str]:
+    """Parameters here and in the paper, multiply-adds likewise."""
+    cells = ["", "", "", ""]
+    if ours is not None:
+        cells[0] = f"{ours['parameters'] / 1e6:.2f}"
+        cells[2] = ", ".join(f"{ours[kind] / 1e9:.2f}" for kind in ("macs_modules", "macs_total"))
+    if paper is not None and paper["parameters"] is not None:
+        cells[1], cells[3] = f"{paper['parameters']:.2f}", f"{paper['gmacs']:.2f}"
+    return cells
 
 
 def table(setting: Mapping[str, Any]) -> str:
