@@ -2,8 +2,8 @@
 
 Each system of a setting is trained as `hime train NAME` does it, HIME small beside them, and all are measured
 on one list. A system that looks at one reference gets the first of the list's, as in the paper; a further row
-gives it the one that looks most like the headshot, so that what several references bring is told apart from
-what a better choice of one brings.
+gives it the one that looks most like the headshot, another the best of them as an oracle would choose, so
+that what several references bring is told apart from what a better choice of one brings.
 """
 
 from __future__ import annotations
@@ -166,12 +166,36 @@ def contenders_of(run: Path, name: str, references: int) -> list[Contender]:
         return [Contender(restorer, card, 0, paper)]
     if kind in ("small", "large"):
         return [Contender(restorer, card, references, paper)]
-    rows = [Contender(Variant(restorer, name, 1), card, 1, paper)]
+    oracle = f"{name}, best of them" if references > 1 else None
+    rows = [Contender(Variant(restorer, name, 1), card, 1, paper, oracle)]
     if references > 1:
         rows.append(Contender(MostAlike(restorer, f"{name}, most alike"), card, 1))
+        for number in range(2, references + 1):
+            only = OneOf(restorer, f"{name}, reference {number}", number)
+            rows.append(Contender(only, card, 1, None, oracle, is_shown=False))
         if model.most_references is None:
             rows.append(Contender(Variant(restorer, f"{name}, all", references), card, references))
     return rows
+
+
+class OneOf:
+    """A method that gets, of the references, the one of that number, from 1."""
+
+    def __init__(self, method: Method, name: str, number: int) -> None:
+        self.method, self.name, self.number = method, name, number
+
+    @property
+    def scale(self) -> int:
+        """The method's."""
+        return self.method.scale
+
+    def set_references(self, images: Sequence[Image]) -> None:
+        """Take that one; none where there are fewer."""
+        self.method.set_references(images[self.number - 1 : self.number])
+
+    def restore(self, lr: Image) -> Restored:
+        """As the method does."""
+        return self.method.restore(lr)
 
 
 class MostAlike:
