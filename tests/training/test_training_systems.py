@@ -57,6 +57,14 @@ def test_a_system_trains_and_comes_back(name: str, tmp_path: Path) -> None:
     assert all(state[key].abs().max() > 0 for key in means)
 
 
+@pytest.mark.parametrize("name", ["srntt-x4", "ttsr-x4", "psfrgan-x4", "gwainet-x8"])
+def test_a_system_trains_in_half_precision(name: str, tmp_path: Path) -> None:
+    """Those that search, warp and normalise: kinds of numbers meet there."""
+    changes = ["steps=1", "precision=bf16", "channels_last=true", "held_out_fraction=0"]
+    ((_, loss),) = train(tiny(name, *changes), SOURCES, tmp_path).losses
+    assert 0 < loss < 5
+
+
 def test_a_resumed_training_is_an_uninterrupted_one(tmp_path: Path) -> None:
     config = tiny("sparnet-x4")
     train(config, SOURCES, tmp_path / "whole")
