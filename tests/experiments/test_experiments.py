@@ -21,7 +21,7 @@ from torch import Tensor
 
 from hime import HimeError
 from hime.cli import main
-from hime.data.people import DEMO_PEOPLE, read_list, read_people, write_list
+from hime.data.people import DEMO_PEOPLE, read_people
 from hime.experiments.comparison import PUBLISHED, comparison_table
 from hime.experiments.figures import DEMO_PICTURE, mean_correlation, quarters
 from hime.experiments.report import findings, markdown, plot, table
@@ -111,24 +111,6 @@ def test_quarters() -> None:
 
 
 # ----------------------------------------------------------------------------------------- trained tables
-
-
-@pytest.fixture
-def weights(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The networks of LPIPS and of the perceptual loss at hand."""
-    folder = shared / "weights"
-    for name in ("alexnet", "squeezenet1_1", "vgg19"):
-        if not (folder / f"{name}_features.safetensors").is_file():
-            pytest.skip(f"{folder} holds no {name}_features.safetensors")
-    monkeypatch.setenv("HIME_WEIGHTS_DIR", str(folder))
-
-
-@pytest.fixture
-def inputs(tmp_path: Path) -> Path:
-    """Two inputs of two people who are not trained on."""
-    known = set(read_people(TRAINING_PEOPLE))
-    entries = [entry for entry in read_list(DEMO_PEOPLE / "list.jsonl") if entry.person not in known]
-    return write_list(tmp_path / "test.jsonl", entries)
 
 
 @pytest.fixture(scope="module")

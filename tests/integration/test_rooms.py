@@ -18,11 +18,12 @@ MAY_IMPORT = {
     "data": "faces pictures",
     "model": "",
     "losses": "model faces pictures",
-    "training": "losses model data restoring pictures",
-    "evaluation": "training losses model data restoring faces pictures",
-    "experiments": "evaluation training losses model data restoring faces pictures",
-    "tools": "evaluation training losses model data restoring faces pictures",
-    "cli": "tools experiments evaluation training losses model data restoring faces pictures",
+    "systems": "losses model",
+    "training": "systems losses model data restoring pictures",
+    "evaluation": "training systems losses model data restoring faces pictures",
+    "experiments": "evaluation training systems losses model data restoring faces pictures",
+    "tools": "evaluation training systems losses model data restoring faces pictures",
+    "cli": "tools experiments evaluation training systems losses model data restoring faces pictures",
 }
 """Room → the rooms that it may import, beside itself and `BENEATH`."""
 BENEATH = {"hime", "errors", "files", "processors", "terminal"}

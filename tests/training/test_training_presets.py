@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
+import torch
 
 from hime import HimeError
-from hime.training.presets import PRESETS, TrainingConfig, build_model, override, preset
+from hime.training.batches import draw
+from hime.training.photos import Photos
+from hime.training.presets import (
+    PRESETS,
+    ReferenceSampling,
+    TrainingConfig,
+    build_model,
+    override,
+    preset,
+)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_the_network_it_is_named_after(name: str) -> None:
     config = preset(name)
     perception = config.loss.adversarial > 0
-    made_for = {"photos": "-real", "frames": "-video"}.get(config.degradation, "-64" if config.window else "")
+    made_for = {"photos": "-real", "frames": "-video"}.get(
+        config.degradation, "-64" * (config.hr_size == 256)
+    )
     assert name == f"{config.model}-x{config.scale}{made_for}{'-p' if perception else ''}"
+    if config.model not in ("small", "large"):
+        changes = {"width": 1 / 32, "depth": 0.1, "entries": 1}
+        config = dataclasses.replace(config, model_changes=changes)  # else minutes for all of them
     model = build_model(config)
     assert model.config == config.architecture
     assert model.config.scale == config.scale
+
+
+def test_systems_draw_the_pairs_that_ours_do(photos: Photos) -> None:
+    """Trained alike: at each step the same targets, mirrored alike."""
+    ours, others = PRESETS["small-x8"], [PRESETS["gwainet-x8"], PRESETS["pfsr-x8"]]
+    for step in range(3):
+        wanted = draw(photos, step, 0, ours.batch_size, 8, ours.sampling)
+        for config in others:
+            sampling = config.sampling if config.references else ReferenceSampling(count_weights=(1.0,))
+            found = draw(photos, step, 0, config.batch_size, 8, sampling)
+            assert torch.equal(found.target, wanted.target)
+
+
+def test_changes_reach_a_systems_own_fields() -> None:
+    config = override(PRESETS["sparnet-x4"], ["model.width=0.5", "hr_size=64"])
+    assert config.architecture.width == 0.5  # type: ignore[union-attr]
+    assert config.architecture.hr_size == 64  # type: ignore[union-attr]
+    with pytest.raises(HimeError, match="width"):
+        override(PRESETS["sparnet-x4"], ["model.channels=8"])
 
 
 def test_unknown_preset() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from hime.cli.arguments import Commands, add_threads, not_negative, positive
-from hime.cli.models import open_restorer
+from hime.cli.models import is_preset, open_restorer
 from hime.restoring.exported import DEFAULT_MODEL, available_models
 from hime.terminal import answer, shown
 
@@ -15,9 +16,13 @@ from hime.terminal import answer, shown
 def add_info(commands: Commands) -> None:
     """The arguments of ``hime info``."""
     command = commands.add_parser(
-        "info", help="what a model is", examples=["hime info", "hime info small-x8 --json"]
+        "info",
+        help="what a model is",
+        examples=["hime info", "hime info small-x8 --json", "hime info ttsr-x4 --costs 1"],
     )
-    command.add_argument("model", nargs="?", metavar="MODEL", help=f"default: {DEFAULT_MODEL}")
+    command.add_argument(
+        "model", nargs="?", metavar="MODEL", help=f"also a preset, untrained; default: {DEFAULT_MODEL}"
+    )
     command.add_argument("--json", action="store_true", help="the whole card")
     command.add_argument(
         "--readme", action="store_true", help="the page that goes beside the card, as `hime export` writes it"
@@ -37,7 +42,7 @@ def info(options: argparse.Namespace) -> int:
     """``hime info``."""
     models = available_models()
     default = DEFAULT_MODEL if DEFAULT_MODEL in models or not models else models[0]
-    card = open_restorer(options.model or default).card
+    card = card_of(options.model or default)
     if options.readme:
         from hime.tools.model_page import model_page
 
@@ -59,6 +64,16 @@ def info(options: argparse.Namespace) -> int:
     return 0
 
 
+def card_of(model: str) -> dict[str, Any]:
+    """The card of a model that there is, or of a preset's network that has not been trained."""
+    is_there = model in available_models() or Path(model).exists() or Path("runs", model).exists()
+    if not is_there and is_preset(model):
+        from hime.evaluation.checkpoint import untrained
+
+        return untrained(model)
+    return dict(open_restorer(model).card)
+
+
 def format_card(card: dict[str, Any]) -> str:
     """A model's card as text."""
     macs = card["macs"]
@@ -70,6 +85,9 @@ def format_card(card: dict[str, Any]) -> str:
         f"  {macs['total'] / 1e9:.3f} GMACs at LR {width}×{height} with {macs['references']} references "
         f"({macs['encode_per_reference'] / 1e9:.3f} to encode each, {macs['restore'] / 1e9:.3f} to restore)",
     ]
+    if "frozen" in card:
+        parts = (f"{shown(part)} {number / 1e6:.3f} M" for part, number in card["frozen"].items())
+        lines.insert(2, f"  of these not trained: {', '.join(parts)}")
     if "reconstruction" in card:
         end = shown(card["reconstruction"])
         lines.append(f"  --fidelity 0 (its own pictures) to 1 (those of {end}), default {card['fidelity']:g}")

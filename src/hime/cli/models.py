@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 def open_restorer(model: str | Path, threads: int | None = None, fidelity: float | None = None) -> Restorer:
     """A restorer of an exported model, or of a run folder or ``.safetensors`` checkpoint (needs PyTorch).
 
+    A preset's name stands for the run folder that ``hime train`` writes by default.
+
     Raises:
         HimeError: no such model, it is damaged, or has no dial for that ``fidelity``.
     """
@@ -30,7 +33,22 @@ def open_restorer(model: str | Path, threads: int | None = None, fidelity: float
         if threads is not None:
             torch.set_num_threads(threads)
         return Restorer(TorchBackend.load(path), fidelity)
+    if not (is_named or path.exists()):
+        run = Path("runs") / str(model)  # where `hime train NAME` writes
+        if any(run.glob("*.safetensors")):
+            return open_restorer(run, threads, fidelity)
+        if is_preset(str(model)):
+            raise HimeError(f"{model}: not trained yet, and no {run}; run `hime train {model}` first")
     return load(model, threads, fidelity)
+
+
+def is_preset(name: str) -> bool:
+    """Whether ``hime train`` knows the name; False without PyTorch."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    from hime.training.presets import PRESETS
+
+    return name in PRESETS
 
 
 def open_measured(model: str | Path, threads: int | None = None, fidelity: float = 0.0) -> Restorer:

@@ -23,7 +23,7 @@ def add_reproduce(commands: Commands) -> None:
     command.add_argument(
         "name",
         metavar="NAME",
-        help="table1 … table7, fig6, fig8; all: those that the arguments given allow; or dial",
+        help="table1 … table7, fig6, fig7, fig8; all: those that the arguments given allow; or dial",
     )
     command.add_argument("--image", type=Path, metavar="FILE", help="for fig6; default: a rendered person")
     command.add_argument(
@@ -53,6 +53,12 @@ def add_reproduce(commands: Commands) -> None:
         choices=("quick", "paper"),
         default="quick",
         help="an hour at most on two cores, or a full training for a GPU; default: quick",
+    )
+    command.add_argument(
+        "--train",
+        nargs="+",
+        metavar="NAME",
+        help="for table1: presets to train and compare, such as ttsr-x4; all: every compared system and ours",
     )
     add_set(command, "every row's training")
     command.add_argument(
@@ -103,7 +109,8 @@ def missing_arguments(name: str, options: argparse.Namespace) -> list[str]:
     }
     of_models = {
         "fig6": (),
-        "table1": ("--list", "--list-data"),
+        "fig7": ("--list", "--list-data"),
+        "table1": ("--list", "--list-data", *(("--data",) if options.train else ())),
         "table5": ("--video",),
         "dial": ("--model", "--list", "--list-data"),
     }
@@ -128,8 +135,28 @@ def reproduced(name: str, options: argparse.Namespace) -> str:
     if name == "table1":
         from hime.experiments.comparison import comparison_table
 
+        if options.train:
+            from hime.experiments.trained import trained_table
+
+            return trained_table(
+                options.train,
+                training_sources(options),
+                list_root,
+                options.list,
+                options.out,
+                budget=options.budget,
+                changes=options.set,
+                others=[open_measured(model) for model in options.model or ()],
+            )
         restorers = [open_measured(model) for model in options.model or available_models()]
         return comparison_table(restorers, list_root, options.list, options.out)
+    if name == "fig7":
+        from hime.experiments.trained import figure_7
+
+        runs = options.out / "runs" / "table1"
+        named = options.model or ([] if runs.is_dir() else available_models())
+        others = [open_measured(model) for model in named]
+        return "\n".join(map(str, figure_7(runs, others, list_root, options.list, options.out)))
     if name == "table5":
         from hime.experiments.video import video_table
 

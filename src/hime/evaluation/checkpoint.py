@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from hime.evaluation.cost import count
-from hime.model import HIME
+from hime.evaluation.cost import count, frozen_parts
+from hime.model.system import System
 from hime.restoring.card import CARD_FORMAT
 from hime.restoring.exported import FloatArray
 from hime.training.checkpoint import load_model
-from hime.training.presets import TrainingConfig
+from hime.training.presets import TrainingConfig, build_model, preset
 
 
 def checkpoint_name(path: str | Path) -> str:
@@ -26,7 +26,19 @@ def checkpoint_name(path: str | Path) -> str:
     return path.parent.name if path.stem in ("best", "last") else path.stem
 
 
-def describe(model: HIME, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+def untrained(name: str) -> dict[str, Any]:
+    """What `describe` says of a preset's network that has not been trained.
+
+    Raises:
+        HimeError: no such preset.
+    """
+    config = preset(name)
+    fields = {"hr_size": config.hr_size, "lr_sizes": config.lr_sizes}
+    metadata = {"training": json.dumps({"config": fields}), "licence": "not trained"}
+    return {**describe(build_model(config), metadata, name), "training": {}}
+
+
+def describe(model: System, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
     """The card of ``model``, all but the checksums of its files.
 
     Args:
@@ -39,7 +51,9 @@ def describe(model: HIME, metadata: Mapping[str, str], name: str) -> dict[str, A
     scale = model.config.scale
     sizes = {key: config[key] for key in ("hr_size", "lr_sizes") if key in config}
     lr_size = TrainingConfig(scale=scale, **sizes).lr_size
-    cost = count(model, (lr_size, lr_size))
+    most = 3 if model.most_references is None else model.most_references
+    cost = count(model, (lr_size, lr_size), most)
+    frozen = frozen_parts(model)
     return {
         "format": CARD_FORMAT,
         "name": name,
@@ -47,6 +61,7 @@ def describe(model: HIME, metadata: Mapping[str, str], name: str) -> dict[str, A
         "lr_size": lr_size,
         "feature_channels": model.feature_channels,
         "parameters": cost.parameters,
+        **({"frozen": frozen} if frozen else {}),
         "macs": cost.as_card(),
         "architecture": dataclasses.asdict(model.config),
         "training": training,
@@ -68,7 +83,7 @@ class TorchBackend:
     reconstruction: None = None
     """A checkpoint knows no model at the other end of a dial."""
 
-    def __init__(self, model: HIME, card: dict[str, Any], device: str | None = None) -> None:
+    def __init__(self, model: System, card: dict[str, Any], device: str | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.eval().to(self.device)
         self.card = card

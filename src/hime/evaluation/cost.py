@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hime.errors import HimeError
-from hime.model import HIME, HIMEConfig
+from hime.model.system import System
+from hime.systems import architecture_of, build
 
 SETTINGS = {2: (64,), 4: (32, 64), 8: (16,)}
 """LR sizes that a scale is measured at: the settings (LR, s) of Table 1, and one for ×2."""
@@ -56,7 +57,7 @@ class Cost:
         }
 
 
-def count(model: HIME, lr: tuple[int, int] = (32, 32), references: int = 3) -> Cost:
+def count(model: System, lr: tuple[int, int] = (32, 32), references: int = 3) -> Cost:
     """Count ``model`` for an LR headshot of ``lr`` (height, width) and that many references."""
     place = next(model.parameters())
     scale = model.config.scale
@@ -108,7 +109,7 @@ class Breakdown:
         return self.modules, self.functions, self.sampling, self.resizing, self.products
 
 
-def breakdown(model: HIME, lr: tuple[int, int] = (32, 32), references: int = 3) -> Breakdown:
+def breakdown(model: System, lr: tuple[int, int] = (32, 32), references: int = 3) -> Breakdown:
     """As `count`, nothing cached, told apart by what makes the multiply-adds."""
     place = next(model.parameters())
     scale = model.config.scale
@@ -116,12 +117,15 @@ def breakdown(model: HIME, lr: tuple[int, int] = (32, 32), references: int = 3) 
     photos = headshot.new_zeros(1, references, 3, scale * lr[0], scale * lr[1])
     modules = 0
 
-    def counted(module: nn.Module, _inputs: object, output: Tensor) -> None:
+    def counted(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal modules
         assert isinstance(module.weight, Tensor)
-        modules += output.numel() * module.weight[0].numel()
+        # A transposed convolution spreads each input value, another one gathers each output value.
+        values = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+        modules += values.numel() * module.weight[0].numel()
 
-    counting = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+    counting = [module for module in model.modules() if isinstance(module, kinds)]
     hooks = [module.register_forward_hook(counted) for module in counting]
     try:
         by_operation = _count(lambda: model(headshot, photos))
@@ -134,14 +138,14 @@ def breakdown(model: HIME, lr: tuple[int, int] = (32, 32), references: int = 3) 
     return Breakdown(modules, sum(by_operation.values()) - modules, sampling, resizing, products)
 
 
-def network_of(card: Mapping[str, Any]) -> HIME:
+def network_of(card: Mapping[str, Any]) -> System:
     """The network that a card describes, with fresh weights: costs do not depend on them.
 
     Raises:
         HimeError: the card does not tell the architecture, or one that this version cannot build.
     """
     try:
-        return HIME(HIMEConfig(**card["architecture"]))
+        return build(architecture_of(card["architecture"]))
     except (KeyError, TypeError) as error:
         raise HimeError(
             f"{card['name']}: its card tells no architecture ({error}); export it again"
@@ -156,7 +160,17 @@ def parameters_without_normalisation(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters()) - left_out
 
 
-def costs(model: HIME, most_references: int = 3) -> dict[str, Any]:
+def frozen_parts(model: nn.Module) -> dict[str, int]:
+    """The parameters that are not trained, by the part of the network that they lie in."""
+    found: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            part = name.partition(".")[0]
+            found[part] = found.get(part, 0) + parameter.numel()
+    return found
+
+
+def costs(model: System, most_references: int = 3) -> dict[str, Any]:
     """What ``model`` costs by every convention: parameters, and multiply-adds for each LR size of `SETTINGS`
     and 0 to ``most_references`` references.
 
@@ -166,7 +180,8 @@ def costs(model: HIME, most_references: int = 3) -> dict[str, Any]:
         all before it.
     """
     rows = []
-    for side in SETTINGS[model.config.scale]:
+    scale = model.config.scale
+    for side in (model.config.hr_size // scale,) if model.is_of_one_size else SETTINGS[scale]:
         without, one, two = (breakdown(model, (side, side), references) for references in range(3))
         for references in range(most_references + 1):
             # From the first on, each costs the same; with none, what serves all of them is saved too.

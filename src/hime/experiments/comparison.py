@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import numpy as np
 
-from hime.data.people import read_list
+from hime.data.people import ListEntry, read_list
 from hime.errors import HimeError
 from hime.evaluation.cost import breakdown, network_of
-from hime.evaluation.evaluate import BASELINE, evaluate
+from hime.evaluation.evaluate import BASELINE, Method, Restored, evaluate
+from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.evaluation.provenance import provenance
-from hime.experiments.report import DIGITS, HEADINGS, PAPER_DIGITS, save_figure, with_interval, write_text
+from hime.experiments.comparison_page import markdown, plot
+from hime.experiments.report import save_figure, write_text
 from hime.experiments.tables import METRICS
 from hime.files import write_json
+from hime.pictures.arrays import Image
 from hime.restoring.restorer import Restorer
 
 Setting = tuple[int, int]
@@ -74,17 +79,6 @@ PUBLISHED: dict[Setting, tuple[Published, ...]] = {
     ),
 }
 
-NOTES = (
-    "The paper's figures are on CelebAMask-HQ: compare rows of one origin only, or each with its bicubic.",
-    "Our GMACs are those of modules, the paper's convention, and then all: bicubic enlargement, sampling and "
-    "resizing too; nothing is cached. Our networks have no normalisation layers.",
-    "The paper's columns mix conventions: its parameters leave out normalisation layers, its GMACs are of "
-    "modules only, without the search products (TTSR with them: 28.97 at LR 32, 144.86 at LR 64). Its "
-    "SPARNet is the network for blind restoration at 512 px (that for 16→128 has 10.52 M and 7.13 G); PFSR's "
-    "two columns are swapped, very likely FSRNet's too; GWAInet's 6.55 are FLOPs (3.27 GMACs); DFDNet's "
-    "133.34 M hold VGG twice.",
-)
-
 
 def comparison_table(
     restorers: Sequence[Restorer],
@@ -110,29 +104,93 @@ def comparison_table(
         HimeError: no model has a setting of the table, nothing of the list can be measured, or what
             `evaluate` raises.
     """
-    out = Path(out)
-    settings = {
-        setting: [each for each in restorers if (int(each.card["lr_size"]), each.scale) == setting]
-        for setting in PUBLISHED
-    }
-    known = {restorer.name for models in settings.values() for restorer in models}
+    contenders = [Contender(each, each.card, references) for each in restorers]
+    settings = by_setting(contenders)
+    known = {each.name for members in settings.values() for each in members}
     if not known:
         raise HimeError("table1: no model of its settings, 32→128, 64→256 or 16→128; give one with --model")
     measures: list[Measure] = [Distortion(), Perception()]
-    result = {
+    compared = [
+        compare(setting, members, list_root, list_path, references, measures)
+        for setting, members in settings.items()
+        if members
+    ]
+    others = [restorer.name for restorer in restorers if restorer.name not in known]
+    return write_comparison(Path(out), comparison_result(compared, list_root, list_path, references, others))
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """A row of ours: how it restores, what it is, and how many references it gets.
+
+    ``paper``: the row of the paper's table that it stands beside, if one. ``oracle``: the row that takes, of
+    all contenders with the same ``oracle``, the picture with the highest PSNR: what nobody can know who has
+    not the truth. ``is_shown``: whether it has a row of its own.
+    """
+
+    method: Method
+    card: Mapping[str, Any]
+    references: int
+    paper: str | None = None
+    oracle: str | None = None
+    is_shown: bool = True
+
+    @property
+    def name(self) -> str:
+        """The method's."""
+        return self.method.name
+
+
+class Timed:
+    """A method whose time is taken: the references given and one headshot restored, seconds each."""
+
+    def __init__(self, method: Method) -> None:
+        self.method, self.name, self.scale = method, method.name, method.scale
+        self.seconds: list[float] = []
+        self._began = 0.0
+
+    def set_references(self, images: Sequence[Image]) -> None:
+        """As the method."""
+        self._began = time.perf_counter()
+        self.method.set_references(images)
+
+    def restore(self, lr: Image) -> Restored:
+        """As the method."""
+        restored = self.method.restore(lr)
+        self.seconds.append(time.perf_counter() - self._began)
+        return restored
+
+
+def by_setting(contenders: Sequence[Contender]) -> dict[Setting, list[Contender]]:
+    """The table's settings and who is made for each."""
+    return {
+        setting: [each for each in contenders if (int(each.card["lr_size"]), each.method.scale) == setting]
+        for setting in PUBLISHED
+    }
+
+
+def comparison_result(
+    settings: Sequence[Mapping[str, Any]],
+    list_root: Path,
+    list_path: Path,
+    references: int,
+    other_settings: Sequence[str],
+) -> dict[str, Any]:
+    """What table1.json holds: ``settings`` of `compare`, ``other_settings`` who was left out."""
+    return {
         "provenance": provenance(list_root, list=list_path),
         "experiment": "table1",
         "list": list_path.name,
         "references": references,
-        "settings": [
-            compare(setting, models, list_root, list_path, references, measures)
-            for setting, models in settings.items()
-            if models
-        ],
-        "other_settings": [restorer.name for restorer in restorers if restorer.name not in known],
+        "settings": list(settings),
+        "other_settings": list(other_settings),
     }
+
+
+def write_comparison(out: Path, result: Mapping[str, Any]) -> str:
+    """Write OUT/table1.md, .json and .png; returns the Markdown."""
     text = markdown(result)
-    write_json(out / "table1.json", result)
+    write_json(out / "table1.json", dict(result))
     write_text(out / "table1.md", text)
     save_figure(out / "table1.png", plot(result))
     return text
@@ -140,20 +198,23 @@ def comparison_table(
 
 def compare(
     setting: Setting,
-    restorers: Sequence[Restorer],
+    contenders: Sequence[Contender],
     list_root: Path,
     list_path: Path,
     references: int,
     measures: Sequence[Measure],
 ) -> dict[str, Any]:
-    """Figures and costs of the models of one setting.
+    """Figures, costs and times of the contenders of one setting.
+
+    Times are medians over the list, of the references given and one headshot restored.
 
     Raises:
         HimeError: nothing of the list can be measured, or what `evaluate` raises.
     """
     lr_size, scale = setting
+    timed = [Timed(each.method) for each in contenders]
     measured = evaluate(
-        restorers,
+        timed,
         list_root,
         read_list(list_path),
         lr_size=lr_size,
@@ -164,99 +225,73 @@ def compare(
     if not measured["images"]:
         first = measured["failed"][0]["error"]
         raise HimeError(f"{list_path}: none of it can be measured at {lr_size}→{lr_size * scale}; {first}")
-    costs = {restorer.name: cost(restorer.card, lr_size, references) for restorer in restorers}
+    metrics = [*METRICS, *({"identity"} & measured["methods"][BASELINE].keys())]
+    rows: list[dict[str, Any]] = [{"name": BASELINE, "cost": None}]
+    for contender, clock in zip(contenders, timed, strict=True):
+        if contender.is_shown:
+            rows.append(
+                {
+                    "name": contender.name,
+                    "cost": cost(contender.card, lr_size, contender.references),
+                    "references": contender.references,
+                    "paper": contender.paper,
+                    "training": training_of(contender.card),
+                    "seconds": round(statistics.median(clock.seconds), 4),
+                }
+            )
+    for row in rows:
+        for key, part in (("here", "methods"), ("intervals", "intervals")):
+            row[key] = {metric: measured[part][row["name"]].get(metric) for metric in metrics}
+    for oracle in dict.fromkeys(each.oracle for each in contenders if each.oracle):
+        members = [each.name for each in contenders if each.oracle == oracle]
+        (first,) = (row for row in rows if row["name"] == members[0])
+        chosen = best_of(members, measured["per_image"], metrics)
+        kept = {key: first[key] for key in ("cost", "training")}
+        rows.append({"name": oracle, **kept, "references": len(members), "paper": None, **chosen})
     return {
         "lr_size": lr_size,
         "scale": scale,
         "images": measured["images"],
         "people": measured["people"],
         "paper": [dataclasses.asdict(row) for row in PUBLISHED[setting]],
-        "rows": [
-            {
-                "name": name,
-                "here": {metric: measured["methods"][name].get(metric) for metric in METRICS},
-                "intervals": {metric: measured["intervals"][name].get(metric) for metric in METRICS},
-                "cost": costs.get(name),
-            }
-            for name in (BASELINE, *costs)
-        ],
+        "rows": rows,
         "differences": measured["differences"],
         "failed": measured["failed"],
     }
+
+
+def best_of(
+    members: Sequence[str], per_image: Sequence[Mapping[str, Any]], metrics: Sequence[str]
+) -> dict[str, Any]:
+    """``here`` and ``intervals`` of the member with the highest PSNR, image by image."""
+
+    def psnr(figures: Mapping[str, Any]) -> float:
+        value = figures["psnr"]
+        return float("inf") if value is None else float(value)  # null: it equals its target
+
+    best = [max((image[name] for name in members), key=psnr) for image in per_image]
+    bootstrap = PeopleBootstrap([ListEntry(image["input"], ()).person for image in per_image])
+    here: dict[str, float | None] = {}
+    intervals: dict[str, list[float] | None] = {}
+    for metric in metrics:
+        values = np.array([figures[metric] for figures in best], dtype=np.float64)  # None becomes NaN
+        known = values[~np.isnan(values)]
+        interval = bootstrap.interval(values)
+        here[metric] = round(float(known.mean()), 4) if known.size else None
+        intervals[metric] = None if interval is None else [round(end, 4) for end in interval]
+    return {"here": here, "intervals": intervals}
+
+
+def training_of(card: Mapping[str, Any]) -> dict[str, int] | None:
+    """How far a contender was trained: steps, pairs a step and in all; None where its card does not tell."""
+    training = card.get("training") or {}
+    if not {"steps", "batch_size"} <= training.keys():
+        return None
+    steps, batch = int(training["steps"]), int(training["batch_size"])
+    return {"steps": steps, "batch_size": batch, "pairs": steps * batch}
 
 
 def cost(card: Mapping[str, Any], lr_size: int, references: int) -> dict[str, int]:
     """Parameters, and multiply-adds of modules and in all, of the network that a card describes."""
     found = breakdown(network_of(card), (lr_size, lr_size), references)
     return {"parameters": card["parameters"], "macs_modules": found.modules, "macs_total": found.total}
-
-
-def markdown(result: Mapping[str, Any]) -> str:
-    """The page: for each setting the paper's rows and then ours."""
-    blocks = [
-        "# Table 1: comparison",
-        f"`hime reproduce table1` on `{result['list']}`, {result['references']} references; 95 % bootstrap "
-        "intervals over people. **Bold** rows are measured here, the others copied from the paper.",
-    ]
-    for setting in result["settings"]:
-        lr_size, target = setting["lr_size"], setting["lr_size"] * setting["scale"]
-        failed = f"; {len(setting['failed'])} could not be used" if setting["failed"] else ""
-        people = f"{setting['images']} images of {setting['people']} people{failed}"
-        blocks += [f"## {lr_size}→{target}: {people}", table(setting)]
-    if result["other_settings"]:
-        blocks.append(f"Not of a setting of the table: {', '.join(result['other_settings'])}.")
-    blocks.append("![Table 1: comparison](table1.png)")
-    return "\n\n".join([*blocks, *NOTES]) + "\n"
-
-
-def plot(result: Mapping[str, Any]) -> Figure:
-    """A row of panels a setting, against multiply-adds: PSNR over bicubic, LPIPS as a share of bicubic's.
-
-    Each against the bicubic of its own origin, since the paper's figures are on another data set.
-    """
-    settings = result["settings"]
-    figure = Figure(figsize=(11, 4 * len(settings)), layout="constrained", dpi=128)
-    for setting, panels in zip(settings, figure.subplots(len(settings), 2, squeeze=False), strict=True):
-        target = setting["lr_size"] * setting["scale"]
-        panels[0].set_title(f"{setting['lr_size']}→{target}: PSNR over bicubic, dB ↑")
-        panels[1].set_title(f"{setting['lr_size']}→{target}: LPIPS, share of bicubic’s ↓")
-        theirs = [(row["method"], row["gmacs"], row) for row in setting["paper"]]
-        ours = [
-            (row["name"], row["cost"] and row["cost"]["macs_total"] / 1e9, row["here"])
-            for row in setting["rows"]
-        ]
-        # Names of ours on the left: they are the cheapest.
-        for ((_, _, bicubic), *methods), colour, side in ((theirs, "grey", 1), (ours, "tab:blue", -1)):
-            place = {"xytext": (5 * side, 2), "ha": "left" if side > 0 else "right", "fontsize": 7}
-            for name, gmacs, figures in methods:
-                heights = (figures["psnr"] - bicubic["psnr"], figures["lpips"] / bicubic["lpips"])
-                for axis, height in zip(panels, heights, strict=True):
-                    axis.plot(gmacs, height, "o", color=colour)
-                    axis.annotate(name, (gmacs, height), textcoords="offset points", **place)
-        for axis in panels:
-            axis.set_xscale("log")
-            axis.margins(x=0.2)
-            axis.set_xlabel("GMACs (blue: here, grey: the paper’s)")
-    return figure
-
-
-def table(setting: Mapping[str, Any]) -> str:
-    """A line a method: the paper's, then ours."""
-    heads = [*(HEADINGS[metric] for metric in METRICS), "parameters (M)", "GMACs"]
-    lines = ["| | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
-    for row in setting["paper"]:
-        cells = [f"{row[metric]:.{PAPER_DIGITS[metric]}f}" for metric in METRICS]
-        cells += ["" if row[column] is None else f"{row[column]:.2f}" for column in ("parameters", "gmacs")]
-        lines.append(f"| {row['method']} | {' | '.join(cells)} |")
-    for row in setting["rows"]:
-        cells = [
-            with_interval(row["here"][metric], row["intervals"][metric], DIGITS[metric]) for metric in METRICS
-        ]
-        found = row["cost"]
-        if found is None:
-            cells += ["", ""]
-        else:
-            giga = (f"{found[kind] / 1e9:.2f}" for kind in ("macs_modules", "macs_total"))
-            cells += [f"{found['parameters'] / 1e6:.2f}", ", ".join(giga)]
-        lines.append(f"| **{row['name']}** | {' | '.join(cells)} |")
-    return "\n".join(lines)

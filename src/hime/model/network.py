@@ -18,6 +18,7 @@ from hime.model.aggregation import AverageAggregation, ContentConditionedAggrega
 from hime.model.alignment import ConvAlignment, DeformableAlignment, FlowGuidedAlignment
 from hime.model.features import LRFeatureExtractor, ReferenceFeatureExtractor
 from hime.model.reconstruction import Reconstruction, bicubic
+from hime.model.system import System
 
 DETAIL_GAIN = 4.0
 """Brings what a reference shows beyond its LR version to about the size of the picture itself."""
@@ -60,8 +61,10 @@ class HIMEOutput(NamedTuple):
     scores: Tensor
 
 
-class HIME(nn.Module):
+class HIME(System):
     """LR headshot and references in, HR headshot out."""
+
+    config: HIMEConfig
 
     def __init__(self, config: HIMEConfig) -> None:
         super().__init__()

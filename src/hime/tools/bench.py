@@ -241,9 +241,9 @@ def _onnxruntime_product(threads: int) -> Product:
 def _torch_backend(card: dict[str, Any]) -> Backend:
     """The card's network in PyTorch on the processor, with fresh weights: they do not change the time."""
     from hime.evaluation.checkpoint import TorchBackend
-    from hime.model import HIME, HIMEConfig
+    from hime.evaluation.cost import network_of
 
-    return TorchBackend(HIME(HIMEConfig(**card["architecture"])), card, device="cpu")
+    return TorchBackend(network_of(card), card, device="cpu")
 
 
 def _time_training(
@@ -252,8 +252,8 @@ def _time_training(
     """Pairs a second of training steps: forward, backward, clipping and Adam, not the drawing of data."""
     import torch
 
+    from hime.evaluation.cost import network_of
     from hime.losses.objective import Objective
-    from hime.model import HIME, HIMEConfig
     from hime.training.batches import Batch
     from hime.training.presets import TrainingConfig
     from hime.training.steps import generator_step
@@ -261,7 +261,7 @@ def _time_training(
     height, width = card["macs"]["lr"]
     scale = int(card["scale"])
     config = TrainingConfig()
-    model = HIME(HIMEConfig(**card["architecture"]))
+    model = network_of(card)
     model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     parameters = list(model.parameters())
     optimiser = torch.optim.Adam(parameters, lr=1e-6, fused=True)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import describe
-from hime.model import HIME
+from hime.model.system import System
 from hime.restoring.card import FILES, GRAPHS, PAGE, WEIGHT_TYPES, WEIGHTS
 from hime.restoring.exported import OnnxBackend
 from hime.restoring.restorer import check_fidelity
@@ -48,7 +48,7 @@ CHECKED_REFERENCES = (0, 1, 3, 5)
 class EncodeGraph(nn.Module):
     """references N×3×sH×sW → features N×F×H×W."""
 
-    def __init__(self, model: HIME) -> None:
+    def __init__(self, model: System) -> None:
         super().__init__()
         self.model = model
 
@@ -63,7 +63,7 @@ class RestoreGraph(nn.Module):
     slot of zeros stands in. Written as a slice that is empty for N ≥ 1, it costs those nothing.
     """
 
-    def __init__(self, model: HIME) -> None:
+    def __init__(self, model: System) -> None:
         super().__init__()
         self.model = model
 
@@ -72,8 +72,8 @@ class RestoreGraph(nn.Module):
         absent = torch.zeros_like(lr[:, :1]).expand(-1, features.shape[1], -1, -1)
         slots = torch.cat([features, absent[references:]])
         present = torch.arange(slots.shape[0], device=lr.device) < references
-        hr, scores = self.model.restore(lr, slots[None], present[None])
-        return hr.clamp(0.0, 1.0), scores[0, :references]
+        output = self.model.restore(lr, slots[None], present[None])
+        return output.hr.clamp(0.0, 1.0), output.scores[0, :references]
 
 
 def export(
@@ -103,7 +103,7 @@ def export(
 
 
 def export_model(
-    model: HIME,
+    model: System,
     folder: str | Path,
     metadata: Mapping[str, str] | None = None,
     name: str | None = None,
@@ -136,7 +136,7 @@ def export_model(
     return folder
 
 
-def largest_difference(model: HIME, backend: OnnxBackend) -> float:
+def largest_difference(model: System, backend: OnnxBackend) -> float:
     """Largest absolute difference of pictures and scores between the graphs and the network.
 
     Over `CHECKED_SIZES` and `CHECKED_REFERENCES`, each graph fed as in use: what its encoder gives goes
@@ -185,7 +185,7 @@ def _values(weight: Tensor) -> bytes:
     return weight.numpy().astype(WEIGHT_TYPES[STORED]).tobytes()
 
 
-def _graphs(model: HIME) -> dict[str, bytes]:
+def _graphs(model: System) -> dict[str, bytes]:
     """The two graphs of the network."""
     scale = model.config.scale
     height, width = 12, 16  # any: the axes are dynamic
@@ -235,6 +235,7 @@ def _graph(
             output_names=outputs,
             dynamic_axes=axes,
             opset_version=OPSET,
+            training=torch.onnx.TrainingMode.PRESERVE,  # else normalisations become weights without names
             export_params=False,  # the weights become inputs, by the names of the state
             dynamo=False,  # tracing keeps -1 in reshapes, so that N, H and W stay free; needs no onnxscript
         )

@@ -207,7 +207,9 @@ def _made(card: dict[str, Any]) -> str:
     lines = [f"Trained with `hime train`: {', '.join(made)}." if made else "The card does not say how."]
     if card.get("date"):
         lines.append(f"Date: {shown(str(card['date']))}.")
-    lines.append("Every setting is in `card.json`. Method: HIME (Xiang et al.).")
+    compared = _part(card, "architecture").get("system")
+    method = "HIME (Xiang et al.)" if compared is None else f"{shown(str(compared))}, rebuilt to compare with"
+    lines.append(f"Every setting is in `card.json`. Method: {method}.")
     return " ".join(lines)
 
 

@@ -11,7 +11,8 @@ Shapes: ``B`` batch, ``N`` references, ``S`` HR size, ``s`` scale; ``M`` photos.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hime.training.degradation import DegradationName, Recipe, bicubic_lr, draw_recipes, lr_by
+from hime.training.labels import mirrored_where
 from hime.training.photo_recipe import PhotoRecipe, toned, tones
 from hime.training.photos import Photos
 from hime.training.presets import ReferenceSampling
@@ -32,13 +34,15 @@ class Batch(NamedTuple):
     """Training pairs on the photos' device.
 
     ``lr`` B×3×S/s×S/s and ``hr`` B×3×S×S, ``references`` B×N×3×S×S: float32 in [0, 1]; ``present`` B×N
-    bool: False where the slot holds no reference (it is black then).
+    bool: False where the slot holds no reference (it is black then). ``labels``: what else is known of the
+    targets, see `hime.training.labels`; of whole photos only.
     """
 
     lr: Tensor
     hr: Tensor
     references: Tensor
     present: Tensor
+    labels: Mapping[str, Tensor] = MappingProxyType({})
 
 
 def step_generator(seed: int, step: int, purpose: str = "batch") -> torch.Generator:
@@ -228,7 +232,9 @@ def gather(photos: Photos, drawn: Draw) -> Batch:
         lr = drawn.degraded.to(device, non_blocking=True).float().div_(255)
     batch = Batch(lr, hr.float().div_(255), pixels.float().div_(255), present)
     if drawn.window is None or drawn.corners is None:
-        return batch
+        of_targets = {name: known[drawn.target] for name, known in photos.labels.items()}
+        labels = mirrored_where(of_targets, choice.mirror_target)
+        return batch._replace(labels={name: known.to(device) for name, known in labels.items()})
     return windows(batch, drawn.corners, drawn.window)
 
 

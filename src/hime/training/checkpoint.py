@@ -1,12 +1,12 @@
 """Checkpoints: safetensors only, nothing that could run code when it is read.
 
 Two forms. A *released* checkpoint (RUN/best.safetensors) holds the averaged weights under the names of
-``HIME.state_dict()``. A *state* (RUN/last.safetensors) holds all that a training needs to go on: ``ema.…``,
+``System.state_dict()``. A *state* (RUN/last.safetensors) holds all that a training needs to go on: ``ema.…``,
 and for every network that is trained (``model``, and ``discriminator`` where there is one) its weights,
 ``model/weights.…``, and Adam's memory, ``model/exp_avg.…``, ``model/exp_avg_sq.…`` and ``model/adam_step.…``.
 Both describe themselves in their metadata, which are strings: ``format``, ``architecture`` (JSON of
-``HIMEConfig``), ``preset``, ``training`` (JSON: the configuration, the data), ``metrics`` (JSON), ``step``,
-``date``, ``licence``.
+``HIMEConfig`` or ``SystemConfig``), ``preset``, ``training`` (JSON: the configuration, the data), ``metrics``
+(JSON), ``step``, ``date``, ``licence``.
 
 Exported models (`hime.tools.export`) hold the same weights and are read too, so that what is released is
 there once.
@@ -27,9 +27,10 @@ from torch import Tensor, nn
 
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.model import HIME, HIMEConfig
+from hime.model.system import System
 from hime.restoring.card import WEIGHTS, read_card
 from hime.restoring.exported import available_models, find_model, read_weights
+from hime.systems import Architecture, architecture_of, build
 
 RELEASED, STATE = "hime-checkpoint-1", "hime-state-2"
 LAST, BEST, CONFIG = "last.safetensors", "best.safetensors", "config.json"
@@ -66,7 +67,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def save_released(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write the released form: ``weights`` named as ``HIME.state_dict()`` names them."""
+    """Write the released form: ``weights`` named as ``System.state_dict()`` names them."""
     save_tensors(path, weights, {**metadata, "format": RELEASED})
 
 
@@ -126,7 +127,7 @@ def restore_state(
                 memory["step"] = moments["adam_step"][name].to(parameter.device if fused else "cpu")
 
 
-def load_model(path: Path | str) -> tuple[HIME, dict[str, str]]:
+def load_model(path: Path | str) -> tuple[System, dict[str, str]]:
     """Read a network from a run folder (its best, else the average of its last), from a checkpoint, or from
     an exported model, which may be given by its name.
 
@@ -144,16 +145,16 @@ def load_model(path: Path | str) -> tuple[HIME, dict[str, str]]:
     tensors, metadata = read_tensors(path)
     if metadata.get("format") not in (RELEASED, STATE):
         raise HimeError(f"{path}: no checkpoint of hime (its metadata lack format={RELEASED})")
-    model = HIME(read_architecture(metadata, path))
+    model = build(read_architecture(metadata, path))
     load_weights(model, section(tensors, "ema") if metadata["format"] == STATE else tensors, path)
     return model.eval(), metadata
 
 
-def _load_exported(folder: Path) -> tuple[HIME, dict[str, str]]:
+def _load_exported(folder: Path) -> tuple[System, dict[str, str]]:
     card = read_card(folder)
     metadata = {field: json.dumps(card.get(field, {})) for field in ("architecture", "training", "metrics")}
     metadata |= {field: str(card.get(field, "")) for field in ("date", "licence")}
-    model = HIME(read_architecture(metadata, folder))
+    model = build(read_architecture(metadata, folder))
     values = torch.from_numpy(read_weights(folder, card))
     state = model.state_dict()
     lengths = [weight.numel() for weight in state.values()]
@@ -188,15 +189,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
-def read_architecture(metadata: Mapping[str, str], path: Path) -> HIMEConfig:
-    """The ``HIMEConfig`` in a checkpoint's metadata.
+def read_architecture(metadata: Mapping[str, str], path: Path) -> Architecture:
+    """The architecture in a checkpoint's metadata.
 
     Raises:
         HimeError: it is missing or of another version.
     """
     try:
         fields = json.loads(metadata["architecture"])
-        return HIMEConfig(**fields)
+        return architecture_of(fields)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise HimeError(
             f"{path}: its architecture cannot be read ({error}); use the version that wrote it"

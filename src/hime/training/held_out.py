@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hime.model import HIME
+from hime.model.system import System
 from hime.training.batches import Batch, evaluation_pairs
 from hime.training.photos import Photos
 from hime.training.presets import TrainingConfig
@@ -70,12 +70,14 @@ class HeldOut:
 
             self.lpips = LPIPS(device=str(photos.images.device))
 
-    def evaluate(self, model: HIME, step: int) -> tuple[Evaluation, Tensor]:
+    def evaluate(self, model: System, step: int) -> tuple[Evaluation, Tensor]:
         """Measure ``model`` after ``step`` steps; a sample sheet, 3×height×width in [0, 1], comes with it."""
         pairs = self.pairs
         restored = restore_pairs(model, pairs)
-        nobody = pairs._replace(references=pairs.references[:, :0], present=pairs.present[:, :0])
-        alone = restore_pairs(model, nobody)
+        alone = restored
+        if model.most_references != 0:
+            nobody = pairs._replace(references=pairs.references[:, :0], present=pairs.present[:, :0])
+            alone = restore_pairs(model, nobody)
         evaluation = Evaluation(
             step,
             round(psnr(restored, pairs.hr), 4),
@@ -87,7 +89,7 @@ class HeldOut:
 
 
 @torch.no_grad()
-def restore_pairs(model: HIME, pairs: Batch) -> Tensor:
+def restore_pairs(model: System, pairs: Batch) -> Tensor:
     """The restored pairs in full precision: B×3×S×S in [0, 1]."""
     split = (torch.split(tensor, EVALUATION_BATCH) for tensor in (pairs.lr, pairs.references, pairs.present))
     parts = [model(*inputs).hr for inputs in zip(*split, strict=True)]

@@ -27,6 +27,7 @@ from hime.errors import HimeError
 from hime.training.arithmetic import settle
 from hime.training.batches import Draw, Draws, gather
 from hime.training.held_out import HeldOut
+from hime.training.labels import read_labels
 from hime.training.networks import Networks, learning_rate
 from hime.training.photos import Photos, load_photos
 from hime.training.presets import ReferenceSampling, TrainingConfig
@@ -104,7 +105,7 @@ def _loop(
     config, is_main = description.config, accelerator.is_main_process
     on_device = photos.to(accelerator.device)
     measure = None if held_out is None else HeldOut(held_out.to(accelerator.device), config)
-    networks = Networks(config, accelerator, start=not folder.has_state)
+    networks = Networks(config, accelerator, start=None if folder.has_state else photos.images)
     step, evaluations = folder.resume(networks)
     networks.spread()
 
@@ -209,6 +210,9 @@ def _photos(
             say(f"left out: {line}")
     if targets is not None:
         photos = photos.restrict(targets)
+    if config.labels is not None:
+        labels = read_labels(config.labels, photos.names, config.hr_size)
+        photos = dataclasses.replace(photos, labels=labels)
     training, held_out = photos.split(config.held_out_fraction, config.seed)
     if not all(len(part.targets) for part in (training, held_out) if part is not None):
         raise HimeError(

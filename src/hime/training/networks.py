@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -16,6 +17,7 @@ from hime.model import HIME
 from hime.model.alignment import FlowGuidedAlignment
 from hime.model.discriminator import build_discriminator
 from hime.model.flow import SpyNet
+from hime.model.system import System
 from hime.training.batches import Batch
 from hime.training.checkpoint import Trained, load_model, load_weights
 from hime.training.presets import TrainingConfig, build_model
@@ -47,14 +49,15 @@ class Networks:
     Args:
         config: precision and layout are settled.
         accelerator: where they are, and who else trains them.
-        start: give the model the weights that the configuration names; else they come from a state, and are
-            to be put in before `spread`.
+        start: the photos (M×3×S×S uint8) of a training that begins, whose model gets the weights that the
+            configuration names and what else it begins with; None: they come from a state, and are to be
+            put in before `spread`.
 
     Raises:
         HimeError: those weights cannot be read, or are another network's.
     """
 
-    def __init__(self, config: TrainingConfig, accelerator: Accelerator, *, start: bool) -> None:
+    def __init__(self, config: TrainingConfig, accelerator: Accelerator, *, start: Tensor | None) -> None:
         self.config, self.accelerator = config, accelerator
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -63,8 +66,8 @@ class Networks:
             discriminator = None
             if config.loss.adversarial:
                 discriminator = build_discriminator(config.discriminator, config.discriminator_channels)
-        if start:
-            start_weights(model, config)
+        if start is not None:
+            start_weights(model, config, start)
         flow = flow_of(model)
         if flow is not None and config.flow_rate == 0:
             flow.requires_grad_(False)
@@ -80,6 +83,7 @@ class Networks:
             self.trained["discriminator"] = with_optimiser(discriminator, config)
         self.networks: dict[str, nn.Module] = {}
         self.averages = list(self.average.parameters())
+        self.statistics = list(zip(self.average.buffers(), model.buffers(), strict=True))
         self.parameters = {
             label: list(trained.network.parameters()) for label, trained in self.trained.items()
         }
@@ -102,6 +106,8 @@ class Networks:
         norm = self._descend("model", loss, rate)
         move_average = get_ema_multi_avg_fn(ema_decay(self.config, step))
         move_average(self.averages, self.parameters["model"], step)
+        for average, newest in self.statistics:  # of normalisations, which are averages already
+            average.copy_(newest)
         told = {"loss": loss.detach(), **terms, "gradient_norm": norm}
         if "discriminator" in self.networks:
             with self.accelerator.autocast():
@@ -122,8 +128,9 @@ class Networks:
         return norm.detach()
 
 
-def start_weights(model: HIME, config: TrainingConfig) -> None:
-    """Give a fresh model the weights that the training starts from: ``init``'s, and the flow's.
+def start_weights(model: System, config: TrainingConfig, photos: Tensor) -> None:
+    """Give a fresh model the weights that the training starts from: ``init``'s, and the flow's; without
+    ``init``, what a system makes of the training photos (M×3×S×S uint8).
 
     Raises:
         HimeError: they cannot be read, or are another network's.
@@ -132,21 +139,27 @@ def start_weights(model: HIME, config: TrainingConfig) -> None:
     flow = flow_of(model)
     if flow is not None and config.flow_init == "spynet" and flow_of(start) is None:
         flow.load_state_dict(spynet_weights(flow.state_dict()))
-    if start is not None and is_narrower(start.config, model.config):
+    if start is None:
+        model.prepare(photos, config.seed)
+    elif isinstance(start, HIME) and isinstance(model, HIME) and is_narrower(start.config, model.config):
         widen(start, model)
-    elif start is not None:
+    else:
         load_weights(model, start.state_dict(), Path(str(config.init)))
 
 
 def with_optimiser(network: nn.Module, config: TrainingConfig) -> Trained:
-    """``network`` and Adam for it; the optical flow is a group of its own, with its rate's multiple."""
+    """``network`` and Adam for it; parts with a rate of their own are groups, with its multiple.
+
+    These are the optical flow, and those of a system's ``rates``.
+    """
     flow = flow_of(network)
-    of_flow = [] if flow is None else list(flow.parameters())
-    known = set(of_flow)
+    parts: list[tuple[nn.Module, float]] = [] if flow is None else [(flow, config.flow_rate)]
+    if isinstance(network, System):
+        parts += [(network.get_submodule(name), multiple) for name, multiple in network.rates.items()]
+    known = {parameter for part, _ in parts for parameter in part.parameters()}
     others = [parameter for parameter in network.parameters() if parameter not in known]
-    groups = [{"params": others, "multiple": 1.0}]
-    if of_flow:
-        groups.append({"params": of_flow, "multiple": config.flow_rate})
+    groups: list[dict[str, Any]] = [{"params": others, "multiple": 1.0}]
+    groups += [{"params": list(part.parameters()), "multiple": multiple} for part, multiple in parts]
     optimiser = torch.optim.Adam(
         groups, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
     )

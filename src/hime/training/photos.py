@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class Photos:
     row where that person's photos begin and how many they are. ``similarity``: M×K float32, to each photo of
     the same person in order; −inf for the photo itself and beyond ``count``. ``targets``: the rows that may
     be a target; all may be references. All but ``images`` stay on the CPU. ``names``: M of
-    "SOURCE/PERSON/FILE"; ``skipped``: a line for each file that could not be used.
+    "SOURCE/PERSON/FILE"; ``skipped``: a line for each file that could not be used. ``labels``: what else is
+    known of them, see `hime.training.labels`; M rows each.
     """
 
     images: Tensor
@@ -46,6 +47,7 @@ class Photos:
     targets: Tensor
     names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    labels: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -84,7 +86,9 @@ class Photos:
         rows = chosen.nonzero().flatten()
         names = tuple(self.names[int(row)] for row in rows)
         part = assemble(self.images[rows.to(self.images.device)], self.person[rows], names, self.skipped)
-        return dataclasses.replace(part, targets=torch.isin(rows, self.targets).nonzero().flatten())
+        labels = {name: known[rows] for name, known in self.labels.items()}
+        targets = torch.isin(rows, self.targets).nonzero().flatten()
+        return dataclasses.replace(part, targets=targets, labels=labels)
 
     def restrict(self, targets: Collection[str]) -> Photos:
         """The same photos with those of ``names`` that are in ``targets`` as the only targets.

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from hime.errors import HimeError
 from hime.losses.objective import LossWeights
-from hime.model import HIME, HIMEConfig, large, small
+from hime.model import HIMEConfig, large, small
+from hime.model.system import System
+from hime.systems import Architecture, SystemConfig, SystemName, build
 from hime.training.degradation import DegradationName
 
 
@@ -56,10 +58,11 @@ class TrainingConfig:
     Learning rates are Adam's, gradients are clipped by their total norm, times are in seconds.
     """
 
-    model: Literal["small", "large"] = "small"
+    model: Literal["small", "large"] | SystemName = "small"
+    """HIME of either size, or a compared system."""
     scale: Literal[2, 4, 8] = 4
     model_changes: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Fields of ``HIMEConfig`` that differ from the named model's."""
+    """Fields of ``HIMEConfig``, or ``SystemConfig``, that differ from the named model's."""
     init: str | None = None
     """Run folder, checkpoint or exported model (by name or path) whose weights the training starts from;
     None: fresh weights. A narrower network's are widened (see `hime.training.widening`)."""
@@ -86,6 +89,9 @@ class TrainingConfig:
     sampling: ReferenceSampling = dataclasses.field(default_factory=ReferenceSampling)
     batch_size: int = 8
     """Pairs a step, over all processes."""
+    labels: str | None = None
+    """File with landmarks and parts of the training photos' faces, for the systems that learn from them, see
+    `hime.training.labels`; None: the terms of the loss that need them are left out."""
     held_out_fraction: float = 0.03
     """Share of the training people that only the periodic evaluation sees."""
 
@@ -164,10 +170,13 @@ class TrainingConfig:
         return sorted(self.lr_sizes)[len(self.lr_sizes) // 2] if self.lr_sizes else self.hr_size // self.scale
 
     @property
-    def architecture(self) -> HIMEConfig:
+    def architecture(self) -> Architecture:
         """The network that is trained."""
-        builder = {"small": small, "large": large}[self.model]
-        return dataclasses.replace(builder(self.scale).config, **self.model_changes)
+        if self.model == "small" or self.model == "large":
+            builder = {"small": small, "large": large}[self.model]
+            return dataclasses.replace(builder(self.scale).config, **self.model_changes)
+        config = SystemConfig(system=self.model, scale=self.scale, hr_size=self.hr_size)
+        return dataclasses.replace(config, **self.model_changes)
 
 
 PERCEPTION = LossWeights(
@@ -223,6 +232,56 @@ PRESETS: dict[str, TrainingConfig] = {
 }
 """Table 1's twelve models, (32, ×4), (64, ×4: ``-64``), (16, ×8); ×2; ×4 for real pictures and for clips."""
 
+ONE_REFERENCE: dict[str, Any] = {
+    "references": 1,
+    "sampling": ReferenceSampling(count_weights=(0.0, 1.0)),
+}
+"""For systems that look at one: drawn as ours are, and always there."""
+
+COMPARED: dict[str, Any] = {"learning_rate": 2e-4, "evaluation_pairs": 32}
+"""Of the compared systems: they were published with rates of 1e-4 to 2.5e-4 (PFSR, whose weights are scaled
+in use, with 1e-3), and their evaluation takes long. All else is as in our own trainings: the photos, the
+pairs drawn, the batch, Adam, the pixel loss."""
+
+WHOLE_64: dict[str, Any] = {**SIZE_64, "window": None, "batch_size": 4}
+"""64→256 for systems that are built for whole pictures."""
+
+
+def _compared(model: SystemName, scale: Literal[4, 8], references: int = 0, /, **more: Any) -> TrainingConfig:
+    of_references = ONE_REFERENCE if references else {"references": 0}
+    return TrainingConfig(**{"model": model, "scale": scale, **of_references, **COMPARED, **more})
+
+
+SYSTEM_PRESETS: dict[str, TrainingConfig] = {
+    "srntt-x4": _compared("srntt", 4, 1),
+    "ttsr-x4": _compared("ttsr", 4, 1),
+    "sparnet-x4": _compared("sparnet", 4),
+    "psfrgan-x4": _compared("psfrgan", 4),
+    "dfdnet-x4": _compared("dfdnet", 4),
+    "srntt-x4-64": _compared("srntt", 4, 1, **SIZE_64),
+    "ttsr-x4-64": _compared("ttsr", 4, 1, **SIZE_64),
+    "sparnet-x4-64": _compared("sparnet", 4, **SIZE_64),
+    "psfrgan-x4-64": _compared("psfrgan", 4, **WHOLE_64),
+    "dfdnet-x4-64": _compared("dfdnet", 4, **WHOLE_64),
+    "pfsr-x8": _compared("pfsr", 8, learning_rate=1e-3),
+    "fsrnet-x8": _compared("fsrnet", 8),
+    "gwainet-x8": _compared("gwainet", 8, 1),
+    "sparnet-x8": _compared("sparnet", 8),
+    "psfrgan-x8": _compared("psfrgan", 8),
+}
+"""The systems that Table 1 compares, reconstruction-oriented, by setting as ours are."""
+
+PRESETS |= SYSTEM_PRESETS | {
+    f"{name}-p": dataclasses.replace(
+        config,
+        loss=dataclasses.replace(PERCEPTION, identity=0.1) if config.model == "gwainet" else PERCEPTION,
+        steps=FINE_TUNING["steps"],
+    )
+    for name, config in SYSTEM_PRESETS.items()
+}
+"""And perception-oriented, to start from a reconstruction-oriented one: with L_P, and what is the system's
+own (texture, transferal and, of GWAInet, identity loss)."""
+
 
 def preset(name: str) -> TrainingConfig:
     """The preset called ``name``.
@@ -236,21 +295,23 @@ def preset(name: str) -> TrainingConfig:
         raise HimeError(f"no preset {name!r}: choose one of {', '.join(PRESETS)}") from None
 
 
-def build_model(config: TrainingConfig) -> HIME:
+def build_model(config: TrainingConfig) -> System:
     """The network of ``config`` with fresh weights."""
-    return HIME(config.architecture)
+    return build(config.architecture)
 
 
 def override(config: TrainingConfig, changes: Sequence[str]) -> TrainingConfig:
     """``config`` with changes such as ``steps=1000``, ``sampling.temperature=none``, ``model.channels=24``.
 
-    ``sampling.…`` and ``loss.…`` reach into those parts, ``model.…`` changes a field of ``HIMEConfig``.
+    ``sampling.…`` and ``loss.…`` reach into those parts, ``model.…`` changes a field of ``HIMEConfig`` or,
+    for a compared system, of ``SystemConfig``.
     Tuples are written with commas, None as ``none``, switches as ``true`` or ``false``.
 
     Raises:
         HimeError: no such key (the message lists them), or a value of the wrong kind.
     """
-    parts: dict[str, type] = {"model": HIMEConfig, "sampling": ReferenceSampling, "loss": LossWeights}
+    of_model = HIMEConfig if config.model in ("small", "large") else SystemConfig
+    parts: dict[str, type] = {"model": of_model, "sampling": ReferenceSampling, "loss": LossWeights}
     values: dict[str, dict[str, Any]] = {"": {}, **{part: {} for part in parts}}
     for change in changes:
         key, equals, text = (piece.strip() for piece in change.partition("="))
@@ -273,8 +334,9 @@ def override(config: TrainingConfig, changes: Sequence[str]) -> TrainingConfig:
 def _field_type(owner: type, field: str, key: str) -> Any:
     sections = ("sampling", "loss", "model_changes")
     settable = {name: kind for name, kind in typing.get_type_hints(owner).items() if name not in sections}
-    if owner is HIMEConfig:
-        settable.pop("scale", None)  # one scale, the training's
+    if owner in (HIMEConfig, SystemConfig):
+        for name in ("scale", "hr_size", "system"):  # the training's own
+            settable.pop(name, None)
     if field not in settable:
         prefix = key.rpartition(".")[0]
         more = "" if prefix else ", model.…, sampling.…, loss.…"

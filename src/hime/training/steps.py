@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from hime.losses.adversarial import discriminator_loss
 from hime.losses.objective import Objective
+from hime.model.system import System
 from hime.training.batches import Batch
 
 
 def generator_step(
     model: nn.Module, batch: Batch, objective: Objective
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """The loss of ``model`` on ``batch``: a scalar to differentiate, its unweighted terms, and I^SR.
+    """The loss of ``model`` on ``batch``: a scalar to differentiate, its terms, and I^SR.
 
-    Terms and picture are detached.
+    The objective's terms come unweighted, those of the system's own with their weights. Terms and picture
+    are detached. ``model`` is a `System`, which several processes may wrap.
     """
-    hr, _ = model(batch.lr, batch.references, batch.present)
-    total, terms = objective(hr, batch.hr)
-    return total, terms, hr.detach()
+    output = model(batch.lr, batch.references, batch.present)
+    total, terms = objective(output.hr, batch.hr)
+    system = model.module if isinstance(model, DistributedDataParallel) else model
+    assert isinstance(system, System)
+    own = system.auxiliary(output, batch.hr, batch.labels, objective.weights.perceptual > 0)
+    total = sum(own.values(), total)
+    return total, terms | {name: term.detach() for name, term in own.items()}, output.hr.detach()
 
 
 def discriminator_step(discriminator: nn.Module, batch: Batch, restored: Tensor) -> Tensor:

@@ -1,0 +1,280 @@
+"""Table 1 with its systems trained here: the same people, the same pairs, equally many of them.
+
+Each system of a setting is trained as `hime train NAME` does it, HIME small beside them, and all are measured
+on one list. A system that looks at one reference gets the first of the list's, as in the paper; a further row
+gives it the one that looks most like the headshot, another the best of them as an oracle would choose, so
+that what several references bring is told apart from what a better choice of one brings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hime.data.people import read_list
+from hime.errors import HimeError
+from hime.evaluation.checkpoint import TorchBackend, describe
+from hime.evaluation.evaluate import Method, Restored, Variant, evaluate
+from hime.evaluation.measures import available_measures
+from hime.evaluation.provenance import provenance
+from hime.evaluation.sheet import Sheet
+from hime.experiments.comparison import (
+    PUBLISHED,
+    Contender,
+    Setting,
+    by_setting,
+    compare,
+    comparison_result,
+    write_comparison,
+)
+from hime.experiments.runner import Sources, refuse_people_trained_on
+from hime.experiments.tables import Budget
+from hime.files import write_json
+from hime.pictures.arrays import Image, resize, upscale
+from hime.pictures.writing import write_image
+from hime.restoring.restorer import Restorer
+from hime.terminal import complain
+from hime.training.checkpoint import load_model
+from hime.training.loop import train
+from hime.training.photos import photo_similarity
+from hime.training.presets import SYSTEM_PRESETS, TrainingConfig, override, preset
+
+OURS = ("small-x4", "small-x4-64", "small-x8")
+"""HIME, trained beside the systems with just their pairs."""
+
+PAIRS: dict[Budget, dict[Setting, int]] = {
+    "quick": {(32, 4): 2_500, (64, 4): 600, (16, 8): 10_000},
+    "paper": dict.fromkeys(PUBLISHED, 200_000),
+}
+"""How many pairs all of a setting are trained with. "quick" is what the slowest, TTSR and PSFR-GAN, do in
+some three hours on one core."""
+
+IN_THE_PAPER = {
+    "srntt": "SRNTT", "ttsr": "TTSR", "sparnet": "SPARNet", "psfrgan": "PSFR-GAN", "dfdnet": "DFDNet",
+    "pfsr": "PFSR", "fsrnet": "FSRNet", "gwainet": "GWAInet",
+    "small": "HIME_{} (small)", "large": "HIME_{} (large)",
+}  # fmt: skip
+"""What the paper's table calls each; of HIME there are two, ``rec`` and ``p``."""
+
+PERCEPTION_SUFFIX = "-p"
+FIGURE_ROWS = 6
+"""Inputs on the sheet of Figure 7."""
+
+
+def trained_table(
+    names: Sequence[str],
+    sources: Sources,
+    list_root: Path,
+    list_path: Path,
+    out: Path | str,
+    *,
+    budget: Budget = "quick",
+    changes: Sequence[str] = (),
+    others: Sequence[Restorer] = (),
+    references: int = 3,
+) -> str:
+    """Train what is missing, measure all and write OUT/table1.md, .json and .png.
+
+    Runs lie in OUT/runs/table1/NAME. A finished one is not trained again, an interrupted one goes on.
+
+    Args:
+        names: presets, or ``all``: every compared system and `OURS`.
+        sources: training photos as ``hime.training.loop.train`` takes them.
+        list_root: people folder below which the paths of the list lie.
+        list_path: evaluation list; none of its people may be trained on.
+        out: folder for the results; made if missing.
+        budget: see `PAIRS`.
+        changes: to every training, as ``hime train --set`` takes them.
+        others: models to measure too.
+        references: how many those that look at several get.
+
+    Returns:
+        The Markdown.
+
+    Raises:
+        HimeError: no such preset, one is of none of the table's settings, the data cannot be used, people
+            of the list are trained on, runs of another budget lie in ``out``, or nothing of the list can be
+            measured.
+    """
+    folder = Path(out) / "runs" / "table1"
+    configs = {name: config_of(name, budget, changes, folder) for name in expanded(names)}
+    refuse_people_trained_on(sources, list_root, read_list(list_path), list_path)
+    runs = {name: folder / name for name in configs}
+    for number, (name, config) in enumerate(configs.items(), start=1):
+        complain(f"table1: {name}, {number} of {len(configs)}")
+        train(config, sources, runs[name], preset=name)
+    contenders = [each for name, run in runs.items() for each in contenders_of(run, name, references)]
+    contenders += [Contender(each, each.card, references) for each in others]
+    measures, missing = available_measures()
+    for line in missing:
+        complain(f"hime: {line}")
+    settings = [
+        compare(setting, members, list_root, list_path, references, measures)
+        for setting, members in by_setting(contenders).items()
+        if members
+    ]
+    result = comparison_result(settings, list_root, list_path, references, ())
+    return write_comparison(Path(out), {**result, "budget": budget, "changes": list(changes)})
+
+
+def expanded(names: Sequence[str]) -> list[str]:
+    """``names`` without repetition, ``all`` replaced by what it stands for, and what others start from."""
+    found: list[str] = []
+    for name in names:
+        if name == "all":
+            found += [*SYSTEM_PRESETS, *OURS]
+        elif name.endswith(PERCEPTION_SUFFIX):
+            found += [name.removesuffix(PERCEPTION_SUFFIX), name]
+        else:
+            found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def config_of(name: str, budget: Budget, changes: Sequence[str], runs: Path) -> TrainingConfig:
+    """How preset ``name`` is trained for the comparison: nobody is held out, so many pairs as all others.
+
+    A perception-oriented one starts from the reconstruction-oriented one in ``runs``.
+
+    Raises:
+        HimeError: no such preset, or one of a setting that the table has not.
+    """
+    config = preset(name)
+    setting = (config.lr_size, config.scale)
+    if setting not in PUBLISHED:
+        raise HimeError(
+            f"{name}: no preset of table1's settings; choose among {', '.join(expanded(['all']))}"
+        )
+    steps = PAIRS[budget][setting] // config.batch_size
+    equal: dict[str, Any] = {"held_out_fraction": 0.0, "steps": steps, "warmup_steps": min(200, steps // 10)}
+    if name.endswith(PERCEPTION_SUFFIX):
+        equal["init"] = str(runs / name.removesuffix(PERCEPTION_SUFFIX))
+    return override(dataclasses.replace(config, **equal), changes)
+
+
+def contenders_of(run: Path, name: str, references: int) -> list[Contender]:
+    """A trained network's rows."""
+    model, metadata = load_model(run)
+    card = describe(model, metadata, name)
+    restorer = Restorer(TorchBackend(model, card))
+    kind = card["training"]["config"]["model"]
+    paper = IN_THE_PAPER[kind].format("p" if name.endswith("-p") else "rec")
+    if model.most_references == 0:
+        return [Contender(restorer, card, 0, paper)]
+    if kind in ("small", "large"):
+        return [Contender(restorer, card, references, paper)]
+    oracle = f"{name}, best of them" if references > 1 else None
+    rows = [Contender(Variant(restorer, name, 1), card, 1, paper, oracle)]
+    if references > 1:
+        rows.append(Contender(MostAlike(restorer, f"{name}, most alike"), card, 1))
+        for number in range(2, references + 1):
+            only = OneOf(restorer, f"{name}, reference {number}", number)
+            rows.append(Contender(only, card, 1, None, oracle, is_shown=False))
+        if model.most_references is None:
+            rows.append(Contender(Variant(restorer, f"{name}, all", references), card, references))
+    return rows
+
+
+class OneOf:
+    """A method that gets, of the references, the one of that number, from 1."""
+
+    def __init__(self, method: Method, name: str, number: int) -> None:
+        self.method, self.name, self.number = method, name, number
+
+    @property
+    def scale(self) -> int:
+        """The method's."""
+        return self.method.scale
+
+    def set_references(self, images: Sequence[Image]) -> None:
+        """Take that one; none where there are fewer."""
+        self.method.set_references(images[self.number - 1 : self.number])
+
+    def restore(self, lr: Image) -> Restored:
+        """As the method does."""
+        return self.method.restore(lr)
+
+
+class MostAlike:
+    """A method that gets, of the references, the one most like the headshot (`photo_similarity`)."""
+
+    def __init__(self, method: Method, name: str) -> None:
+        self.method, self.name = method, name
+        self._references: list[Image] = []
+
+    @property
+    def scale(self) -> int:
+        """The method's."""
+        return self.method.scale
+
+    def set_references(self, images: Sequence[Image]) -> None:
+        """Of these one will be chosen."""
+        self._references = list(images)
+
+    def restore(self, lr: Image) -> Restored:
+        """As the method does, with the reference most like ``lr``."""
+        if self._references:
+            enlarged = upscale(lr, self.scale)
+            height, width = enlarged.shape[:2]
+            pictures = [enlarged, *(resize(each, height, width) for each in self._references)]
+            planes = torch.stack([torch.from_numpy(each.copy()) for each in pictures]).movedim(-1, 1)
+            chosen = int(photo_similarity(planes)[0, 1:].argmax())
+            self.method.set_references([self._references[chosen]])
+        else:
+            self.method.set_references([])
+        return self.method.restore(lr)
+
+
+def figure_7(
+    runs: Path, others: Sequence[Restorer], list_root: Path, list_path: Path, out: Path | str
+) -> list[Path]:
+    """Figure 7: the methods of a setting side by side, on inputs spread over the list.
+
+    Args:
+        runs: folder of `trained_table`'s runs; need not exist.
+        others: further models.
+        list_root: people folder below which the paths of the list lie.
+        list_path: evaluation list.
+        out: OUT/fig7-LR-HR.png is written for each setting that has a method, and OUT/fig7.json.
+
+    Raises:
+        HimeError: there is no method, or nothing of the list can be restored.
+    """
+    found = [path.parent for path in sorted(runs.glob("*/best.safetensors"))]
+    contenders = [contenders_of(run, run.name, 3)[0] for run in found]
+    contenders += [Contender(each, each.card, 3) for each in others]
+    measures, missing = available_measures()
+    for line in missing:
+        complain(f"hime: {line}")
+    entries, written, told = read_list(list_path), [], dict[str, Any]()
+    shown = [entries[round(place * (len(entries) - 1) / FIGURE_ROWS)] for place in range(FIGURE_ROWS + 1)]
+    shown = list(dict.fromkeys(shown))[:FIGURE_ROWS]
+    for (lr_size, scale), members in by_setting(contenders).items():
+        if not members:
+            continue
+        sheet = Sheet(len(shown), len(shown))
+        result = evaluate(
+            [each.method for each in members],
+            list_root,
+            shown,
+            lr_size=lr_size,
+            list_name=list_path.name,
+            measures=measures,
+            sheet=sheet,
+        )
+        if not result["images"]:
+            raise HimeError(f"{list_path}: none of it can be restored; {result['failed'][0]['error']}")
+        path = Path(out) / f"fig7-{lr_size}-{lr_size * scale}.png"
+        write_image(path, sheet.draw())
+        written.append(path)
+        told[path.name] = {"methods": result["models"], "inputs": [each.input for each in shown]}
+    if not written:
+        raise HimeError(f"fig7: no method of table1's settings in {runs} or --model")
+    write_json(
+        Path(out) / "fig7.json",
+        {"provenance": provenance(list_root, list=list_path), "experiment": "fig7", "sheets": told},
+    )
+    return written

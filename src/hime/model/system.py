@@ -1,0 +1,89 @@
+"""What training, evaluation, cost and export ask of a network: HIME has it, and so have the compared systems.
+
+Shapes: ``B`` batch, ``N`` references, ``M`` photos, ``F`` channels of a reference that is kept, ``H W`` LR
+size, ``s`` scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor, nn
+
+
+class Restored(Protocol):
+    """What a network gives back; `hime.model.HIMEOutput` is one."""
+
+    @property
+    def hr(self) -> Tensor:
+        """B×3×sH×sW, about [0, 1] but not clamped."""
+        ...
+
+    @property
+    def scores(self) -> Tensor:
+        """B×N×1×H×W in [0, 1]: the weight of each reference; zeros where the network tells none."""
+        ...
+
+
+class System(nn.Module):
+    """A network that restores headshots, with references or without: the seam of all of them."""
+
+    most_references: ClassVar[int | None] = None
+    """The most references that it looks at; None: any number."""
+    labels: ClassVar[frozenset[str]] = frozenset()
+    """What its own losses want to know of a target beside its pixels: ``points``, ``parsing``."""
+    rates: ClassVar[Mapping[str, float]] = {}
+    """Submodules that learn at a rate of their own, as a multiple of the network's."""
+    is_of_one_size: ClassVar[bool] = False
+    """Whether it takes pictures of ``config.hr_size`` only."""
+    config: Any
+    """What makes the network: a frozen dataclass with ``scale``."""
+
+    @property
+    def feature_channels(self) -> int:
+        """F, the channels of a reference that is kept."""
+        raise NotImplementedError
+
+    def forward(self, lr: Tensor, references: Tensor, present: Tensor | None = None) -> Restored:
+        """Restore a batch.
+
+        Args:
+            lr: LR headshots, B×3×H×W in [0, 1].
+            references: B×N×3×sH×sW in [0, 1]; N may be 0.
+            present: B×N bool, False where a slot holds no reference (its content is then ignored);
+                None if all do.
+
+        Raises:
+            HimeError: the shapes do not belong together.
+        """
+        raise NotImplementedError
+
+    def encode(self, references: Tensor) -> Tensor:
+        """References M×3×sH×sW → what is kept of them, M×F×H×W; done once a person."""
+        raise NotImplementedError
+
+    def restore(self, lr: Tensor, features: Tensor, present: Tensor | None = None) -> Restored:
+        """Restore ``lr`` (B×3×H×W) with encoded references (B×N×F×H×W)."""
+        raise NotImplementedError
+
+    def auxiliary(
+        self, output: Any, truth: Tensor, labels: Mapping[str, Tensor], perceptual: bool
+    ) -> dict[str, Tensor]:
+        """The terms of the loss, with their weights, that only this network has: scalars by name.
+
+        Args:
+            output: what the network gave.
+            truth: B×3×sH×sW in [0, 1].
+            labels: what is known of the truth; a term whose labels are missing is left out.
+            perceptual: with the terms of a perception-oriented training too.
+        """
+        return {}
+
+    def prepare(self, photos: Tensor, seed: int) -> None:
+        """Make what must be there before the first step: frozen weights, dictionaries.
+
+        Args:
+            photos: of the training people, M×3×S×S uint8.
+            seed: of what is drawn.
+        """

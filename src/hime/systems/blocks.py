@@ -1,0 +1,95 @@
+"""Layers that several of the compared systems are made of.
+
+Shapes: ``M`` maps, ``C`` channels, ``H W`` rows and columns.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv(inputs: int, outputs: int, side: int = 3, stride: int = 1) -> nn.Conv2d:
+    """A convolution of "same" size (before the stride), beyond the border zeros, with a bias."""
+    return nn.Conv2d(inputs, outputs, side, stride, side // 2)
+
+
+def reflected(inputs: int, outputs: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    """A 3×3 convolution that sees the picture mirrored beyond its border."""
+    return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=bias, padding_mode="reflect")
+
+
+def leaky(slope: float = 0.2) -> nn.LeakyReLU:
+    """LeakyReLU."""
+    return nn.LeakyReLU(slope)
+
+
+class Doubled(nn.Module):
+    """Nearest-neighbour enlargement, M×C×H×W → M×C×2H×2W."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.interpolate(maps, scale_factor=2.0, mode="nearest")
+
+
+class Residual(nn.Module):
+    """x + body(x)."""
+
+    def __init__(self, *body: nn.Module) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*body)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        out: Tensor = maps + self.body(maps)
+        return out
+
+
+def residual_blocks(channels: int, count: int) -> nn.Sequential:
+    """``count`` blocks x + [convolution, ReLU, convolution], without normalisation (SRNTT, TTSR, GWAInet)."""
+    return nn.Sequential(
+        *(Residual(conv(channels, channels), nn.ReLU(), conv(channels, channels)) for _ in range(count))
+    )
+
+
+def shuffled_up(channels: int, outputs: int | None = None) -> nn.Sequential:
+    """A convolution to four sub-pixels and their shuffle: M×C×H×W → M×outputs×2H×2W."""
+    return nn.Sequential(conv(channels, 4 * (outputs or channels)), nn.PixelShuffle(2))
+
+
+def normal_weights(network: nn.Module, deviation: float = 0.02) -> None:
+    """Weights N(0, deviation) and γ N(1, deviation), biases 0, as the originals of several systems start."""
+    for module in network.modules():
+        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and isinstance(weight, Tensor):
+            nn.init.normal_(weight, 0.0, deviation)
+        elif isinstance(module, nn.BatchNorm2d) and isinstance(weight, Tensor):
+            nn.init.normal_(weight, 1.0, deviation)
+        else:
+            continue
+        if isinstance(bias, Tensor):
+            nn.init.zeros_(bias)
+
+
+def glorot_weights(network: nn.Module) -> None:
+    """Weights by Glorot's uniform distribution, biases 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def resized_bicubic(maps: Tensor, factor: int) -> Tensor:
+    """Bicubic enlargement by ``factor``, M×C×H×W → M×C×fH×fW."""
+    return F.interpolate(maps, scale_factor=float(factor), mode="bicubic", align_corners=False)
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def frozen(network: Network) -> Network:
+    """``network`` whose weights are not trained."""
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return network

@@ -1,0 +1,29 @@
+"""Facial landmarks as maps: what FSRNet and PFSR learn from, where they are known.
+
+Shapes: ``B`` batch, ``K`` landmarks, ``S`` side of the map.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+POINTS = 68
+"""Landmarks of a face: jaw, brows, nose, eyes, mouth (iBUG 300-W's order)."""
+
+
+def heatmaps(points: Tensor, side: int, deviation: float) -> Tensor:
+    """A Gaussian a landmark, its peak 1.
+
+    Args:
+        points: B×K×2, x and y as shares of the side, 0 and 1 at the picture's outer edges.
+        side: S.
+        deviation: of the Gaussians in pixels of the map.
+
+    Returns:
+        B×K×S×S in [0, 1].
+    """
+    place = torch.arange(side, device=points.device, dtype=torch.float32) + 0.5
+    distance = (points.float() * side)[..., None] - place  # B×K×2×S
+    across, down = torch.exp(-0.5 * (distance / deviation).square()).unbind(2)
+    return down[..., :, None] * across[..., None, :]

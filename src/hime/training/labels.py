@@ -1,0 +1,96 @@
+"""What is known of training photos beside their pixels: landmarks and the parts of the face.
+
+Some compared systems learn from them. They are read from a file that `comparisons/face_labels.py` writes,
+once for a data set; without one, the terms that need them are left out.
+
+Shapes: ``M`` photos, ``B`` batch, ``S`` HR size.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hime.errors import HimeError
+
+UNKNOWN = 255
+"""The part of every pixel of a photo that has no labels."""
+NOWHERE = -1.0
+"""Coordinates of the landmarks of such a photo: outside, where a Gaussian leaves nothing."""
+
+POINTS_MIRRORED = (
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
+)  # fmt: skip
+"""Which of the 68 landmarks (iBUG 300-W's order) each is in the mirror image."""
+PARTS_MIRRORED = {4: 5, 6: 7, 8: 9}
+"""CelebAMask-HQ's labels that change places in it: eyes, brows, ears."""
+
+
+def read_labels(path: Path | str, names: Sequence[str], size: int) -> dict[str, Tensor]:
+    """The labels of photos.
+
+    Args:
+        path: .npz with ``names`` ("ROOT/PERSON/FILE"), ``points`` (68×2 each, x and y as shares of the side)
+            and ``parsing`` (a square of CelebAMask-HQ's labels each).
+        names: of the photos, M.
+        size: S.
+
+    Returns:
+        ``points`` M×68×2 float32 and ``parsing`` M×S×S uint8.
+
+    Raises:
+        HimeError: the file cannot be read, or knows none of the photos.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            rows = {str(name): row for row, name in enumerate(file["names"])}
+            known_points = torch.from_numpy(file["points"]).float()
+            known_parsing = torch.from_numpy(file["parsing"])
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise HimeError(
+            f"{path}: cannot be read as labels ({reason}); write it with comparisons/face_labels.py"
+        ) from error
+    found = [(place, rows[name]) for place, name in enumerate(names) if name in rows]
+    if not found:
+        raise HimeError(
+            f"{path}: has labels of none of the photos, which are called such as {names[0]}; "
+            "write it for this data set with comparisons/face_labels.py"
+        )
+    ours, theirs = (torch.tensor(column) for column in zip(*found, strict=True))
+    points = torch.full((len(names), *known_points.shape[1:]), NOWHERE)
+    points[ours] = known_points[theirs]
+    parsing = torch.full((len(names), size, size), UNKNOWN, dtype=torch.uint8)
+    chosen = known_parsing[theirs][:, None]
+    if chosen.shape[-1] != size:
+        chosen = F.interpolate(chosen, (size, size), mode="nearest")
+    parsing[ours] = chosen[:, 0]
+    return {"points": points, "parsing": parsing}
+
+
+def mirrored_where(labels: Mapping[str, Tensor], mirror: Tensor) -> dict[str, Tensor]:
+    """Labels of B photos, mirrored where ``mirror`` (B bool) says so."""
+    found = dict(labels)
+    if "points" in found:
+        points = found["points"]
+        turned = points[:, list(POINTS_MIRRORED)] * points.new_tensor([-1.0, 1.0]) + points.new_tensor(
+            [1.0, 0]
+        )
+        found["points"] = torch.where(mirror[:, None, None], turned, points)
+    if "parsing" in found:
+        parsing = found["parsing"]
+        swapped = parsing.clone()
+        for left, right in PARTS_MIRRORED.items():
+            swapped[parsing == left] = right
+            swapped[parsing == right] = left
+        found["parsing"] = torch.where(mirror[:, None, None], swapped.flip(-1), parsing)
+    return found

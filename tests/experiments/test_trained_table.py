@@ -1,0 +1,142 @@
+"""Table 1 with systems trained here, and Figure 7: through the command line on the demo people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hime import HimeError
+from hime.cli import main
+from hime.data.people import DEMO_PEOPLE
+from hime.evaluation.evaluate import Restored
+from hime.experiments.comparison import PUBLISHED, best_of
+from hime.experiments.trained import MostAlike, config_of, expanded
+from hime.pictures.arrays import Image, downscale
+from hime.pictures.reading import read_image
+from hime.training.presets import PRESETS, SYSTEM_PRESETS
+
+CHANGES = [
+    "steps=2", "warmup_steps=1", "batch_size=1", "precision=fp32", "channels_last=false",
+    "model.width=0.03125", "model.depth=0.1",
+]  # fmt: skip
+SETTINGS = [word for change in CHANGES for word in ("--set", change)]
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.mark.usefixtures("weights")
+def test_systems_are_trained_and_stand_beside_the_paper(
+    inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", DEMO_PEOPLE, "--people", DEMO_PEOPLE / "train.txt", "--list", inputs]
+    words = ["reproduce", "table1", *data, "--out", tmp_path, *SETTINGS, "--train", "gwainet-x8", "pfsr-x8"]
+    assert run(*words) == 0
+    told = capsys.readouterr()
+    assert "gwainet-x8, 1 of 2" in told.err
+    lines = (tmp_path / "table1.md").read_text(encoding="utf-8").splitlines()
+    (gwainet,) = [line for line in lines if line.startswith("| **gwainet-x8** |")]
+    cells = [cell.strip() for cell in gwainet.split("|")]
+    assert (cells[3], cells[5], cells[7]) == ("21.96", "0.5844", "0.2056")  # the paper's, beside ours
+    assert cells[-2] == "2"  # pairs
+    assert sum(line.startswith("| **gwainet-x8, most alike** |") for line in lines) == 1
+    assert any(line.startswith("| FSRNet |  | 20.03 |") for line in lines)  # not trained: the paper's alone
+    assert not any(line.startswith("| PFSR |") for line in lines)
+    (setting,) = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))["settings"]
+    rows = {row["name"]: row for row in setting["rows"]}
+    best = "gwainet-x8, best of them"
+    assert list(rows) == ["bicubic", "gwainet-x8", "gwainet-x8, most alike", "pfsr-x8", best]
+    assert rows[best]["here"]["psnr"] >= rows["gwainet-x8"]["here"]["psnr"]
+    assert rows[best]["here"]["psnr"] >= rows["gwainet-x8, most alike"]["here"]["psnr"]
+    assert rows["pfsr-x8"]["references"] == 0
+    assert rows["gwainet-x8"]["training"] == {"steps": 2, "batch_size": 1, "pairs": 2}
+    assert rows["gwainet-x8"]["cost"]["macs_modules"] > 0
+    assert rows["gwainet-x8"]["seconds"] > 0
+    assert rows["gwainet-x8"]["here"]["identity"] == pytest.approx(
+        rows["gwainet-x8, most alike"]["here"]["identity"], abs=0.5
+    )
+    assert run(*words) == 0  # nothing is trained again
+    assert "steps 2 → 2" in capsys.readouterr().err
+
+    words = ["reproduce", "fig7", "--list", inputs, "--list-data", DEMO_PEOPLE, "--out", tmp_path]
+    assert run(*words) == 0
+    sheet = read_image(tmp_path / "fig7-16-128.png")
+    assert sheet.shape[1] > 6 * 128  # LR, bicubic, two systems, truth, references
+    told_of = json.loads((tmp_path / "fig7.json").read_text(encoding="utf-8"))["sheets"]
+    assert told_of["fig7-16-128.png"]["methods"] == ["gwainet-x8", "pfsr-x8"]
+    assert len(told_of["fig7-16-128.png"]["inputs"]) == 2
+
+
+def test_what_is_trained_alike(tmp_path: Path) -> None:
+    names = expanded(["all"])
+    assert len(names) == len(SYSTEM_PRESETS) + 3
+    assert expanded(["ttsr-x4-p", "ttsr-x4"]) == ["ttsr-x4", "ttsr-x4-p"]
+    for budget in ("quick", "paper"):
+        pairs: dict[tuple[int, int], set[int]] = {}
+        for name in names:
+            config = config_of(name, budget, [], tmp_path)
+            assert config.held_out_fraction == 0
+            assert config.seed == PRESETS["small-x4"].seed
+            assert config.loss == PRESETS["small-x4"].loss
+            in_all = config.steps * config.batch_size
+            pairs.setdefault((config.lr_size, config.scale), set()).add(in_all)
+        assert set(pairs) == set(PUBLISHED)
+        assert all(max(found) - min(found) < 8 for found in pairs.values())  # but for the last batch
+    assert config_of("ttsr-x4-p", "quick", [], tmp_path).init == str(tmp_path / "ttsr-x4")
+    with pytest.raises(HimeError, match="no preset of table1's settings"):
+        config_of("small-x2", "quick", [], tmp_path)
+
+
+def test_the_best_of_them_is_chosen_image_by_image() -> None:
+    per_image = [
+        {"input": "a/0", "one": {"psnr": 20.0, "lpips": 0.3}, "two": {"psnr": 22.0, "lpips": 0.4}},
+        {"input": "b/0", "one": {"psnr": 25.0, "lpips": None}, "two": {"psnr": 24.0, "lpips": 0.2}},
+        {"input": "b/1", "one": {"psnr": 21.0, "lpips": 0.1}, "two": {"psnr": 20.0, "lpips": 0.2}},
+    ]
+    found = best_of(["one", "two"], per_image, ["psnr", "lpips"])
+    assert found["here"] == {"psnr": pytest.approx(68 / 3, abs=1e-4), "lpips": 0.25}
+    assert found["intervals"]["psnr"] == [22.0, 23.0]
+
+
+def test_train_needs_data(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("reproduce", "table1", "--list", inputs, "--list-data", DEMO_PEOPLE, "--train", "all")
+    assert "table1 needs --data" in capsys.readouterr().err
+
+
+class Recording:
+    """A method that tells what it got."""
+
+    name, scale = "recording", 4
+
+    def __init__(self) -> None:
+        self.got: list[Image] = []
+
+    def set_references(self, images: list[Image]) -> None:
+        self.got = list(images)
+
+    def restore(self, lr: Image) -> Restored:
+        raise HimeError("enough")
+
+
+def test_the_reference_most_like_the_headshot_is_given() -> None:
+    random = np.random.default_rng(0)
+    truth = np.repeat(np.repeat(random.integers(0, 256, (16, 16, 3), dtype=np.uint8), 8, 0), 8, 1)
+    others = [random.integers(0, 256, (128, 128, 3), dtype=np.uint8) for _ in range(2)]
+    recording = Recording()
+    method = MostAlike(recording, "most alike")  # type: ignore[arg-type]
+    darker = (truth // 2).astype(np.uint8)
+    for references in ([others[0], darker, others[1]], [darker, *others], [*others, darker]):
+        method.set_references(references)
+        with pytest.raises(HimeError, match="enough"):
+            method.restore(downscale(truth, 4))
+        assert len(recording.got) == 1
+        assert recording.got[0] is darker
+    method.set_references([])
+    with pytest.raises(HimeError, match="enough"):
+        method.restore(downscale(truth, 4))
+    assert recording.got == []
