@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -86,6 +84,6 @@ def test_too_few_photos_and_a_missing_package_are_told(monkeypatch: pytest.Monke
     with pytest.raises(HimeError, match=r"model\.entries=2"):
         build_entries(Levels(), torch.zeros(1, 3, 64, 64, dtype=torch.uint8),
                       SystemConfig(system="dfdnet", scale=4, hr_size=64, entries=9), seed=0)  # fmt: skip
-    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
-    with pytest.raises(HimeError, match="scikit-learn"):
-        group_means(torch.zeros(4, 2, 1, 1), 2, torch.Generator())
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(HimeError, match=r"hime-sr\[systems\]"):
+        build_entries(Levels(), torch.zeros(4, 3, 64, 64, dtype=torch.uint8), CONFIG, seed=0)

@@ -210,7 +210,8 @@ def test_vgg_features_are_of_size_one_on_photos(shared: Path, monkeypatch: pytes
     vgg = VGGFeatures(("relu1_1", "relu2_2", "conv3_1"))
     vgg.load(photos)
     pictures = photos.float() / 255
-    found = vgg(pictures)
+    with torch.no_grad():
+        found = vgg(pictures)
     for maps in found:
         assert float(maps.abs().mean()) == pytest.approx(1.0, rel=1e-4)
     public = frozen_features("vgg19")[:2]((pictures - vgg.mean) / vgg.deviation)

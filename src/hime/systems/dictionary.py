@@ -9,6 +9,8 @@ Shapes: ``M`` photos, ``C`` channels, ``S`` side, ``K`` entries, ``p`` a part's 
 
 from __future__ import annotations
 
+import importlib.util
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,7 +28,7 @@ PHOTOS_AT_ONCE = 8
 
 @torch.no_grad()
 def build_entries(
-    vgg: Module, photos: Tensor, config: SystemConfig, seed: int, most_photos: int = 4000
+    vgg: Module, photos: Tensor, config: SystemConfig, seed: int, most_photos: int = 2000
 ) -> dict[str, Tensor]:
     """The dictionary, by the names of `DFDNet`'s buffers: each K×C×p×p.
 
@@ -35,7 +37,7 @@ def build_entries(
         photos: M×3×S×S uint8.
         config: of the network; ``entries`` is K.
         seed: of the projection, of K-means, and of the photos drawn.
-        most_photos: so many of them are looked at.
+        most_photos: so many of them are looked at; 2,000 take some 5 GB at a side of 256.
 
     Raises:
         HimeError: scikit-learn is not installed, or there are fewer photos than half of ``entries``.
@@ -45,6 +47,7 @@ def build_entries(
             f"dfdnet: {len(photos)} photos and their mirror images make no {config.entries} entries; give "
             f"more photos, or model.entries={2 * len(photos)} at most"
         )
+    require()
     random = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(photos), generator=random)[:most_photos].sort().values
     crops: dict[str, list[Tensor]] = {}
@@ -65,12 +68,8 @@ def build_entries(
 
 def group_means(crops: Tensor, entries: int, random: torch.Generator) -> Tensor:
     """The means of ``entries`` groups of crops: M×C×p×p → K×C×p×p."""
-    try:
-        from sklearn.cluster import KMeans
-    except ImportError:
-        raise HimeError(
-            "dfdnet's dictionaries need scikit-learn; install it: pip install scikit-learn"
-        ) from None
+    from sklearn.cluster import KMeans
+
     flat = crops.float().flatten(1)
     if flat.shape[1] > PROJECTION:
         projection = torch.randn(flat.shape[1], PROJECTION, generator=random) / PROJECTION**0.5
@@ -84,3 +83,13 @@ def group_means(crops: Tensor, entries: int, random: torch.Generator) -> Tensor:
     counts = torch.bincount(labels, minlength=entries).clamp_min(1)
     means: Tensor = (sums / counts[:, None]).unflatten(1, crops.shape[1:])
     return means
+
+
+def require() -> None:
+    """Refuse to begin without scikit-learn.
+
+    Raises:
+        HimeError: it is not installed.
+    """
+    if importlib.util.find_spec("sklearn") is None:
+        raise HimeError('dfdnet\'s dictionary needs scikit-learn; install it: pip install "hime-sr[systems]"')
