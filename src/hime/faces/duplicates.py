@@ -18,7 +18,9 @@ ALIKE = 0.7
 0.75."""
 COMPARED = 5
 """A photo is compared with so many better ones at most, those whose embeddings are most like its own; so the
-comparisons, nearly all of the work, grow with the photos, not with their square. RANKS"""
+comparisons, nearly all of the work, grow with the photos, not with their square. Of 270 copies of photos of
+six people (LFW, 30 photos each) 267 are most like their original, and the others not alike at all (`ALIKE`);
+the rest of the five is for bursts."""
 FACE = (slice(16, 56), slice(14, 50))
 """Rows and columns of `Look.small` that are compared: forehead, brows to chin, cheeks; no hair, no
 background."""
