@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
-from in_browser import needs_browser, one_face, person, restored
+import pytest
+from in_browser import needs_browser, one_face, packed, person, restored
 
 pytestmark = needs_browser
 
@@ -37,6 +38,7 @@ def test_page_restores_offline_and_marks_the_file(page: Any, demo_people: Path, 
 def test_dial_fetches_its_other_end_when_turned(page: Any) -> None:
     asked: list[str] = []
     page.context.on("request", lambda request: asked.append(request.url))
+    page.get_by_text("Settings").click()
     page.get_by_label("Model").select_option("small-x8-p")
     page.locator("#licence").get_by_text("small-x8-p:").wait_for()
     assert page.locator("#fidelity").input_value() == "0"
@@ -60,6 +62,81 @@ def test_page_tells_what_cannot_be_used(page: Any, demo_people: Path, tmp_path: 
     page.set_input_files("#photos-file", [broken, empty])
     page.locator("#rejected li").nth(1).wait_for()
     assert "no face found" in page.locator("#rejected").inner_text()
+
+
+def two_faces(folder: Path, demo_people: Path) -> Path:
+    """Ben left of Ada, both small."""
+    picture = PIL.Image.new("RGB", (240, 120), (70, 90, 60))
+    for name, left in (("ben", 20), ("ada", 150)):
+        face = PIL.Image.open(demo_people / name / "0.webp").convert("RGB").resize((60, 60))
+        picture.paste(face, (left, 30))
+    picture.save(folder / "two.png")
+    return folder / "two.png"
+
+
+def test_the_picture_is_shown_and_its_faces_are_there_to_choose(
+    page: Any, demo_people: Path, tmp_path: Path
+) -> None:
+    page.set_input_files("#picture-file", two_faces(tmp_path, demo_people))
+    page.get_by_text("2 faces: choose one to restore it.").wait_for()
+    assert page.locator("#result").is_hidden()
+    shown = page.locator("#given-picture canvas")
+    box = shown.bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(2, rel=0.02)
+    assert shown.evaluate("node => [...node.getContext('2d').getImageData(3, 3, 1, 1).data]") == [
+        70,
+        90,
+        60,
+        255,
+    ]
+    faces = page.locator("#given-picture .face")
+    for index, middle in enumerate((50 / 240, 180 / 240)):
+        face = faces.nth(index).bounding_box()
+        assert (face["x"] + face["width"] / 2 - box["x"]) / box["width"] == pytest.approx(middle, abs=0.04)
+    page.get_by_role("button", name="Restore face 2").first.click()
+    page.get_by_text("1 of 2 faces restored in").wait_for()
+    assert "Left as it is: not asked for" in page.locator("#faces article").first.inner_text()
+    page.set_input_files("#picture-file", one_face(tmp_path, demo_people, None)[0])
+    page.get_by_text("1 face found.").wait_for()
+    assert page.locator("#result").is_hidden()  # that was of the picture before
+
+
+def test_the_example_needs_no_pictures_of_ones_own(page: Any) -> None:
+    page.get_by_role("button", name="Try it with Lisa").click()
+    page.get_by_text("1 of 1 face restored in").wait_for()
+    assert page.locator("#photos li").count() == 5
+    assert page.locator("#rejected li").count() == 0
+    top = page.locator("#result").bounding_box()["y"]
+    assert 0 <= top < 200  # the result comes first, and is in sight
+    assert top < page.locator(".inputs").bounding_box()["y"]
+    assert page.locator("#example-offer").is_hidden()
+
+
+DRAG = """([kind, target, files]) => {
+  const transfer = new DataTransfer();
+  for (const [name, base64] of files)
+    transfer.items.add(new File([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], name));
+  const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+  return document.querySelector(target).dispatchEvent(new DragEvent(kind, options));
+}"""
+"""Whether the browser would go on to do what it does with the files itself."""
+
+
+def test_files_are_dropped_anywhere(page: Any, demo_people: Path, tmp_path: Path) -> None:
+    picture, photos = one_face(tmp_path, demo_people, None)
+    target = page.locator("#drop-target")
+    assert target.is_hidden()
+    for place, given in (("#photos-drop", photos), ("#picture-drop", [picture])):
+        files = [packed(path) for path in given]
+        page.evaluate(DRAG, ["dragenter", "footer", files])
+        assert target.is_visible()
+        size = target.bounding_box()
+        assert (size["width"], size["height"]) == (1280, 720)
+        assert page.evaluate(DRAG, ["drop", place, files]) is False
+        assert target.is_hidden()
+    page.get_by_text("1 of 1 face restored in").wait_for()
+    assert page.locator("#faces figure").count() == len(photos)
+    assert page.evaluate(DRAG, ["drop", "footer", [packed(picture)]]) is False  # it is not opened instead
 
 
 def test_person_is_kept_and_deleted(page: Any, address: str, demo_people: Path, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_static_host_serves_threads_and_offline_from_the_second_visit_on(
     page.get_by_text("Ready.").wait_for()
     assert page.evaluate("crossOriginIsolated")
     restored(page, *one_face(tmp_path, demo_people, None))
+    page.get_by_text("Settings").click()
     page.get_by_label("Model").select_option("small-x8")  # never loaded
     page.get_by_role("alert").get_by_text("check the connection").wait_for()
     page.close()

@@ -21,15 +21,25 @@ export function takeIn(name: "picture" | "photos", use: (files: File[]) => void)
   });
   zone.addEventListener("dragleave", () => zone.classList.remove("over"));
   zone.addEventListener("drop", (event) => {
-    event.preventDefault();
-    event.stopPropagation();
     zone.classList.remove("over");
     const files = [...(event.dataTransfer?.files ?? [])];
     if (files.length > 0) use(files);
   });
 }
 
-/** What is dropped elsewhere is not opened instead of the page. */
-export function ignoreOtherDrops(): void {
-  for (const event of ["dragover", "drop"]) addEventListener(event, (drop) => drop.preventDefault());
+/** While files are dragged, let the two places for them cover the whole window. */
+export function offerPlaces(): void {
+  const target = element("drop-target");
+  const offer = (offered: boolean): void => void (target.hidden = !offered);
+  document.addEventListener("dragenter", (event) => {
+    if (event.dataTransfer?.types.includes("Files")) offer(true);
+  });
+  // Nothing is entered when the window is left.
+  document.addEventListener("dragleave", (event) => event.relatedTarget === null && offer(false));
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault(); // the browser would open the file instead of the page
+    offer(false);
+  });
+  document.addEventListener("keydown", (event) => event.key === "Escape" && offer(false));
 }

@@ -5,7 +5,9 @@ import { keepSite } from "../site/offline";
 import type { ModelEntry, ShownFace } from "../worker/answers";
 import { EngineProblem, startEngine } from "./client";
 import { button, element, make } from "./dom";
-import { ignoreOtherDrops, takeIn } from "./inputs";
+import { fetchExample } from "./example";
+import { Given } from "./given";
+import { offerPlaces, takeIn } from "./inputs";
 import { startLive } from "./live";
 import { Photos } from "./photos";
 import { showFaces, showWhole } from "./result";
@@ -21,6 +23,7 @@ let picture: { readonly key: number; readonly file: File } | null = null;
 let pictures = 0;
 let onlyFace: number | null = null;
 const photos = new Photos(engine, restoreNow);
+const given = new Given(restoreFace);
 
 // ------------------------------------------------------------------------------------------- model and dial
 
@@ -55,13 +58,28 @@ for (const input of [model, fidelity])
 
 // ------------------------------------------------------------------------------------------- restoring
 
-function setPicture(files: File[]): void {
-  picture = { key: ++pictures, file: files[0] };
+function setPicture(files: readonly File[]): void {
+  const [file] = files;
+  picture = { key: ++pictures, file };
   onlyFace = null;
-  element("picture-name").textContent = files[0].name;
+  element("result").hidden = true; // of the picture before
+  element("example-offer").hidden = true;
   element<HTMLButtonElement>("restore").disabled = false;
+  run(() => given.show(file));
   if (photos.count > 0) restore();
-  else tell("Now give photos of the person, or restore without.");
+  else lookOn();
+}
+
+/** Find the faces to choose from; what the user asks for meanwhile goes before. */
+function lookOn(): void {
+  const looked = picture!;
+  run(async () => {
+    if (picture !== looked) return;
+    const { boxes, isComplete } = await engine.look(looked.key, looked.file);
+    given.mark(boxes, isComplete);
+    if (!isComplete) lookOn();
+    else if (photos.count === 0 && element("result").hidden) tell("Now give photos of the person, or restore without.");
+  }, false);
 }
 
 function restore(): void {
@@ -85,7 +103,10 @@ async function restoreNow(): Promise<boolean> {
       const boxes = error instanceof EngineProblem ? error.boxes : null;
       throw boxes === null ? error : new Choice((error as EngineProblem).message, await choices(file, boxes));
     }));
+    given.mark(faces.map(({ box }) => box), isComplete);
+    const isFirst = element("result").hidden;
     showFaces(faces, restoreFace);
+    if (isFirst) element("result").scrollIntoView();
   }
   const seconds = (performance.now() - start) / 1000;
   showWhole(await engine.putBack(), faces, file.name); // takes its time where the picture is large
@@ -129,7 +150,15 @@ function stem(name: string): string {
 
 takeIn("picture", setPicture);
 takeIn("photos", (files) => photos.add(files));
-ignoreOtherDrops();
+offerPlaces();
+element("example").addEventListener("click", () =>
+  run(async () => {
+    tell("Fetching the example …");
+    const example = await fetchExample();
+    setPicture([example.picture]);
+    photos.replace(example.photos);
+  }),
+);
 element("restore").addEventListener("click", restore);
 element("save-jpeg").addEventListener("click", () => save("image/jpeg", "jpg"));
 element("save-png").addEventListener("click", () => save("image/png", "png"));

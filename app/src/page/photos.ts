@@ -40,6 +40,12 @@ export class Photos {
     });
   }
 
+  /** Use these instead of those before. */
+  replace(files: readonly File[]): void {
+    this.set([]);
+    this.add(files);
+  }
+
   /** Show who is kept on the device. */
   async showKept(): Promise<void> {
     const people = await keptPeople();

@@ -39,11 +39,8 @@ function showFace(face: ShownFace, number: number, choose: () => void): HTMLElem
     const box = make("div", { className: "row" }, ...shown);
     const toggle = make("input", { type: "checkbox" });
     toggle.addEventListener("change", () => box.classList.toggle("maps", toggle.checked));
-    parts.push(
-      make("p", {}, `What each photo gave to it (${percent(rest)} came from none):`),
-      box,
-      make("label", {}, toggle, " show where (bright: much, dark: little)"),
-    );
+    const gave = make("p", {}, `What each photo gave to it (${percent(rest)} came from none):`);
+    parts.push(make("div", {}, gave, box, make("label", {}, toggle, " show where (bright: much, dark: little)")));
   } else parts.push(make("p", {}, "Restored without photos of the person: less true to them."));
   return make("article", {}, ...parts);
 }

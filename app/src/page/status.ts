@@ -34,10 +34,14 @@ export function capitalised(text: string): string {
 
 let running = Promise.resolve();
 
-/** Do that after all that was asked for before; what goes wrong is told. */
-export function run(act: () => Promise<void>): void {
+/**
+ * Do that after all that was asked for before; what goes wrong is told.
+ *
+ * @param isNew whether the user asked for it: then what went wrong before is history.
+ */
+export function run(act: () => Promise<void>, isNew = true): void {
   running = running.then(async () => {
-    problem.replaceChildren();
+    if (isNew) problem.replaceChildren();
     result.setAttribute("aria-busy", "true");
     try {
       await act();

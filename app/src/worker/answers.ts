@@ -1,6 +1,7 @@
 /** What the calls of the engine answer. */
 
 import type { Reference } from "../faces/album";
+import type { Box } from "../faces/detection";
 import type { Point } from "../pictures/affine";
 import type { RestoredFace } from "../restoring/photo";
 
@@ -36,6 +37,13 @@ export interface ShownFace extends Omit<RestoredFace, "frame" | "lr" | "restored
 export interface ShownFaces {
   /** From left to right. */
   readonly faces: readonly ShownFace[];
+  /** Whether the whole picture was searched; else the next call goes on. */
+  readonly isComplete: boolean;
+}
+
+export interface FoundFaces {
+  /** From left to right; may reach beyond the picture. */
+  readonly boxes: readonly Box[];
   /** Whether the whole picture was searched; else the next call goes on. */
   readonly isComplete: boolean;
 }

@@ -10,7 +10,7 @@ import { fromLeftToRight, putBack, restoreFaces, type RestoredFace } from "../re
 import { Model, type Restoration, type Restorer } from "../restoring/restorer";
 import { fetchJson } from "../site/files";
 import { findGraphics, setUp, threads, type Open } from "../site/runtime";
-import type { LiveFrame, ModelEntry, Opened, Photos, ShownFaces, ShownPhoto, ShownReference } from "./answers";
+import type { FoundFaces, LiveFrame, ModelEntry, Opened, Photos, ShownFaces, ShownPhoto, ShownReference } from "./answers";
 import { Live, shown } from "./live";
 import { readPhotos } from "./photos";
 
@@ -69,6 +69,17 @@ async function searchOn(of: Picture): Promise<void> {
   of.isComplete = done === true;
 }
 
+/** The picture of that key, read if it is another than before; what was found in it is remembered. */
+async function pictureOf(key: number, file: File): Promise<Picture> {
+  const network = await detector();
+  if (picture?.key !== key) {
+    progress("Reading the picture");
+    const image = await readImage(file);
+    picture = { key, image, search: network.search(image), faces: [], isComplete: false };
+  }
+  return picture;
+}
+
 /** Let it run on the graphics card, if there is one that does better than the processor; told in any case. */
 async function chooseRunTime(of: Restorer): Promise<void> {
   const count = threads();
@@ -124,6 +135,13 @@ export const engine = {
     references = next;
   },
 
+  /** Look for faces in a picture. Of a large one first what is found soon: call again for all of it. */
+  async look(key: number, file: File): Promise<FoundFaces> {
+    const given = await pictureOf(key, file);
+    await searchOn(given);
+    return { boxes: given.faces.map(({ box }) => box), isComplete: given.isComplete };
+  },
+
   /**
    * Restore the person's face in a picture. Of a large one first what is found soon: call again for all of it.
    *
@@ -131,21 +149,16 @@ export const engine = {
    * @param onlyFace the number of the face, from 0, left to right; null for the person's.
    */
   async restore(key: number, file: File, onlyFace: number | null): Promise<ShownFaces> {
-    const network = await detector();
-    if (picture?.key !== key) {
-      progress("Reading the picture");
-      const image = await readImage(file);
-      picture = { key, image, search: network.search(image), faces: [], isComplete: false };
-    }
+    const given = await pictureOf(key, file);
     const means = { embedder: people(), model: model!, restorer: opened(), progress };
     for (;;) {
-      do await searchOn(picture);
-      while (onlyFace !== null && !picture.isComplete); // numbers are of all faces
+      do await searchOn(given);
+      while (onlyFace !== null && !given.isComplete); // numbers are of all faces
       try {
-        restored = await restoreFaces(picture.image, picture.faces, references, means, onlyFace);
+        restored = await restoreFaces(given.image, given.faces, references, means, onlyFace);
         break;
       } catch (error) {
-        if (!(error instanceof Problem) || picture.isComplete) throw error;
+        if (!(error instanceof Problem) || given.isComplete) throw error;
       }
     }
     const faces = restored.map(({ frame, ...face }) => ({
@@ -155,7 +168,7 @@ export const engine = {
       restored: face.restored && toRgba(face.restored),
       references: face.references.map(shown),
     }));
-    return { faces, isComplete: picture.isComplete };
+    return { faces, isComplete: given.isComplete };
   },
 
   /** The picture with the faces that were restored last. */

@@ -26,8 +26,13 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
+import PIL.Image
+
+from hime.data.people import LISA
 from hime.errors import HimeError
 from hime.files import write_atomically
+from hime.pictures.arrays import resize
+from hime.pictures.reading import read_image
 from hime.restoring.card import FILES, read_card
 from hime.restoring.exported import FAST_PHOTO_MODEL, PRETRAINED
 from hime.terminal import say
@@ -39,6 +44,9 @@ PAGE_MODEL = FAST_PHOTO_MODEL
 they are chosen, and a reconstruction model when a dial first needs it."""
 PAGE_MODELS = (PAGE_MODEL, "small-x4-real", "small-x4-p", "small-x4", "small-x8-p", "small-x8")
 """What the page offers. The models for 64→256 stay out, to keep the site small."""
+EXAMPLE, EXAMPLE_SIDES = "45cm.jpg", (81, 61)
+"""A photograph and the height and width that it is made small to: 40 pixels with hair and neck."""
+EXAMPLE_PHOTOS = ("15cm.jpg", "60cm.jpg", "lisa1.jpg", "lisa2.jpg", "lisa3.jpg")
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -93,7 +101,19 @@ def site() -> dict[str, Path | bytes]:
     for name in PAGE_MODELS:
         for file in ("card.json", *FILES):
             files[f"models/{name}/{file}"] = PRETRAINED / name / file
-    return files
+    return {**files, **_example()}
+
+
+def _example() -> dict[str, Path | bytes]:
+    """An example to try: a photograph of Lisa made small, as by `hime demo`, and others of her."""
+    given = io.BytesIO()
+    PIL.Image.fromarray(resize(read_image(LISA / EXAMPLE), *EXAMPLE_SIDES)).save(given, "JPEG", quality=75)
+    names = {"picture": "small.jpg", "photos": list(EXAMPLE_PHOTOS)}
+    return {
+        "example/example.json": json.dumps(names).encode(),
+        "example/small.jpg": given.getvalue(),
+        **{f"example/{name}": LISA / name for name in EXAMPLE_PHOTOS},
+    }
 
 
 def export_site(folder: Path) -> Path:
