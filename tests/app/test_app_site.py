@@ -47,7 +47,7 @@ def test_static_host_serves_threads_and_offline_from_the_second_visit_on(
         page.goto(f"http://localhost:{server.server_address[1]}/faces/")
         page.get_by_text("Ready.").wait_for()
         assert not page.evaluate("crossOriginIsolated")
-        assert "one thread" in page.locator("#runs-on").inner_text()
+        assert "one thread" in page.locator("#runs-on").text_content()
         restored(page, *one_face(tmp_path, demo_people, None))
         server.shutdown()
     page.reload()
