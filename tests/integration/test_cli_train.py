@@ -26,7 +26,9 @@ def test_from_photos_to_a_restored_headshot(
     training = ["train", "small-x4", "--data", demo_people, "--people", people, "--steps", 2, *TINY_TRAINING]
     assert run(*training, "--out", tmp_path / "run") == 0
     assert run(*training, "--out", tmp_path / "run") == 0  # finished: nothing is left to do
-    assert "steps 2 → 2" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "steps 2 → 2" in told.err
+    assert r"\n" not in told.out + told.err  # what is several lines is told as such
     assert run("export", tmp_path / "run", "--out", tmp_path / "model") == 0
     assert capsys.readouterr().out == f"{tmp_path / 'model'}\n"
     assert run("info", tmp_path / "model", "--json") == 0

@@ -163,7 +163,7 @@ def _loop(
     seconds = time.monotonic() - began
     summary = Summary(folder.path, first, step, seconds, tuple(losses), tuple(evaluations))
     if is_main:
-        say(str(summary))
+        say(*str(summary).split("\n"))
     return summary
 
 
