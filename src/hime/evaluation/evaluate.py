@@ -184,10 +184,9 @@ def evaluate(
             continue
         of_truth.append(figures.pop(TRUTH))
         per_image.append({"input": entry.input, **_uses(chosen[number], names, restored), **figures})
-        if scale == 1:
-            del pictures[baseline]  # it is the input, which the sheet shows anyway
         if sheet is not None and sheet.shows(number):
-            sheet.add(entry.input, lr, pictures, figures, truth, photos)
+            shown = {name: image for name, image in pictures.items() if scale > 1 or name != baseline}
+            sheet.add(entry.input, lr, shown, figures, truth, photos)  # the baseline at ×1 is the input
     metrics = [metric for measure in measures for metric in measure.metrics]
     return {
         "model": names[0],

@@ -34,12 +34,13 @@ from hime.restoring.video.findings import (
     load_candidate,
     read_findings,
 )
+from hime.restoring.video.joining import join
 from hime.restoring.video.making import make
 from hime.restoring.video.plan import Plan, largest_side
 from hime.restoring.video.reading import Clip, Damage, open_clip
 from hime.restoring.video.report import explain, write_clip_report
 from hime.restoring.video.smoothing import steady_tracks
-from hime.restoring.video.writing import Encoding, encoding_for, join, result_suffix
+from hime.restoring.video.writing import Encoding, encoding_for, result_suffix
 
 FORMAT = 1
 """Of the files in the workplace; another version's are not gone on with."""
