@@ -34,8 +34,8 @@ DEFAULT_PHOTO_MODEL = "large-x4-real-p"
 """For faces as they are found in photographs: small in different ways, blurred, noisy and compressed."""
 FAST_PHOTO_MODEL = "small-x4-real-p"
 """The same where there is less time for a face: a fifth of the work."""
-DEFAULT_VIDEO_MODEL = FAST_PHOTO_MODEL
-"""For faces in videos."""
+DEFAULT_VIDEO_MODEL = "small-x4-video"
+"""For faces in videos: small in good pictures, with references of the same session."""
 LARGEST_FILE = 1 << 30
 """Bytes; the largest of the released models has 30 million."""
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
