@@ -146,7 +146,8 @@ def logged(level: int) -> Iterator[None]:
 
 class _Complaining(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        complain(*self.format(record).split("\n"))
+        mark = "hime: " if record.levelno >= logging.WARNING else ""
+        complain(*f"{mark}{self.format(record)}".split("\n"))
 
 
 def track(items: Sequence[Item], description: str) -> Iterator[Item]:

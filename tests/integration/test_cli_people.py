@@ -102,3 +102,13 @@ def test_progress_while_photos_are_looked_at(
     monkeypatch.setattr("hime.terminal.SECONDS_BETWEEN_LINES", 0)
     assert run(*restores, tmp_path / "out.png") == 0
     assert "ada: photos: 100%" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_kept_a_line_says_so(
+    restores: list[object], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HIME_CACHE", str(tmp_path / "file"))
+    assert run(*restores, tmp_path / "out.png") == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "nothing is kept" in line]
+    assert line.startswith(f"hime: {tmp_path / 'file' / 'looks'}: nothing is kept of photos there (")

@@ -202,7 +202,7 @@ def describe_person(path: Path | str) -> list[str]:
             f"  {reference.name}: quality {reference.quality:.2f}, yaw {reference.yaw:+.2f}"
             for reference in person.references
         ),
-        "biometric data: it recognises the person; delete the file and nothing is left",
+        "biometric data: it recognises the person; keep it as you would keep the photos",
     ]
 
 
