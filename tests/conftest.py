@@ -114,3 +114,13 @@ def tiny_dial(tiny_perception_network: HIME, tiny_model: Path) -> Path:
 
     folder = tiny_model.with_name("tiny-x4-p")
     return export_model(tiny_perception_network, folder, reconstruction=tiny_model.name)
+
+
+@pytest.fixture
+def weights(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks of LPIPS and of the perceptual loss at hand."""
+    folder = shared / "weights"
+    for name in ("alexnet", "squeezenet1_1", "vgg19"):
+        if not (folder / f"{name}_features.safetensors").is_file():
+            pytest.skip(f"{folder} holds no {name}_features.safetensors")
+    monkeypatch.setenv("HIME_WEIGHTS_DIR", str(folder))

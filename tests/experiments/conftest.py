@@ -1,4 +1,4 @@
-"""What the tests of experiments share: the networks of measures, and a list of two inputs."""
+"""What the tests of experiments share: a list of two inputs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,6 @@ import pytest
 from hime.data.people import DEMO_PEOPLE, read_list, read_people, write_list
 
 TRAINING_PEOPLE = DEMO_PEOPLE / "train.txt"
-
-
-@pytest.fixture
-def weights(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The networks of LPIPS and of the perceptual loss at hand."""
-    folder = shared / "weights"
-    for name in ("alexnet", "squeezenet1_1", "vgg19"):
-        if not (folder / f"{name}_features.safetensors").is_file():
-            pytest.skip(f"{folder} holds no {name}_features.safetensors")
-    monkeypatch.setenv("HIME_WEIGHTS_DIR", str(folder))
 
 
 @pytest.fixture

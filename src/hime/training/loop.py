@@ -163,7 +163,8 @@ def _loop(
     seconds = time.monotonic() - began
     summary = Summary(folder.path, first, step, seconds, tuple(losses), tuple(evaluations))
     if is_main:
-        say(*str(summary).split("\n"))
+        for line in str(summary).split("\n"):
+            say(line)
     return summary
 
 
