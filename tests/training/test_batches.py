@@ -129,7 +129,7 @@ def test_a_batch_depends_on_seed_and_step_only(photos: Photos) -> None:
     one = make_batch(photos, 3, 7, 8, 4, sampling, total_steps=10)
     torch.manual_seed(2)
     again = make_batch(photos, 3, 7, 8, 4, sampling, total_steps=10)
-    assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(one[:4], again[:4], strict=True))
     for step, seed in ((4, 7), (3, 8)):
         assert not torch.equal(one.hr, make_batch(photos, step, seed, 8, 4, sampling, total_steps=10).hr)
 
@@ -137,7 +137,7 @@ def test_a_batch_depends_on_seed_and_step_only(photos: Photos) -> None:
 def test_processes_share_the_batch_of_one(photos: Photos) -> None:
     whole = make_batch(photos, 3, 7, 8, 4, ReferenceSampling())
     parts = [make_batch(photos, 3, 7, 8, 4, ReferenceSampling(), part=(rank, 2)) for rank in range(2)]
-    for tensor, first, second in zip(whole, *parts, strict=True):
+    for tensor, first, second in zip(whole[:4], *(part[:4] for part in parts), strict=True):
         assert torch.equal(tensor[0::2], first)
         assert torch.equal(tensor[1::2], second)
 
@@ -164,7 +164,7 @@ def test_windows_are_cut_at_one_place_of_lr_target_and_references(photos: Photos
         places |= set(found)
     assert len(places) > 2
     full = make_batch(photos, 3, 7, 8, 4, sampling, window=SIZE)
-    assert all(torch.equal(one, other) for one, other in zip(whole, full, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(whole[:4], full[:4], strict=True))
 
 
 def test_processes_share_the_windows_of_one(photos: Photos) -> None:
@@ -172,7 +172,7 @@ def test_processes_share_the_windows_of_one(photos: Photos) -> None:
     parts = [
         make_batch(photos, 3, 7, 8, 4, ReferenceSampling(), part=(rank, 2), window=16) for rank in range(2)
     ]
-    for tensor, first, second in zip(whole, *parts, strict=True):
+    for tensor, first, second in zip(whole[:4], *(part[:4] for part in parts), strict=True):
         assert torch.equal(tensor[0::2], first)
         assert torch.equal(tensor[1::2], second)
 
@@ -188,7 +188,7 @@ def test_evaluation_pairs_are_fixed_and_plain(photos: Photos) -> None:
     again, _ = evaluation_pairs(photos, 10, 4, 3, seed=0)
     assert len(set(names)) == 10
     assert pairs.present.all()
-    assert all(torch.equal(a, b) for a, b in zip(pairs, again, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(pairs[:4], again[:4], strict=True))
     assert len(evaluation_pairs(photos, 1000, 4, 3)[1]) == len(photos)
 
 

@@ -16,19 +16,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hime.errors import HimeError
-from hime.faces.cache import LookCache
 from hime.faces.duplicates import find_duplicates
 from hime.faces.embedding import FloatArray
 from hime.faces.look import Look, look_at
 from hime.pictures.arrays import Image
 from hime.pictures.formats import READ, images_in
 from hime.pictures.names import REACH, NamedFace
+
+if TYPE_CHECKING:
+    from hime.faces.cache import LookCache
 
 SAME_PERSON = 0.38
 """Cosine of embeddings from which a face in a picture is taken for the person's. Measured on a face against
