@@ -20,7 +20,7 @@ from hime.errors import HimeError
 from hime.pictures.arrays import Image
 from hime.pictures.formats import check_sides, find_pictures, format_of, largest_side, why_not_read
 from hime.pictures.reading import read_image, read_picture
-from hime.pictures.writing import write_image
+from hime.pictures.writing import write_image, write_picture
 
 
 @pytest.fixture(scope="session")
@@ -277,3 +277,13 @@ def test_formats_with_a_limit_in_reading(tmp_path: Path, suffix: str) -> None:
     picture = read_picture(write_image(tmp_path / "source.png", np.zeros((1, 2, 3), np.uint8)))
     result = written(tmp_path, picture, suffix, np.zeros((64, room, 3), np.uint8))
     assert read_image(result).shape == (64, room, 3)
+
+
+def test_too_little_memory_for_an_avif_is_an_error_and_not_the_end_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = read_picture(write_image(tmp_path / "source.png", np.zeros((8, 8, 3), np.uint8)))
+    monkeypatch.setattr("hime.pictures.writing.AVIF_MEMORY", 1 << 50)
+    with pytest.raises(MemoryError):
+        write_picture(tmp_path / "out" / "a.avif", np.zeros((8, 8, 3), np.uint8), picture)
+    assert not list(tmp_path.glob("out/*"))

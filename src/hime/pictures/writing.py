@@ -255,6 +255,10 @@ def _options(like: Picture, form: str, metadata: _Metadata) -> dict[str, Any]:
     return options | {"exif": metadata.exif} | ({"icc_profile": like.icc} if like.icc else {})
 
 
+AVIF_MEMORY = 40
+"""Bytes a pixel that its encoder takes; measured 31 on RGB, 36 with alpha."""
+
+
 def _save(picture: PIL.Image.Image, form: str, options: dict[str, Any]) -> bytes:
     content = io.BytesIO()
     if form == "HEIF":
@@ -266,6 +270,8 @@ def _save(picture: PIL.Image.Image, form: str, options: dict[str, Any]) -> bytes
             ) from None
         pillow_heif.from_pillow(picture).save(content, **options)
     else:
+        if form == "AVIF":  # whose encoder ends the process where it gets no memory
+            np.empty(AVIF_MEMORY * picture.width * picture.height, np.uint8)
         picture.save(content, form, **options)
     return content.getvalue()
 
