@@ -35,7 +35,7 @@ from hime.training.presets import build_model, override
 
 # The mean losses of steps 1–2, 3–4, … of TINY. They change with the network's initialisation and the order of
 # random draws; record them anew (the failing test prints them) when such a change is meant.
-GOLDEN = (0.078084, 0.078062, 0.05452, 0.055331)
+GOLDEN = (0.079019, 0.072121, 0.062582, 0.064417)
 
 
 @pytest.mark.parametrize(
