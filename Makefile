@@ -34,7 +34,7 @@ demo: $(DEMO)/.installed
 
 # The app's tests are skipped where it cannot be built or Chromium is missing: -rs says what is skipped and why.
 test: $(DEV)/.installed $(shell command -v npm >/dev/null && $(NODE_IS_NEW) && echo app)
-	$(DEV)/bin/python -m pytest -rs -n auto --dist loadfile  # a process a core, a file in one of them
+	OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -rs -n auto --dist loadfile  # a process a core, a file in one
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check
