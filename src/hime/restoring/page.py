@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import re
 from html import escape
 from pathlib import Path
 from string import Template
@@ -18,24 +17,48 @@ import PIL.Image
 import hime
 from hime.pictures.arrays import Image, area_reduce
 
-STYLE = Path(__file__).with_name("page.css")
 QUALITY = 85
 """Of the WebP pictures in a page, from 0 to 100."""
 
 
-def filled(template: Path, **gaps: str) -> str:
-    """A page: the template with its gaps filled, the style of all pages and the policy that lets it in.
+def filled(
+    body: Path, *, title: str, summary: str, warnings: str, script: Path | None = None, **gaps: str
+) -> str:
+    """A whole page: head and style of all pages, a body of its own with its gaps filled.
 
     Its Content-Security-Policy lets in pictures that are in the page itself and the page's own style and
     script, known by their hashes, and nothing else.
+
+    Args:
+        body: a template of what comes below the heading.
+        title: heading, escaped.
+        summary: the line below it, escaped.
+        warnings: paragraphs.
+        script: what the page does besides letting pictures be compared (``page.js``).
+        gaps: of the body.
     """
-    text, style = (path.read_text(encoding="utf-8") for path in (template, STYLE))
-    (script,) = re.findall("<script>(.*?)</script>", text, flags=re.DOTALL)
+    style = _text("page.css")
+    code = _text("page.js") + (script.read_text(encoding="utf-8") if script else "")
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(code)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    return Template(text).substitute(policy=policy, style=style, version=escape(hime.__version__), **gaps)
+    filled_body = Template(body.read_text(encoding="utf-8")).substitute(
+        version=escape(hime.__version__), **gaps
+    )
+    return Template(_text("page.html")).substitute(
+        policy=policy,
+        style=style,
+        title=title,
+        summary=summary,
+        warnings=warnings,
+        body=filled_body,
+        script=code,
+    )
+
+
+def _text(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _hash(content: str) -> str:

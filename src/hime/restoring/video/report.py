@@ -6,11 +6,10 @@ given. The page is ``clip_report.html`` beside this file, made as `hime.restorin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from hime.restoring.video.plan import Plan
 from hime.restoring.video.planes import Planes
 from hime.restoring.video.reading import Clip, Damage, open_clip, read_frames
 
-TEMPLATE = Path(__file__).with_name("clip_report.html")
+TEMPLATE, SCRIPT = (Path(__file__).with_name(f"clip_report.{kind}") for kind in ("html", "js"))
 
 LOOK_SECONDS = 0.5
 """Between two looks at the result, at the least."""
@@ -111,7 +110,8 @@ def explain(
     found = Explanation()
     wanted = set(looked)
     first: int | None = None
-    for number, (frame, made) in enumerate(_both(clip, result)):
+    both = zip(read_frames(clip, Damage()), read_frames(open_clip(result), Damage()), strict=False)
+    for number, (frame, made) in enumerate(both):
         first = frame.pts if first is None else first
         seconds = float((frame.pts - first) * clip.time_base)
         if number in wanted:
@@ -128,17 +128,13 @@ def explain(
                     look = Look(seconds, given, restored, *likeness)
                     found.looks.setdefault(task.role, []).append(look)
         progress(number + 1)
-        if number + 1 >= total or (looked and number >= looked[-1]):
+        if number >= looked[-1]:
             break
     return found
 
 
 def _whole(planes: Planes) -> Image:
     return reduced(planes.rgb((0, 0, planes.width, planes.height)), MOMENT_SIDE)
-
-
-def _both(clip: Clip, result: Path) -> Iterator[tuple[Any, Any]]:
-    yield from zip(read_frames(clip, Damage()), read_frames(open_clip(result), Damage()), strict=False)
 
 
 def _embedding(role: Role) -> FloatArray | None:
@@ -214,6 +210,7 @@ def clip_page(
         )
     return filled(
         TEMPLATE,
+        script=SCRIPT,
         title=escape(title),
         summary=f"{len(restored)} of {len(faces)} {'person' if len(faces) == 1 else 'people'} restored.",
         warnings=warning,
