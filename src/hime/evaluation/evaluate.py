@@ -334,6 +334,14 @@ def _summarise(
     }
 
 
+def averaged(
+    figures: Sequence[Figures], metrics: Sequence[str], bootstrap: PeopleBootstrap
+) -> tuple[dict[str, float | None], dict[str, list[float] | None]]:
+    """Mean and 95 % interval of each metric over images, of those where it is known; None where of none."""
+    columns = {metric: _column(figures, metric) for metric in metrics}
+    return _means(columns), _intervals(columns, bootstrap)
+
+
 def _of_the_photos(of_truth: Sequence[Figures]) -> dict[str, Any]:
     return {
         "truth": _means({"identity_references": _column(of_truth, "identity_references")}),

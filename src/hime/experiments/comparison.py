@@ -9,12 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hime.data.people import ListEntry, read_list
 from hime.errors import HimeError
 from hime.evaluation.cost import breakdown, network_of
-from hime.evaluation.evaluate import BASELINE, Method, Restored, evaluate
+from hime.evaluation.evaluate import BASELINE, Method, Restored, averaged, evaluate
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.evaluation.provenance import provenance
@@ -271,14 +269,7 @@ def best_of(
 
     best = [max((image[name] for name in members), key=psnr) for image in per_image]
     bootstrap = PeopleBootstrap([ListEntry(image["input"], ()).person for image in per_image])
-    here: dict[str, float | None] = {}
-    intervals: dict[str, list[float] | None] = {}
-    for metric in metrics:
-        values = np.array([figures[metric] for figures in best], dtype=np.float64)  # None becomes NaN
-        known = values[~np.isnan(values)]
-        interval = bootstrap.interval(values)
-        here[metric] = round(float(known.mean()), 4) if known.size else None
-        intervals[metric] = None if interval is None else [round(end, 4) for end in interval]
+    here, intervals = averaged(best, metrics, bootstrap)
     return {"here": here, "intervals": intervals}
 
 
