@@ -34,7 +34,8 @@ demo: $(DEMO)/.installed
 
 # The app's tests are skipped where it cannot be built or Chromium is missing: -rs says what is skipped and why.
 test: $(DEV)/.installed $(shell command -v npm >/dev/null && $(NODE_IS_NEW) && echo app)
-	OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -rs -n auto --dist loadfile  # a process a core, a file in one
+	OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -rs -n auto --dist loadfile --ignore tests/app
+	$(DEV)/bin/python -m pytest -rs tests/app  # by itself: a browser takes all cores
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check
