@@ -33,6 +33,15 @@ SIZES = {12: (4000, 3000), 48: (8000, 6000)}
 PEOPLE = {"ada": 70, "ben": 128, "carl": 90, "eva": 110}
 """Who is in it, and the side of the headshot."""
 
+PROGRAM = """
+import pathlib, sys
+from hime.cli import main
+status = main(sys.argv[1:])
+print(pathlib.Path("/proc/self/status").read_text())
+sys.exit(status)
+"""
+"""`hime` that says last what it held."""
+
 
 def photograph(width: int, height: int) -> Image:
     """The people in a row before the background, uint8 H×W×3."""
@@ -63,7 +72,7 @@ def restore(photo: Path, out: Path, model: str, cores: int) -> tuple[float, floa
             folder.mkdir()
             for number in range(1, 6):
                 (folder / f"{number}.webp").symlink_to(DEMO_PEOPLE / name / f"{number}.webp")
-        command = [sys.executable, "-m", "hime", "restore", str(photo), "--refs", *map(str, references)]
+        command = [sys.executable, "-c", PROGRAM, "restore", str(photo), "--refs", *map(str, references)]
         start = time.perf_counter()
         process = subprocess.Popen(
             [*command, "--model", model, "--out", str(out), "--overwrite", "--threads", str(cores)],
@@ -78,7 +87,8 @@ def restore(photo: Path, out: Path, model: str, cores: int) -> tuple[float, floa
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or not all(f"{name} 1" in told for name in PEOPLE):
         raise SystemExit(f"not as it should be: {told}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    held = int(told.split("VmHWM:")[1].split()[0])  # ru_maxrss would count what this process holds as well
+    return seconds, usage.ru_utime + usage.ru_stime, held / 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,7 +23,6 @@ import dataclasses
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -403,6 +402,7 @@ def measure_one(path: Path, model: str, folder: Path) -> dict[str, Any]:
     result = restore_video(path, [], restorer, folder / f"result{path.suffix}", progress=progress)
     seconds = time.monotonic() - start
     result.path.unlink()
+    status = Path("/proc/self/status").read_text()
     return {
         "model": restorer.name,
         "frames": result.frames,
@@ -411,7 +411,7 @@ def measure_one(path: Path, model: str, folder: Path) -> dict[str, Any]:
         "of them looking": round(times["looking"], 1),
         "processor seconds": round(time.process_time() - begun, 1),
         "frames per second": round(result.frames / seconds, 1),
-        "peak MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak MiB": int(status.split("VmHWM:")[1].split()[0]) // 1024,
     }
 
 

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 import fuzz_people
-from fuzz_files import HOSTILE, Case, make_case, person
+from fuzz_files import HOSTILE, Case, make_case, peak_memory, person
 
 MEMORY = 2 << 30
 """Bytes of address space a worker may use."""
@@ -123,7 +123,7 @@ class Bench:
             "status": status,
             "said": said.replace(str(self.folder), ""),
             "problem": problem,
-            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak": peak_memory(),
         }
 
 

@@ -16,7 +16,6 @@ import json
 import os
 import queue
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -31,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from fuzz_files import damaged
+from fuzz_files import damaged, peak_memory
 from restoring.video.scenes import Actor, leaving, scene, still, write_clip
 
 os.environ.setdefault("SVT_LOG", "1")  # of the encoder that makes clips here
@@ -166,7 +165,7 @@ def work(model: str) -> None:
             said = log.read().decode(errors="replace")
             there = sorted(out.iterdir()) if out.is_dir() else []
             results = [path for path in there if path.name != FILE]
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            peak = peak_memory()
             answer = {
                 "status": status,
                 "said": said.replace(temporary, ""),
