@@ -287,3 +287,25 @@ def test_too_little_memory_for_an_avif_is_an_error_and_not_the_end_of_the_proces
     with pytest.raises(MemoryError):
         write_picture(tmp_path / "out" / "a.avif", np.zeros((8, 8, 3), np.uint8), picture)
     assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_heic_has_no_slice_that_is_too_large_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
+    av = pytest.importorskip("av", reason="its slices are counted with PyAV")
+    monkeypatch.setattr("hime.pictures.writing.SLICE", 1 << 14)
+    noise = np.random.default_rng(0).integers(0, 256, (512, 160, 3), dtype=np.uint8)
+    picture = read_picture(write_image(tmp_path / "source.png", noise))
+    result = written(tmp_path, picture, ".heic", noise)
+    with av.open(str(result)) as file:
+        data = bytes(next(packet for packet in file.demux(video=0) if packet.size))
+    slices = []
+    while data:
+        length = int.from_bytes(data[:4])
+        if data[4] >> 1 & 63 < 32:  # not a set of parameters or the like
+            slices.append(length)
+        data = data[4 + length :]
+    assert len(slices) == 6
+    assert max(slices) < 4 << 14
+    assert np.abs(read_image(result).astype(int) - noise).mean() < 60, "the noise of colour is lost, not all"

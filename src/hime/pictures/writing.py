@@ -258,6 +258,15 @@ def _options(like: Picture, form: str, metadata: _Metadata) -> dict[str, Any]:
 AVIF_MEMORY = 40
 """Bytes a pixel that its encoder takes; measured 31 on RGB, 36 with alpha."""
 
+SLICE = 1 << 22
+"""Pixels to a slice of a HEIC. libde265, by which most programs read it, leaves out a slice of more than
+16 MiB (measured: one of 18 MiB gives no picture, four of 6 do): four bytes a pixel, more than any picture
+takes."""
+
+HEIC_PRESET = "medium"
+"""Of x265. libheif's own, slow, takes twice as long (49 s against 25 on one core, 24 megapixels) for the same
+PSNR and 5 % fewer bytes."""
+
 
 def _save(picture: PIL.Image.Image, form: str, options: dict[str, Any]) -> bytes:
     content = io.BytesIO()
@@ -268,7 +277,9 @@ def _save(picture: PIL.Image.Image, form: str, options: dict[str, Any]) -> bytes
             raise HimeError(
                 'HEIC cannot be written; pip install "hime-sr[heif]", or choose another format'
             ) from None
-        pillow_heif.from_pillow(picture).save(content, **options)
+        slices = 1 + picture.width * picture.height // SLICE
+        coding = {"preset": HEIC_PRESET} | ({"x265:slices": str(slices)} if slices > 1 else {})
+        pillow_heif.from_pillow(picture).save(content, enc_params=coding, **options)
     else:
         if form == "AVIF":  # whose encoder ends the process where it gets no memory
             np.empty(AVIF_MEMORY * picture.width * picture.height, np.uint8)
