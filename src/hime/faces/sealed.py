@@ -1,8 +1,7 @@
 """Files that only who has a photo can read: sealed with a key that is made of the photo's content.
 
-The key is never written anywhere. A file is a nonce, a tag and the content under the key's and the nonce's
-stream (SHAKE-256, as an extendable-output function keyed by its prefix is meant for); the tag is an HMAC
-(SHA-256) of nonce and what follows it.
+The key is never written anywhere. A file is a nonce and what ChaCha20-Poly1305 (RFC 8439) makes of the
+content.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from hime.files import open_file, unreadable
 
-NONCE, TAG = 32, 32
-"""Bytes of each."""
+NONCE = 12
+"""Bytes."""
 
 
 @dataclass(frozen=True)
@@ -54,28 +51,25 @@ class Identity:
 
 def seal(content: bytes, key: bytes) -> bytes:
     """The content so that it can be read with the key only, and any change is seen."""
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
     nonce = secrets.token_bytes(NONCE)
-    hidden = _under_stream(content, key, nonce)
-    return nonce + _tag(nonce + hidden, key) + hidden
+    return nonce + ChaCha20Poly1305(key).encrypt(nonce, content, None)
 
 
 def unseal(sealed: bytes, key: bytes) -> bytes | None:
     """What was sealed with the key; None if it was not, or was changed."""
-    nonce, tag, hidden = sealed[:NONCE], sealed[NONCE : NONCE + TAG], sealed[NONCE + TAG :]
-    if not hmac.compare_digest(tag, _tag(nonce + hidden, key)):
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+    if len(sealed) < NONCE:
         return None
-    return _under_stream(hidden, key, nonce)
+    try:
+        return ChaCha20Poly1305(key).decrypt(sealed[:NONCE], sealed[NONCE:], None)
+    except InvalidTag:
+        return None
 
 
 def _digest() -> hashlib.blake2b:
     # Another function than that of the digests that `hime restore` writes beside its results.
     return hashlib.blake2b(digest_size=64, person=b"hime look")
-
-
-def _tag(content: bytes, key: bytes) -> bytes:
-    return hmac.digest(key, b"tag" + content, "sha256")
-
-
-def _under_stream(content: bytes, key: bytes, nonce: bytes) -> bytes:
-    stream = hashlib.shake_256(b"stream" + key + nonce).digest(len(content))
-    return (np.frombuffer(content, np.uint8) ^ np.frombuffer(stream, np.uint8)).tobytes()
