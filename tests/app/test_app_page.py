@@ -101,6 +101,16 @@ def test_the_picture_is_shown_and_its_faces_are_there_to_choose(
     assert page.locator("#result").is_hidden()  # that was of the picture before
 
 
+def test_a_face_that_is_sharp_is_restored_if_asked_for(page: Any, demo_people: Path) -> None:
+    page.set_input_files("#picture-file", demo_people.parent / "lisa" / "45cm.jpg")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    alert = page.get_by_role("alert")
+    alert.get_by_text("sharp for its size (396 pixels with hair and neck)").wait_for()
+    alert.get_by_role("button", name="Face 1").click()
+    page.get_by_text("1 of 1 face restored in").wait_for()
+    assert "would: restored from 128." in page.locator("#faces").inner_text()
+
+
 def test_the_example_needs_no_pictures_of_ones_own(page: Any) -> None:
     page.get_by_role("button", name="Try it with Lisa").click()
     page.get_by_text("1 of 1 face restored in").wait_for()

@@ -19,7 +19,7 @@ from hime.faces import (
     refining,
     scanning,
 )
-from hime.restoring import card, exported, hue, photo
+from hime.restoring import any_size, card, detail, exported, hue, photo
 from hime.restoring import face as restored_face
 
 SOURCES = (Path(__file__).parents[2] / "app" / "src").resolve()
@@ -32,7 +32,10 @@ NAMESAKES = {
     "faces/detection": (detection, scanning, refining, networks),
     "faces/embedding": (embedding,),
     "faces/headshot": (headshot,),
+    "restoring/any_size": (any_size,),
+    "restoring/detail": (detail,),
     "restoring/exported": (exported, card),
+    "restoring/face": (photo, restored_face),
     "restoring/hue": (hue,),
     "restoring/photo": (photo, restored_face),
 }
@@ -49,7 +52,10 @@ def test_numbers_are_those_of_python() -> None:
                 if hasattr(module, constant):
                     assert np.array_equal(eval(value), getattr(module, constant)), constant
                     compared.add(constant)
-    expected = "SAME_PERSON DETECTION_SIDES TEMPLATE MASK_FULL LR_SIDES CARD_FORMAT SCATTER"
+    expected = (
+        "SAME_PERSON DETECTION_SIDES TEMPLATE MASK_FULL LR_SIDES CARD_FORMAT SCATTER LINEAR SQUARE BIAS "
+        "WORKING_SIDES SHARP_SIDE COLOUR_SMOOTHING MOST_REFERENCES"
+    )
     assert compared >= set(expected.split())
 
 

@@ -1,14 +1,14 @@
 /** The page's side of the worker: its calls as functions that return promises. */
 
-import type { Box } from "../faces/detection";
 import { Problem } from "../problem";
+import type { Choice } from "../restoring/photo";
 import type { Engine } from "../worker/engine";
 
-/** Something went wrong; `boxes` if faces were found of which one can be chosen. */
+/** Something went wrong; `choice` if faces were found of which one can be chosen. */
 export class EngineProblem extends Problem {
   constructor(
     message: string,
-    readonly boxes: readonly Box[] | null,
+    readonly choice: Choice | null,
   ) {
     super(message);
   }
@@ -18,7 +18,7 @@ export class EngineProblem extends Problem {
 interface Message {
   readonly id?: number;
   readonly result?: unknown;
-  readonly error?: { readonly message: string; readonly boxes: readonly Box[] | null };
+  readonly error?: { readonly message: string; readonly choice: Choice | null };
   readonly progress?: string;
   readonly runsOn?: string;
 }
@@ -41,7 +41,7 @@ export function startEngine(listener: Listener): Engine {
     if (data.runsOn !== undefined) return listener.runsOn(data.runsOn);
     const caller = waiting.get(data.id!)!;
     waiting.delete(data.id!);
-    if (data.error) caller.reject(new EngineProblem(data.error.message, data.error.boxes));
+    if (data.error) caller.reject(new EngineProblem(data.error.message, data.error.choice));
     else caller.resolve(data.result);
   });
   worker.addEventListener("error", () => {

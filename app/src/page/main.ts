@@ -1,6 +1,6 @@
 /** The page: what is dropped, chosen and taken goes to the worker; what comes back is shown. */
 
-import type { Box } from "../faces/detection";
+import type { Choice } from "../restoring/photo";
 import { keepSite } from "../site/offline";
 import type { ModelEntry, ShownFace } from "../worker/answers";
 import { EngineProblem, startEngine } from "./client";
@@ -11,7 +11,7 @@ import { offerPlaces, takeIn } from "./inputs";
 import { startLive } from "./live";
 import { Photos } from "./photos";
 import { showFaces, showWhole } from "./result";
-import { Choice, run, tell } from "./status";
+import { Question, run, tell } from "./status";
 
 await keepSite();
 const engine = startEngine({
@@ -22,13 +22,15 @@ const engine = startEngine({
 let picture: { readonly key: number; readonly file: File } | null = null;
 let pictures = 0;
 let onlyFace: number | null = null;
+let evenSharp = false;
 const photos = new Photos(engine, restoreNow);
 const given = new Given(restoreFace);
 
-// ------------------------------------------------------------------------------------------- model and dial
+// ------------------------------------------------------------------------------------------- settings
 
 const model = element<HTMLSelectElement>("model");
 const fidelity = element<HTMLInputElement>("fidelity");
+const strength = element<HTMLInputElement>("strength");
 
 async function openModel(name: string, place?: number): Promise<void> {
   tell("Loading the model …");
@@ -36,22 +38,22 @@ async function openModel(name: string, place?: number): Promise<void> {
   element("dial").hidden = opened.fidelity === null;
   element("licence").textContent = `${name}: ${opened.licence}.`;
   if (opened.fidelity !== null) fidelity.value = String(opened.fidelity);
-  showFidelity();
+  showPlaces();
 }
 
-function showFidelity(): void {
-  element("fidelity-value").textContent = Number(fidelity.value).toFixed(1);
+function showPlaces(): void {
+  for (const { id, value } of [fidelity, strength]) element(`${id}-value`).textContent = Number(value).toFixed(1);
 }
 
 function described({ name, scale, fidelity }: ModelEntry): string {
   return `${name}: ×${scale}, ${fidelity === null ? "least error" : "looks real"}`;
 }
 
-fidelity.addEventListener("input", showFidelity);
-for (const input of [model, fidelity])
+for (const input of [fidelity, strength]) input.addEventListener("input", showPlaces);
+for (const input of [model, fidelity, strength])
   input.addEventListener("change", () =>
     run(async () => {
-      await openModel(model.value, input === fidelity ? Number(fidelity.value) : undefined);
+      if (input !== strength) await openModel(model.value, input === fidelity ? Number(fidelity.value) : undefined);
       if (element("result").hidden || !(await restoreNow())) tell("Ready.");
     }),
   );
@@ -62,6 +64,7 @@ function setPicture(files: readonly File[]): void {
   const [file] = files;
   picture = { key: ++pictures, file };
   onlyFace = null;
+  evenSharp = false;
   element("result").hidden = true; // of the picture before
   element("example-offer").hidden = true;
   element<HTMLButtonElement>("restore").disabled = false;
@@ -86,8 +89,10 @@ function restore(): void {
   run(async () => void (await restoreNow()));
 }
 
-function restoreFace(number: number): void {
+/** @param isSharp whether it is to be restored although it is sharp for its size. */
+function restoreFace(number: number, isSharp = false): void {
   onlyFace = number;
+  evenSharp = isSharp;
   restore();
 }
 
@@ -98,10 +103,13 @@ async function restoreNow(): Promise<boolean> {
   const start = performance.now();
   let faces: readonly ShownFace[] = [];
   for (let isComplete = false; !isComplete; ) {
-    ({ faces, isComplete } = await engine.restore(key, file, onlyFace).catch(async (error: unknown) => {
+    const manner = { evenSharp, strength: Number(strength.value) };
+    ({ faces, isComplete } = await engine.restore(key, file, onlyFace, manner).catch(async (error: unknown) => {
       element("result").hidden = true; // never an older result beside a new problem
-      const boxes = error instanceof EngineProblem ? error.boxes : null;
-      throw boxes === null ? error : new Choice((error as EngineProblem).message, await choices(file, boxes));
+      const choice = error instanceof EngineProblem ? error.choice : null;
+      if (choice === null) throw error;
+      given.mark(choice.boxes, true);
+      throw new Question((error as EngineProblem).message, await answers(file, choice));
     }));
     given.mark(faces.map(({ box }) => box), isComplete);
     const isFirst = element("result").hidden;
@@ -116,10 +124,10 @@ async function restoreNow(): Promise<boolean> {
 }
 
 /** Let the user say whom to restore. */
-async function choices(file: File, boxes: readonly Box[]): Promise<HTMLButtonElement[]> {
+async function answers(file: File, { boxes, evenSharp }: Choice): Promise<HTMLButtonElement[]> {
   const bitmap = await createImageBitmap(file);
   const buttons = boxes.map(({ left, top, width, height }, number) => {
-    const choice = button(`Face ${number + 1}`, () => restoreFace(number));
+    const choice = button(`Face ${number + 1}`, () => restoreFace(number, evenSharp));
     const canvas = make("canvas", { width: 96, height: 96, ariaHidden: "true" });
     const side = 1.4 * Math.max(width, height);
     const [x, y] = [left + (width - side) / 2, top + (height - side) / 2];

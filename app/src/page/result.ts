@@ -5,9 +5,10 @@ import { compare } from "./compare";
 import { button, drawn, element, make, percent } from "./dom";
 import { capitalised } from "./status";
 
-/** @param choose restore the face of that number instead. */
-export function showFaces(faces: readonly ShownFace[], choose: (number: number) => void): void {
-  element("faces").replaceChildren(...faces.map((face, number) => showFace(face, number, () => choose(number))));
+/** @param choose restore the face of that number instead, maybe although it is sharp for its size. */
+export function showFaces(faces: readonly ShownFace[], choose: (number: number, isSharp: boolean) => void): void {
+  const shown = faces.map((face, number) => showFace(face, number, () => choose(number, face.detail !== null)));
+  element("faces").replaceChildren(...shown);
   element("whole").hidden = true;
   element("result").hidden = false;
 }
@@ -26,7 +27,8 @@ export function showWhole(photo: ShownPhoto, faces: readonly ShownFace[], name: 
 function showFace(face: ShownFace, number: number, choose: () => void): HTMLElement {
   const heading = make("h3", {}, `Face ${number + 1}`);
   if (face.restored === null) {
-    const choice = face.sizeProblem === null ? [button("Restore this face", choose)] : [];
+    const text = face.detail === null ? "Restore this face" : "Restore it all the same";
+    const choice = face.sizeProblem === null ? [button(text, choose)] : [];
     return make("article", {}, heading, make("p", {}, `Left as it is: ${face.left}.`), ...choice);
   }
   const plain = enlarged(face.lr, face.restored.width, face.restored.height);
@@ -42,12 +44,23 @@ function showFace(face: ShownFace, number: number, choose: () => void): HTMLElem
     const gave = make("p", {}, `What each photo gave to it (${percent(rest)} came from none):`);
     parts.push(make("div", {}, gave, box, make("label", {}, toggle, " show where (bright: much, dark: little)")));
   } else parts.push(make("p", {}, "Restored without photos of the person: less true to them."));
+  const told = toldOf(face);
+  if (told !== null) parts.splice(1, 0, make("p", { className: "note" }, told));
   return make("article", {}, ...parts);
+}
+
+/** Of a face that was reduced before it was restored: why; null of others. */
+function toldOf({ corners, detail, lr, passes }: ShownFace): string | null {
+  if (detail === null || passes[0] === lr.width) return null;
+  const [[left, top], [right, down]] = corners;
+  const width = Math.round(Math.hypot(right - left, down - top));
+  const shows = `${width} pixels wide, it shows no more than ${Math.round(detail.side)} would`;
+  return `${shows}: restored from ${passes[0]}${passes.length > 1 ? ", in steps" : ""}.`;
 }
 
 function showReference(face: ShownFace, index: number, most: number): HTMLElement {
   const { name, crop } = face.references[index];
-  const map = drawn(scoreMap(face.scores[index], most, face.lr.width), `Where ${name} was used`);
+  const map = drawn(scoreMap(face.scores[index], most, face.passes[0]), `Where ${name} was used`);
   return make(
     "figure",
     {},

@@ -8,7 +8,7 @@ const problem = element("problem");
 const result = element("result");
 
 /** A problem with ways out, of which the user takes one. */
-export class Choice extends Problem {
+export class Question extends Problem {
   constructor(
     message: string,
     readonly buttons: readonly HTMLButtonElement[],
@@ -25,7 +25,7 @@ export function showProblem(error: unknown): void {
   if (!(error instanceof Problem)) console.error(error);
   const message = error instanceof Error ? error.message : String(error);
   problem.replaceChildren(capitalised(message));
-  if (error instanceof Choice) problem.append(make("div", { className: "buttons" }, ...error.buttons));
+  if (error instanceof Question) problem.append(make("div", { className: "buttons" }, ...error.buttons));
 }
 
 export function capitalised(text: string): string {

@@ -1,4 +1,19 @@
-/** Polynomials and their least squares with NumPy's numbers; coefficients begin with that of the highest power. */
+/** NumPy's functions; the coefficients of polynomials begin with that of the highest power. */
+
+/** How many of the ascending borders `value` has reached: NumPy's `digitize`. */
+export function digitize(value: number, borders: ArrayLike<number>): number {
+  let count = 0;
+  while (count < borders.length && value >= borders[count]) count++;
+  return count;
+}
+
+/** NumPy's `quantile`: between two values on the line from one to the other. */
+export function quantile(values: Float64Array, share: number): number {
+  const sorted = values.slice().sort();
+  const place = share * (sorted.length - 1);
+  const [below, above] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]];
+  return below + (above - below) * (place - Math.floor(place));
+}
 
 /** The polynomial at `x`: NumPy's `polyval`. */
 export function polyval(coefficients: ArrayLike<number>, x: number): number {

@@ -1,4 +1,4 @@
-/** Pictures turned and blurred with SciPy's numbers. */
+/** Pictures turned, blurred and taken to waves with SciPy's numbers. */
 
 import type { Affine } from "./affine";
 import { clamp, type Image, type Values } from "./arrays";
@@ -81,26 +81,89 @@ function fit(values: Image | Values, wide: number, high: number): Float64Array {
 /** SciPy's `gaussian_filter`, the border repeated. */
 export function blur(values: Values, deviation: number): Values {
   const radius = Math.trunc(4 * deviation + 0.5);
-  const taps = Float64Array.from({ length: 2 * radius + 1 }, (_, i) => Math.exp(-0.5 * ((i - radius) / deviation) ** 2));
-  const sum = taps.reduce((total, tap) => total + tap, 0);
+  const taps = Float64Array.from({ length: radius + 1 }, (_, distance) => Math.exp(-0.5 * (distance / deviation) ** 2));
+  const sum = 2 * taps.reduce((total, tap) => total + tap, 0) - taps[0];
   const weights = taps.map((tap) => tap / sum);
   const { width, height } = values;
-  const along = (data: Float32Array, length: number, step: number, begins: readonly number[]): Float32Array => {
-    const result = new Float32Array(data.length);
-    const line = new Float64Array(length + 2 * radius);
-    for (const begin of begins) {
-      for (let index = 0; index < line.length; index++)
-        line[index] = data[begin + clamp(index - radius, 0, length - 1) * step];
-      for (let index = 0; index < length; index++) {
-        let total = 0;
-        for (let tap = 0; tap < weights.length; tap++) total += weights[tap] * line[index + tap];
-        result[begin + index * step] = total;
-      }
+  const data = values.data.slice();
+  for (let column = 0; column < width; column++) blurLine(data, 3 * column, 3 * width, height, weights);
+  for (let row = 0; row < height; row++) blurLine(data, 3 * width * row, 3, width, weights);
+  return { width, height, data };
+}
+
+/** Blur the pixels at `begin`, `begin + step`, … in place; `weights` by their distance, from 0. */
+function blurLine(data: Float32Array, begin: number, step: number, length: number, weights: Float64Array): void {
+  const radius = weights.length - 1;
+  const line = new Float64Array(3 * (length + 2 * radius));
+  for (let index = 0, place = 0; index < length + 2 * radius; index++) {
+    const from = begin + clamp(index - radius, 0, length - 1) * step;
+    for (let channel = 0; channel < 3; channel++) line[place++] = data[from + channel];
+  }
+  for (let index = 0; index < length; index++) {
+    const middle = 3 * (index + radius);
+    let red = weights[0] * line[middle];
+    let green = weights[0] * line[middle + 1];
+    let blue = weights[0] * line[middle + 2];
+    for (let distance = 1, below = middle - 3, above = middle + 3; distance <= radius; distance++) {
+      const weight = weights[distance];
+      red += weight * (line[below] + line[above]);
+      green += weight * (line[below + 1] + line[above + 1]);
+      blue += weight * (line[below + 2] + line[above + 2]);
+      below -= 3;
+      above += 3;
     }
-    return result;
-  };
-  const columns = Array.from({ length: width * 3 }, (_, index) => index);
-  const down = along(values.data, height, width * 3, columns);
-  const rows = Array.from({ length: height * 3 }, (_, index) => Math.floor(index / 3) * width * 3 + (index % 3));
-  return { width, height, data: along(down, width, 3, rows) };
+    const to = begin + index * step;
+    data[to] = red;
+    data[to + 1] = green;
+    data[to + 2] = blue;
+  }
+}
+
+/** A square of values as cosine waves: SciPy's `dctn` with `norm="ortho"`. */
+export function dctn(square: Float64Array, side: number): Float64Array {
+  const cosines = cosinesOf(side);
+  return product(product(cosines, square, side), transposed(cosines, side), side);
+}
+
+/** Cosine waves as a square of values: SciPy's `idctn` with `norm="ortho"`. */
+export function idctn(waves: Float64Array, side: number): Float64Array {
+  const cosines = cosinesOf(side);
+  return product(product(transposed(cosines, side), waves, side), cosines, side);
+}
+
+/** A wave a row, all of length 1. */
+function cosinesOf(side: number): Float64Array {
+  return new Float64Array(side * side).map((_, place) => {
+    const [wave, column] = [Math.floor(place / side), place % side];
+    return Math.sqrt((wave === 0 ? 1 : 2) / side) * Math.cos((Math.PI * (2 * column + 1) * wave) / (2 * side));
+  });
+}
+
+function transposed(matrix: Float64Array, side: number): Float64Array {
+  return matrix.map((_, place) => matrix[(place % side) * side + Math.floor(place / side)]);
+}
+
+function product(one: Float64Array, other: Float64Array, side: number): Float64Array {
+  const result = new Float64Array(side * side);
+  for (let row = 0; row < side; row++) {
+    const line = result.subarray(row * side, (row + 1) * side);
+    for (let middle = 0; middle < side; middle++) {
+      const factor = one[row * side + middle];
+      const begin = middle * side;
+      for (let column = 0; column < side; column++) line[column] += factor * other[begin + column];
+    }
+  }
+  return result;
+}
+
+/** Of an odd number of values around each, the line mirrored at its ends: SciPy's `median_filter`. */
+export function medianFilter(line: Float64Array, size: number): Float64Array {
+  const [length, reach] = [line.length, (size - 1) / 2];
+  return line.map((_, middle) => {
+    const around = Float64Array.from({ length: size }, (_, offset) => {
+      const place = middle + offset - reach;
+      return line[place < 0 ? -1 - place : place < length ? place : 2 * length - 1 - place];
+    });
+    return around.sort()[reach];
+  });
 }

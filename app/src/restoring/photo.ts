@@ -1,43 +1,19 @@
 /** A whole photograph: its faces found, known, restored and put back. The counterpart of `hime.restoring.photo`. */
 
-import { chooseReferences, embedded, match, meanEmbedding, yawOf, type Reference } from "../faces/album";
+import { embedded, match, meanEmbedding, type Reference } from "../faces/album";
 import type { Box, Face } from "../faces/detection";
-import { similarity, type Embedder } from "../faces/embedding";
 import { add, cut, extent, Frame, type Landmarks } from "../faces/headshot";
-import { apply } from "../pictures/affine";
-import { clamp, LANCZOS, newImage, resize, roundHalfEven, type Image, type Values } from "../pictures/arrays";
-import { blur } from "../pictures/scipy";
+import { clamp, LANCZOS, resize, roundHalfEven, type Image } from "../pictures/arrays";
 import { Problem } from "../problem";
-import type { Model, Restorer } from "./restorer";
+import { LARGEST_SIDE } from "./any_size";
+import { difference, MOST_REFERENCES, restoreFace, type Manner, type Means, type RestoredFace } from "./face";
 
-/** Sides in pixels of the faces, with hair and neck, that are restored. */
+/** Sides in pixels of the faces, with hair and neck, that are restored whatever they show. */
 const LR_SIDES = [16, 128];
+/** Pixels a side of what is kept of a face that was left. */
+const LARGEST_LEFT = 256;
 /** A picture is enlarged less where it would have more pixels. */
 const MAX_RESULT_PIXELS = 64_000_000;
-/** How many photos of a person are used at most. */
-export const MOST_REFERENCES = 5;
-/** Standard deviation, in sides of the headshot, of the blur: what is coarser than it is the photo's own. */
-const COLOUR_SMOOTHING = 1 / 8;
-/** A loss of likeness up to this is no reason for a warning. */
-const LIKENESS_MARGIN = 0.02;
-
-export interface RestoredFace {
-  readonly box: Box;
-  /** Of its headshot, in pixels of the input. */
-  readonly frame: Frame;
-  readonly isPerson: boolean;
-  /** Why it was left as it is, in plain words; null if it was restored. */
-  readonly left: string | null;
-  /** Why a face of its size cannot be restored, if so. */
-  readonly sizeProblem: string | null;
-  readonly lr: Image;
-  readonly restored: Image | null;
-  readonly references: readonly Reference[];
-  readonly shares: readonly number[];
-  readonly scores: readonly Float32Array[];
-  readonly fidelity: number | null;
-  readonly warning: string | null;
-}
 
 export interface RestoredPhoto {
   /** The whole picture, enlarged, with the restored faces. */
@@ -47,23 +23,22 @@ export interface RestoredPhoto {
   readonly enlargement: number;
 }
 
-/** Faces were found, but none that can be restored without a word from the user. */
-export class NotKnown extends Problem {
+/** What the user has to choose from. */
+export interface Choice {
+  /** Of all faces, from left to right. */
+  readonly boxes: readonly Box[];
+  /** Whether it is to be restored although it is sharp for its size. */
+  readonly evenSharp: boolean;
+}
+
+/** Faces were found, but none that is restored without a word from the user. */
+export class Undecided extends Problem {
   constructor(
     message: string,
-    /** Of all faces, from left to right. */
-    readonly boxes: readonly Box[],
+    readonly choice: Choice,
   ) {
     super(message);
   }
-}
-
-export interface Means {
-  readonly embedder: Embedder;
-  readonly model: Model;
-  readonly restorer: Restorer;
-  /** Told of what is being done. */
-  progress(step: string): void;
 }
 
 /** Faces that can be restored or named, from left to right. */
@@ -85,6 +60,7 @@ export async function restoreFaces(
   found: readonly Face[],
   references: readonly Reference[],
   means: Means,
+  manner: Manner,
   onlyFace: number | null,
 ): Promise<RestoredFace[]> {
   if (found.length === 0) throw new Problem("no face found; give a larger picture, or one that shows a face");
@@ -103,17 +79,17 @@ export async function restoreFaces(
     else if (references.length > 0 && !isPerson) left = "not the person in the photos";
     const sizeProblem = sizeProblemOf(frame);
     left ??= sizeProblem;
-    const side = clamp(roundHalfEven(frame.side), 1, 2 * LR_SIDES[1]);
-    const lr = cut(image, frame, side);
-    const none = { restored: null, references: [], shares: [], scores: [], fidelity: null, warning: null };
-    return { box: face.box, frame, isPerson, left, sizeProblem, lr, ...none };
+    const lr = cut(image, frame, clamp(roundHalfEven(frame.side), 1, left === null ? LARGEST_SIDE : LARGEST_LEFT));
+    const nothing = { detail: null, passes: [], restored: null, references: [], shares: [], scores: [] };
+    return { box: face.box, frame, isPerson, left, sizeProblem, lr, ...nothing, fidelity: null, warning: null };
   });
   const chosen = faces.flatMap((face, number) => (face.left === null ? [number] : []));
-  if (chosen.length === 0) throw nothingToDo(faces);
   for (const number of chosen) {
     means.progress(chosen.length > 1 ? `Restoring face ${number + 1}` : "Restoring the face");
-    faces[number] = await restoreFace(faces[number], found[number], faces[number].isPerson ? references : [], means);
+    const theirs = faces[number].isPerson ? references : [];
+    faces[number] = await restoreFace(faces[number], found[number], theirs, means, manner);
   }
+  if (faces.every(({ restored }) => restored === null)) throw nothingToDo(faces);
   return faces;
 }
 
@@ -128,7 +104,8 @@ export function putBack(image: Image, faces: readonly RestoredFace[], scale: num
   faces.forEach(({ restored, lr }, number) => {
     if (restored === null) return;
     const others = frames.filter((_, other) => other !== number && faces[other].restored !== null);
-    add(result, difference(restored, enlarge(lr, scale)), frames[number], others, strangers);
+    const before = resize(lr, restored.width, restored.height, LANCZOS);
+    add(result, difference(restored, before), frames[number], others, strangers);
   });
   return { image: result, plain, enlargement };
 }
@@ -150,70 +127,24 @@ async function whoseFace(
   return match(embeddings, meanEmbedding(known));
 }
 
-/** The face restored, once more with the dial at 1 if it became less like the person. */
-async function restoreFace(
-  face: RestoredFace,
-  found: Face,
-  references: readonly Reference[],
-  means: Means,
-): Promise<RestoredFace> {
-  const chosen = chooseReferences(references, yawOf(found.landmarks), MOST_REFERENCES);
-  const result = await attempt(face, chosen, means.restorer);
-  if (!(await isLessLike(result, found, references, means))) return result;
-  const { fidelity } = means.restorer;
-  if (fidelity === null || fidelity >= 1)
-    return { ...result, warning: "less like the person than the input was: look at it with care" };
-  const again = await attempt(face, chosen, await means.model.restorer(1));
-  const still = (await isLessLike(again, found, references, means))
-    ? ", which is less like too: look at it with care"
-    : "";
-  return { ...again, warning: `less like the person than the input was, so the milder result was taken${still}` };
-}
-
-async function attempt(face: RestoredFace, chosen: readonly Reference[], restorer: Restorer): Promise<RestoredFace> {
-  restorer.setReferences(chosen.map(({ crop }) => crop));
-  const { image, shares, scores } = await restorer.restore(face.lr);
-  const restored = matched(image, enlarge(face.lr, restorer.scale));
-  return { ...face, restored, references: chosen, shares, scores, fidelity: restorer.fidelity };
-}
-
-/** Whether it lost likeness to the person; no, where nobody had to be told apart. */
-async function isLessLike(
-  face: RestoredFace,
-  found: Face,
-  references: readonly Reference[],
-  means: Means,
-): Promise<boolean> {
-  const known = references.flatMap(({ embedding }) => (embedding ? [embedding] : []));
-  if (face.restored === null || known.length === 0) return false;
-  const person = meanEmbedding(known);
-  const toCrop = Frame.of(found.landmarks).toCrop(face.restored.width);
-  const landmarks = found.landmarks.map((point) => apply(toCrop, point));
-  const plain = resize(face.lr, face.restored.width, face.restored.height, LANCZOS);
-  const before = similarity(await means.embedder.embed(plain, landmarks), person);
-  const after = similarity(await means.embedder.embed(face.restored, landmarks), person);
-  return after < before - LIKENESS_MARGIN;
-}
-
 /** Why a face of that size is left, in plain words. */
 function sizeProblemOf(frame: Frame): string | null {
-  const [smallest, largest] = LR_SIDES;
+  const [smallest] = LR_SIDES;
   const side = roundHalfEven(frame.side);
-  if (side < smallest) return `too small (${side} pixels with hair and neck, ${smallest} at the least)`;
-  if (side > largest)
-    return `large enough already (${side} pixels with hair and neck; up to ${largest} are restored)`;
-  return null;
+  return side < smallest ? `too small (${side} pixels with hair and neck, ${smallest} at the least)` : null;
 }
 
+/** Why nothing is restored in a picture with these faces, and what to do. */
 function nothingToDo(faces: readonly RestoredFace[]): Problem {
-  const unfit = faces.filter(({ left, sizeProblem }) => left === sizeProblem);
+  const boxes = faces.map(({ box }) => box);
+  const evenSharp = faces.some(({ detail }) => detail !== null);
+  const unfit = faces.filter(({ left, sizeProblem, detail }) => left === sizeProblem || detail !== null);
   const reasons = [...new Set(unfit.map(({ left }) => left))];
-  if (reasons.length > 0) return new Problem(`nothing to restore: the face is ${reasons.join("; the face is ")}`);
+  const told = `nothing to restore: the face is ${reasons.join("; the face is ")}`;
+  if (evenSharp) return new Undecided(`${told}; choose it to restore it all the same`, { boxes, evenSharp });
+  if (reasons.length > 0) return new Problem(told);
   const those = faces.length === 1 ? "its face is not" : `none of its ${faces.length} faces is`;
-  return new NotKnown(
-    `${those} surely the person in the photos; choose the face to restore`,
-    faces.map(({ box }) => box),
-  );
+  return new Undecided(`${those} surely the person in the photos; choose the face to restore`, { boxes, evenSharp });
 }
 
 function centre(landmarks: Landmarks): number {
@@ -225,17 +156,4 @@ function centre(landmarks: Landmarks): number {
 /** By Lanczos; always new. */
 export function enlarge(image: Image, factor: number): Image {
   return resize(image, image.width * factor, image.height * factor, LANCZOS);
-}
-
-function difference(one: Image, other: Image): Values {
-  return { ...one, data: Float32Array.from(one.data, (value, place) => value - other.data[place]) };
-}
-
-/** The restored headshot with the colours and the shading of the input, as `plain` shows them. */
-export function matched(restored: Image, plain: Image): Image {
-  const coarse = blur(difference(restored, plain), COLOUR_SMOOTHING * restored.height);
-  const result = newImage(restored.width, restored.height);
-  const levels = new Uint8ClampedArray(result.data.buffer); // rounds half to even
-  for (let place = 0; place < levels.length; place++) levels[place] = restored.data[place] - coarse.data[place];
-  return result;
 }

@@ -3,7 +3,7 @@
 import type { Reference } from "../faces/album";
 import type { Box } from "../faces/detection";
 import type { Point } from "../pictures/affine";
-import type { RestoredFace } from "../restoring/photo";
+import type { RestoredFace } from "../restoring/face";
 
 /** Of a model, in the site's list of them. */
 export interface ModelEntry {

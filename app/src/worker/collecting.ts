@@ -5,7 +5,7 @@ import type { Detector, Face } from "../faces/detection";
 import { similarity, type Embedder } from "../faces/embedding";
 import type { Landmarks } from "../faces/headshot";
 import type { Image } from "../pictures/arrays";
-import { MOST_REFERENCES } from "../restoring/photo";
+import { MOST_REFERENCES } from "../restoring/face";
 
 /** Sides in pixels from which a headshot shows what the restored one can show: ×4 of 32. */
 const NEAR = 128;

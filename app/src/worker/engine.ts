@@ -6,7 +6,9 @@ import { Embedder } from "../faces/embedding";
 import type { Image } from "../pictures/arrays";
 import { readImage, toRgba, writeImage } from "../pictures/files";
 import { Problem } from "../problem";
-import { fromLeftToRight, putBack, restoreFaces, type RestoredFace } from "../restoring/photo";
+import { measure, type Detail } from "../restoring/detail";
+import type { Manner, RestoredFace } from "../restoring/face";
+import { fromLeftToRight, putBack, restoreFaces } from "../restoring/photo";
 import { Model, type Restoration, type Restorer } from "../restoring/restorer";
 import { fetchJson } from "../site/files";
 import { findGraphics, setUp, threads, type Open } from "../site/runtime";
@@ -23,6 +25,9 @@ interface Picture {
   faces: readonly Face[];
   isComplete: boolean;
 }
+
+/** If nothing else is said. */
+const PLAIN: Manner = { evenSharp: false, strength: 1 };
 
 let site = "";
 let detecting: Promise<Detector> | null = null;
@@ -148,14 +153,14 @@ export const engine = {
    * @param key of the picture: of the one that came last, what was found is remembered.
    * @param onlyFace the number of the face, from 0, left to right; null for the person's.
    */
-  async restore(key: number, file: File, onlyFace: number | null): Promise<ShownFaces> {
+  async restore(key: number, file: File, onlyFace: number | null, manner = PLAIN): Promise<ShownFaces> {
     const given = await pictureOf(key, file);
     const means = { embedder: people(), model: model!, restorer: opened(), progress };
     for (;;) {
       do await searchOn(given);
       while (onlyFace !== null && !given.isComplete); // numbers are of all faces
       try {
-        restored = await restoreFaces(given.image, given.faces, references, means, onlyFace);
+        restored = await restoreFaces(given.image, given.faces, references, means, manner, onlyFace);
         break;
       } catch (error) {
         if (!(error instanceof Problem) || given.isComplete) throw error;
@@ -209,6 +214,11 @@ export const engine = {
     const current = opened();
     current.setReferences(photos);
     return current.restore(lr);
+  },
+
+  /** How much detail a headshot has; no faces are looked for. */
+  async measure(headshot: Image): Promise<Detail> {
+    return measure(headshot);
   },
 };
 

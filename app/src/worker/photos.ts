@@ -5,7 +5,7 @@ import type { Detector } from "../faces/detection";
 import type { Embedder } from "../faces/embedding";
 import { readImage } from "../pictures/files";
 import { Problem } from "../problem";
-import { MOST_REFERENCES } from "../restoring/photo";
+import { MOST_REFERENCES } from "../restoring/face";
 import type { Photos } from "./answers";
 
 interface Means {

@@ -1,7 +1,7 @@
 /** The worker: everything that takes time. Messages are calls of `engine`, one after another; see page/client.ts. */
 
 import { Problem } from "../problem";
-import { NotKnown } from "../restoring/photo";
+import { Undecided } from "../restoring/photo";
 import type { ShownPhoto } from "./answers";
 import { engine, type Engine } from "./engine";
 
@@ -23,7 +23,8 @@ addEventListener("message", ({ data }: MessageEvent<Call>) => {
       const isProblem = error instanceof Problem;
       if (!isProblem) console.error(error);
       const message = isProblem ? error.message : `something went wrong in this page (${String(error)}); load it again`;
-      postMessage({ id: data.id, error: { message, boxes: error instanceof NotKnown ? error.boxes : null } });
+      const choice = error instanceof Undecided ? error.choice : null;
+      postMessage({ id: data.id, error: { message, choice } });
     }
   });
 });
