@@ -141,7 +141,8 @@ def place(case: Case, file: Path) -> None:
         file.mkdir()
     elif case.special == "socket":
         with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(str(file))
+            listening.bind(str(bound := file.with_name("s")))  # addresses have room for 107 bytes
+            bound.rename(file)
     else:
         file.write_bytes(case.content)
     if case.sidecar is not None:

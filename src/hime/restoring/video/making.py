@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from hime.restoring.video.findings import CHUNK, Workplace
 from hime.restoring.video.plan import Plan, Task
 from hime.restoring.video.planes import Planes
 from hime.restoring.video.reading import Clip, Damage, library, read_frames
+from hime.restoring.video.steadying import REACH, Change, steadied, with_surroundings
 from hime.restoring.video.writing import Encoding, Stretch
 
 WAITING = 8
@@ -48,41 +50,78 @@ def make(
     done = min(workplace.count("made"), -(-total // CHUNK))
     if done * CHUNK >= total:
         return
+    first = done * CHUNK
     with _Encoder(clip, encoding, workplace, done) as encoder:
-        for number, frame in _ahead(_numbered(clip, done * CHUNK, total)):
-            result = _result(frame, clip, enlargement)
-            tasks, left = plan.tasks(number)
-            if tasks:
-                _restore_faces(frame, result, clip, tasks, left, restorers, enlargement)
-            encoder.put(number, result, number == total - 1)
-            progress(number + 1)
+        frames = _ahead(_numbered(clip, max(0, first - REACH), total))
+        changed = (_changed(number, frame, clip, plan, restorers, enlargement) for number, frame in frames)
+        for each, around in with_surroundings(changed, first):
+            encoder.put(each.number, _restored(each, around, clip, enlargement), each.number == total - 1)
+            progress(each.number + 1)
 
 
-def _restore_faces(
+@dataclass(frozen=True, eq=False)
+class _Changed:
+    """A frame of the clip, and what restoring changes in its faces.
+
+    Attributes:
+        number: its place in the clip.
+        frame: itself.
+        tasks: what is to be restored in it.
+        left: the frames of faces that are not.
+        changes: of the tasks.
+    """
+
+    number: int
+    frame: Any
+    tasks: Sequence[Task]
+    left: Sequence[Frame]
+    changes: Sequence[Change]
+
+
+def _changed(
+    number: int,
     frame: Any,
-    result: Any,
     clip: Clip,
-    tasks: Sequence[Task],
-    left: Sequence[Frame],
+    plan: Plan,
     restorers: dict[int, FittedRestorer],
     enlargement: int,
-) -> None:
-    """Restore what is to be restored in one frame of the clip."""
-    source, target = Planes(frame, clip.turn), Planes(result, clip.turn)
-    frames = [task.frame.scaled(enlargement) for task in tasks]
-    strangers = [each.scaled(enlargement) for each in left]
+) -> _Changed:
+    """Restore the faces of a frame; it stays as it is."""
+    tasks, left = plan.tasks(number)
+    source = Planes(frame, clip.turn) if tasks else None
     changes = []
     for task in tasks:
+        assert source is not None
         parts = []
         for pose, share in task.poses:
             corner = corner_of(task.middle, pose.window)
             lr = read_window(source, corner, pose.window)
             change = change_of(lr, pose, restorers[task.role], enlargement)
             parts.append(((enlargement * corner[0], enlargement * corner[1]), change, share))
-        changes.append(mixed(parts))
-    for index, (task, (corner, change)) in enumerate(zip(tasks, changes, strict=True)):
+        changes.append(Change(task.track, source, *mixed(parts)))
+    return _Changed(number, frame, tasks, left, changes)
+
+
+def _restored(own: _Changed, around: Sequence[_Changed], clip: Clip, enlargement: int) -> Any:
+    """The frame with its faces restored, as steady as those around it let them be."""
+    result = _result(own.frame, clip, enlargement)
+    if not own.tasks:
+        return result
+    target = Planes(result, clip.turn)
+    frames = [task.frame.scaled(enlargement) for task in own.tasks]
+    strangers = [each.scaled(enlargement) for each in own.left]
+    for index, (task, change) in enumerate(zip(own.tasks, own.changes, strict=True)):
+        same = [
+            each
+            for frame in around
+            if frame is not own
+            for each in frame.changes
+            if each.track == change.track
+        ]
+        values = steadied(change, same, enlargement)
         others = [other for place, other in enumerate(frames) if place != index]
-        put_back(target, change, corner, frames[index], task.share, others, strangers)
+        put_back(target, values, change.corner, frames[index], task.share, others, strangers)
+    return result
 
 
 def _result(frame: Any, clip: Clip, enlargement: int) -> Any:

@@ -165,6 +165,7 @@ class Task:
 
     Attributes:
         role: index of whose it is.
+        track: index of the track that it is part of.
         frame: of its headshot, in pixels of the frame as it is shown.
         share: how much of the change is added.
         middle: what its windows are centred on.
@@ -172,6 +173,7 @@ class Task:
     """
 
     role: int
+    track: int
     frame: Frame
     share: float
     middle: tuple[int, int]
@@ -208,14 +210,14 @@ class Plan:
     def tasks(self, number: int) -> tuple[list[Task], list[Frame]]:
         """What is restored in a frame, and the frames of the faces that are left."""
         tasks, left = [], []
-        for index, plan in self._plans:
+        for which, (index, plan) in enumerate(self._plans):
             if not plan.track.start <= number < plan.track.end:
                 continue
             share = float(plan.share[number - plan.track.start])
             frame = plan.track.frame(number)
             if share > 0:
                 x, y = plan.middle[number - plan.track.start]
-                tasks.append(Task(index, frame, share, (int(x), int(y)), plan.poses(number)))
+                tasks.append(Task(index, which, frame, share, (int(x), int(y)), plan.poses(number)))
         for track in self._left:
             if track.start <= number < track.end:
                 left.append(track.frame(number))
