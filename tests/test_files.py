@@ -237,3 +237,14 @@ def test_many_threads_write_and_leave_the_umask_as_it_was(tmp_path: Path) -> Non
     after = os.umask(before)
     assert after == before
     assert sorted(path.read_text() for path in tmp_path.iterdir()) == sorted(map(str, range(8)))
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_the_disk_is_waited_for_where_it_shall_last(
+    lasting: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    write_atomically(tmp_path / "file", lambda path: path.write_bytes(b"content"), lasting=lasting)
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert bool(waited) == lasting

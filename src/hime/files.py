@@ -109,8 +109,9 @@ def write_atomically(
         temporary = _temporary(path.parent, path.suffix, mode)
         try:
             write(temporary)
-            with temporary.open("r+b") as file:  # Windows flushes only what may be written to
-                os.fsync(file.fileno())
+            if lasting:
+                with temporary.open("r+b") as file:  # Windows flushes only what may be written to
+                    os.fsync(file.fileno())
             with contextlib.suppress(FileNotFoundError):
                 temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             temporary.replace(path)

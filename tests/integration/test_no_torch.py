@@ -14,6 +14,7 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 ABSENT = {"torch", "torchmetrics", "torchvision", "accelerate", "tensorboard", "onnx"}
+ABSENT |= {"ray", "pyarrow", "fsspec"}
 sys.meta_path.insert(0, Absent())
 for module in MODULES:
     importlib.import_module(module)

@@ -22,8 +22,9 @@ MAY_IMPORT = {
     "training": "systems losses model data restoring pictures",
     "evaluation": "training systems losses model data restoring faces pictures",
     "experiments": "evaluation training systems losses model data restoring faces pictures",
+    "cluster": "evaluation data restoring faces pictures",
     "tools": "evaluation training systems losses model data restoring faces pictures",
-    "cli": "tools experiments evaluation training systems losses model data restoring faces pictures",
+    "cli": "tools cluster experiments evaluation training systems losses model data restoring faces pictures",
 }
 """Room → the rooms that it may import, beside itself and `BENEATH`."""
 BENEATH = {"hime", "errors", "files", "processors", "terminal"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import resource
 import shutil
 import signal
@@ -263,6 +264,20 @@ def test_the_file_may_go_any_time(file: Path, restorer: Restorer, tmp_path: Path
     restorer.set_references([first.for_restorer])
     np.testing.assert_array_equal(restorer.features(restorer.backend, 16, 16), before)
     restorer.set_references([])
+
+
+def test_another_process_gets_the_person_with_the_content(
+    file: Path, restorer: Restorer, tmp_path: Path
+) -> None:
+    copy = tmp_path / "eva.person"
+    shutil.copy(file, copy)
+    pickled = pickle.dumps(load_person(copy, restorer))
+    copy.unlink()
+    (first, *_), (given, *_) = pickle.loads(pickled).references, load_person(file, restorer).references
+    for side in (16, 33, 128):
+        np.testing.assert_array_equal(
+            first.features(restorer.backend, side, side), given.features(restorer.backend, side, side)
+        )
 
 
 def test_a_file_cut_short_later_is_told(file: Path, restorer: Restorer, tmp_path: Path) -> None:

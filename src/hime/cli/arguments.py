@@ -119,6 +119,11 @@ def add_debug(command: argparse.ArgumentParser) -> None:
     )
 
 
+def path_or_url(text: str) -> Path | str:
+    """A path; text that names a URL as it is, since a path would lose a slash of it."""
+    return text if "://" in text else Path(text)
+
+
 def positive(text: str) -> int:
     """A whole number from 1 up."""
     if not text.isdecimal() or int(text) < 1:

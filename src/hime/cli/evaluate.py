@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hime
 from hime.cli.arguments import Commands, add_fidelity, add_targets, add_threads, not_negative, positive
+from hime.cli.bulk import add_engine, pool_of, refuse_ray_options
 from hime.cli.models import common_lr_size, open_method
 from hime.errors import HimeError
 from hime.files import check_writable, write_json
 from hime.pictures.formats import SUFFIXES
 from hime.pictures.writing import write_image
 from hime.processors import limit_opencv
+from hime.restoring.batch import model_digest
 from hime.terminal import complain, say
 
 if TYPE_CHECKING:
+    from hime.data.people import ListEntry
+    from hime.data.placing import Placing
     from hime.evaluation.degradation import Realistic
-    from hime.evaluation.evaluate import Degradation, Method
+    from hime.evaluation.evaluate import Degradation, Evaluation, Method, References
     from hime.evaluation.given import Given
     from hime.restoring.restorer import Restorer
 
@@ -89,6 +95,7 @@ def add_evaluate(commands: Commands) -> None:
         "--sheet-images", type=positive, default=12, metavar="N", help="inputs on the sheet; default: 12"
     )
     add_threads(command)
+    add_engine(command)
     command.set_defaults(command=evaluate, parser=command)
 
 
@@ -108,57 +115,131 @@ def _working_size(text: str) -> int | None:
 def evaluate(options: argparse.Namespace) -> int:
     """``hime evaluate``."""
     from hime.data.people import read_list
-    from hime.evaluation.evaluate import check_methods
-    from hime.evaluation.evaluate import evaluate as run_evaluation
-    from hime.evaluation.measures import available_measures
     from hime.evaluation.provenance import provenance
     from hime.evaluation.sheet import Sheet
     from hime.evaluation.table import format_table
 
-    if options.sheet is not None and options.sheet.suffix.lower() not in SUFFIXES:
-        raise HimeError(f"{options.sheet}: a contact sheet is one of {', '.join(SUFFIXES)}")
+    _check(options)
     for path in (options.out, options.sheet):
         if path is not None:
             check_writable(path)
     entries = read_list(options.list)
-    limit_opencv(options.threads)
-    opened = [open_method(model, options.threads, options.fidelity or 0.0) for model in options.models]
-    methods = [method for method, _ in opened]
-    if options.fidelity is not None and all(restorer.fidelity is None for _, restorer in opened):
-        raise HimeError("none of the models has a dial; leave out --fidelity")
-    degradation: Degradation | None
-    if options.given_size is None:
-        if options.working_size is not None:
-            options.parser.error("--working-size is for --given-size")
-        lr_size = options.lr_size or common_lr_size([restorer for _, restorer in opened])
-        degradation = open_degradation(options.degradation, options.seed)
-    else:
-        if options.lr_size is not None:
-            options.parser.error("--lr-size or --given-size, not both")
-        methods = any_size_methods(opened, options.working_size or [None])
-        lr_size, degradation = options.given_size, open_given(options.degradation, options.seed)
-    check_methods(methods)  # before anything is downloaded for the measures
-    measures, missing = available_measures(options.luminance)
-    for line in missing:
+    # As many workers as there are: each takes one thread, unless more are asked for.
+    threads = options.threads or (1 if options.engine == "ray" else None)
+    asked = Asked(
+        tuple(options.models), options.data, tuple(entries), options.list.name, threads, options.fidelity,
+        options.references, options.lr_size, options.degradation, options.given_size,
+        tuple(options.working_size or [None]), options.seed, options.luminance,
+    )  # fmt: skip
+    limit_opencv(threads)
+    opened = asked.open()
+    for line in opened.missing:
         complain(f"hime: {line}")
     sheet = None if options.sheet is None else Sheet(len(entries), options.sheet_images)
-    result = run_evaluation(
-        methods,
-        options.data,
-        entries,
-        lr_size=lr_size,
-        list_name=options.list.name,
-        references=options.references,
-        degradation=degradation,
-        measures=measures,
-        sheet=sheet,
-    )
+    result = opened.evaluation.run(sheet) if options.engine == "local" else _in_bulk(options, asked, opened)
     say(*format_table(result).split("\n"))
     if options.out is not None:
         write_json(options.out, {"provenance": provenance(options.data, list=options.list), **result})
     if sheet is not None:
         write_image(options.sheet, sheet.draw())
     return 1 if result["failed"] else 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Whether the arguments go together; else the parser says what not, and stops (status 2)."""
+    if options.sheet is not None and options.sheet.suffix.lower() not in SUFFIXES:
+        raise HimeError(f"{options.sheet}: a contact sheet is one of {', '.join(SUFFIXES)}")
+    if options.given_size is None and options.working_size is not None:
+        options.parser.error("--working-size is for --given-size")
+    if options.given_size is not None and options.lr_size is not None:
+        options.parser.error("--lr-size or --given-size, not both")
+    if options.engine == "ray":
+        if options.sheet is not None:
+            options.parser.error("--sheet is not for --engine ray; leave out one of them")
+        if options.out is None:
+            options.parser.error("--engine ray keeps what is done beside the figures; give --out FILE.json")
+    refuse_ray_options(options)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is measured, opened; ``missing`` is told of measures that cannot be."""
+
+    evaluation: Evaluation
+    restorers: list[Restorer]
+    missing: list[str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured, as the command line has it; may be sent to another process."""
+
+    models: tuple[str, ...]
+    data: Path
+    entries: tuple[ListEntry, ...]
+    list_name: str
+    threads: int | None
+    fidelity: float | None
+    references: References
+    lr_size: int | None
+    degradation: str
+    given_size: int | None
+    working_size: tuple[int | None, ...]
+    seed: int
+    luminance: bool
+
+    def open(self) -> Opened:
+        """Open models and measures.
+
+        Raises:
+            HimeError: a model or what it is measured with is missing, or they cannot be compared.
+        """
+        from hime.evaluation.evaluate import Evaluation, check_methods
+        from hime.evaluation.measures import available_measures
+
+        opened = [open_method(model, self.threads, self.fidelity or 0.0) for model in self.models]
+        methods = [method for method, _ in opened]
+        restorers = [restorer for _, restorer in opened]
+        if self.fidelity is not None and all(restorer.fidelity is None for restorer in restorers):
+            raise HimeError("none of the models has a dial; leave out --fidelity")
+        degradation: Degradation | None
+        if self.given_size is None:
+            lr_size = self.lr_size or common_lr_size(restorers)
+            degradation = open_degradation(self.degradation, self.seed)
+        else:
+            methods = any_size_methods(opened, self.working_size)
+            lr_size, degradation = self.given_size, open_given(self.degradation, self.seed)
+        check_methods(methods)  # before anything is downloaded for the measures
+        measures, missing = available_measures(self.luminance)
+        evaluation = Evaluation(
+            methods, self.data, self.entries, lr_size, self.list_name, self.references, degradation, measures
+        )
+        return Opened(evaluation, restorers, missing)
+
+    def open_evaluation(self) -> Evaluation:
+        """Open what a worker needs."""
+        return self.open().evaluation
+
+
+def _in_bulk(options: argparse.Namespace, asked: Asked, opened: Opened) -> dict[str, Any]:
+    """``hime evaluate --engine ray``."""
+    from hime.cluster import require
+
+    require()
+    from hime.cluster.evaluation import evaluate as evaluate_in_bulk
+
+    made = {
+        "version": hime.__version__,
+        "models": " ".join(model_digest(restorer) for restorer in opened.restorers),
+        "metrics": " ".join(opened.evaluation.metrics),
+        "asked": str(replace(asked, entries=(), threads=None)),
+    }
+    models = tuple(str(Path(model).absolute()) if Path(model).exists() else model for model in asked.models)
+    elsewhere = replace(asked, models=models, data=asked.data.absolute())
+    folder = options.out.with_name(f"{options.out.name}.job")
+    return evaluate_in_bulk(
+        elsewhere.open_evaluation, opened.evaluation, made, folder, pool_of(options, options.threads)
+    )
 
 
 def any_size_methods(
@@ -261,7 +342,18 @@ def add_prepare(commands: Commands) -> None:
     command.add_argument(
         "--lists-only", action="store_true", help="write the lists from the index, without any picture"
     )
+    add_engine(command)
     command.set_defaults(command=prepare, parser=command)
+
+
+def _placer(options: argparse.Namespace) -> Placing:
+    """Puts pictures into place on Ray; what is done is noted in the people folder."""
+    from hime.cluster import require
+
+    require()
+    from hime.cluster.preparing import Placer
+
+    return Placer(options.out, pool_of(options, threads=1))
 
 
 def prepare(options: argparse.Namespace) -> int:
@@ -270,6 +362,7 @@ def prepare(options: argparse.Namespace) -> int:
 
     if options.size is not None and options.hard_links:
         options.parser.error("--size makes copies; leave out it or --hard-links")
+    refuse_ray_options(options)
     prepared = run_preparation(
         options.dataset,
         options.root,
@@ -281,6 +374,7 @@ def prepare(options: argparse.Namespace) -> int:
         seed=options.seed,
         partial=options.partial,
         lists_only=options.lists_only,
+        placing=None if options.engine == "local" else _placer(options),
     )
     say(*str(prepared).split("\n"))
     if not prepared.is_done:

@@ -7,7 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hime.cli.arguments import Commands, add_debug, add_fidelity, add_quiet, add_threads, positive
+from hime.cli.arguments import (
+    Commands,
+    add_debug,
+    add_fidelity,
+    add_quiet,
+    add_threads,
+    path_or_url,
+    positive,
+)
+from hime.cli.bulk import add_engine, check_engine, restore_in_bulk
 from hime.cli.models import open_restorer
 from hime.cli.summary import tell, tell_json
 from hime.errors import HimeError
@@ -37,28 +46,7 @@ def add_restore(commands: Commands) -> None:
             "hime restore headshots/ --aligned --refs crops/ --out restored/",
         ],
     )
-    command.add_argument(
-        "inputs", nargs="+", type=Path, metavar="INPUT", help="photographs, videos, or folders of them"
-    )
-    command.add_argument(
-        "--refs",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=Path,
-        metavar="PATH",
-        help="photos of the people: each folder is a person, or holds one folder each; each .person file is "
-        "one, loose photos are one together; a video has near frames of its own",
-    )
-    command.add_argument(
-        "--named",
-        action=argparse.BooleanOptionalAction,
-        help="take the people of --refs from the names that photos give the faces in them (XMP, as digiKam, "
-        "Lightroom, Picasa write it), not from folders; default: where half of a folder's photos do",
-    )
-    command.add_argument(
-        "--out", required=True, type=Path, metavar="PATH", help="a file for one input file; else a folder"
-    )
+    _add_files(command)
     _add_faces(command)
     command.add_argument(
         "--overwrite",
@@ -98,9 +86,44 @@ def add_restore(commands: Commands) -> None:
     _add_aligned(command)
     _add_cache(command)
     add_threads(command)
+    add_engine(command)
     _add_telling(command)
     add_debug(command)
     command.set_defaults(command=restore, parser=command)
+
+
+def _add_files(command: argparse.ArgumentParser) -> None:
+    """What is read, and where the results go."""
+    command.add_argument(
+        "inputs",
+        nargs="+",
+        type=path_or_url,
+        metavar="INPUT",
+        help="photographs, videos, or folders of them; with --engine ray also URLs, globs and manifests",
+    )
+    command.add_argument(
+        "--refs",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="photos of the people: each folder is a person, or holds one folder each; each .person file is "
+        "one, loose photos are one together; a video has near frames of its own",
+    )
+    command.add_argument(
+        "--named",
+        action=argparse.BooleanOptionalAction,
+        help="take the people of --refs from the names that photos give the faces in them (XMP, as digiKam, "
+        "Lightroom, Picasa write it), not from folders; default: where half of a folder's photos do",
+    )
+    command.add_argument(
+        "--out",
+        required=True,
+        type=path_or_url,
+        metavar="PATH",
+        help="a file for one input file; else a folder; with --engine ray a folder or a URL",
+    )
 
 
 def _add_faces(command: argparse.ArgumentParser) -> None:
@@ -170,6 +193,9 @@ def _cache(options: argparse.Namespace) -> LookCache | None:
 
 def restore(options: argparse.Namespace) -> int:
     """``hime restore``."""
+    check_engine(options)
+    if options.engine == "ray":
+        return restore_in_bulk(options, partial(_check, options), _cache(options))
     if options.aligned:
         _check(options, None)
         summaries = [_headshots(options)]

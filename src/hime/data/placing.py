@@ -6,8 +6,8 @@ import contextlib
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,12 +26,51 @@ _detecting = threading.Lock()  # the detector holds the size of its picture
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """What came of one picture."""
+class Outcome:
+    """What came of one picture: in place, or why not."""
 
     unusable: str | None = None
     is_faceless: bool = False
     is_small: bool = False
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One picture to be put into place.
+
+    Attributes:
+        person: whose.
+        name: the picture's, by the data set.
+        source: its file.
+        target: where to.
+        size: pixels a side of the copy; None for a link.
+        hard_links: rather than symbolic ones.
+        is_cut: whether the picture is a headshot, not a photograph to cut one out of.
+        landmarks: of the face in the photograph, where the data set has them.
+    """
+
+    person: str
+    name: str
+    source: Path
+    target: Path
+    size: int | None
+    hard_links: bool
+    is_cut: bool
+    landmarks: Landmarks | None
+
+    def run(self) -> Outcome:
+        """Do it.
+
+        Raises:
+            HimeError: ``target`` cannot be written, or faces are to be found and the extra is not installed.
+        """
+        if self.size is None:
+            return _link(self.source, self.target, self.hard_links)
+        return _copy(self.source, self.target, self.size, self.is_cut, self.landmarks)
+
+
+Placing = Callable[[Sequence[Placement]], Iterable[Outcome]]
+"""Does all placements; gives what came of each, in their order."""
 
 
 @dataclass
@@ -52,7 +91,12 @@ class Placed:
 
 
 def place(
-    source: Source, kept: Mapping[str, Sequence[str]], out: Path, size: int | None, hard_links: bool
+    source: Source,
+    kept: Mapping[str, Sequence[str]],
+    out: Path,
+    size: int | None,
+    hard_links: bool,
+    placing: Placing | None = None,
 ) -> Placed:
     """Put the pictures of ``kept``, the names of each person, into ``out``; arguments as `prepare` has them.
 
@@ -63,37 +107,43 @@ def place(
         from hime.faces.networks import require
 
         require()
-    placed = Placed()
-    with _workers() as executor:
-        work: list[tuple[str, str, str, Future[_Outcome]]] = []
-        for person, names in kept.items():
-            placed.file_names[person] = {}
-            stems = Counter(Path(name).stem for name in names)
-            for name in names:
-                key = f"{person}/{name}"
-                if key not in source.files:
-                    continue
-                file, stem = source.files[key], Path(name).stem
-                if size is None:
-                    file_name = stem + file.suffix
-                    future = executor.submit(_link, file, out / person / file_name, hard_links)
-                else:
-                    file_name = (stem if stems[stem] == 1 else name) + ".png"
-                    points = source.landmarks.get(key)
-                    target = out / person / file_name
-                    future = executor.submit(_copy, file, target, size, source.is_cut, points)
-                work.append((person, name, file_name, future))
-        for person, name, file_name, future in track(work, "pictures"):
-            outcome = future.result()
-            if outcome.unusable is not None:
-                placed.unusable.append(f"{person}/{name}: {outcome.unusable}")
-            elif outcome.is_faceless:
-                placed.faceless.append(f"{person}/{name}")
-            elif outcome.is_small:
-                placed.small.append(f"{person}/{name}")
-            else:
-                placed.file_names[person][name] = file_name
+    placed = Placed(file_names={person: {} for person in kept})
+    placements = list(_placements(source, kept, out, size, hard_links))
+    for each, outcome in zip(placements, (placing or in_threads)(placements), strict=True):
+        key = f"{each.person}/{each.name}"
+        if outcome.unusable is not None:
+            placed.unusable.append(f"{key}: {outcome.unusable}")
+        elif outcome.is_faceless:
+            placed.faceless.append(key)
+        elif outcome.is_small:
+            placed.small.append(key)
+        else:
+            placed.file_names[each.person][each.name] = each.target.name
     return placed
+
+
+def _placements(
+    source: Source, kept: Mapping[str, Sequence[str]], out: Path, size: int | None, hard_links: bool
+) -> Iterator[Placement]:
+    for person, names in kept.items():
+        stems = Counter(Path(name).stem for name in names)
+        for name in names:
+            key = f"{person}/{name}"
+            if key not in source.files:
+                continue
+            file, stem = source.files[key], Path(name).stem
+            copied = stem if stems[stem] == 1 else name
+            file_name = stem + file.suffix if size is None else f"{copied}.png"
+            target, points = out / person / file_name, source.landmarks.get(key)
+            yield Placement(person, name, file, target, size, hard_links, source.is_cut, points)
+
+
+def in_threads(placements: Sequence[Placement]) -> Iterator[Outcome]:
+    """Do placements with a thread a core."""
+    with _workers() as executor:
+        futures = [executor.submit(each.run) for each in placements]
+        for future in track(futures, "pictures"):
+            yield future.result()
 
 
 @contextlib.contextmanager
@@ -106,17 +156,17 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
         executor.shutdown(cancel_futures=True)
 
 
-def _link(source: Path, target: Path, hard: bool) -> _Outcome:
+def _link(source: Path, target: Path, hard: bool) -> Outcome:
     """Link a headshot, if it is one."""
     source = source.resolve()
     if hard and target.is_file() and target.samefile(source):
-        return _Outcome()
+        return Outcome()
     if not hard and target.is_symlink() and target.is_file() and target.readlink() == source:
-        return _Outcome()
+        return Outcome()
     try:
         _check_square(read_image(source))
     except HimeError as error:
-        return _Outcome(unusable=str(error))
+        return Outcome(unusable=str(error))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".link.", dir=target.parent) as folder:
@@ -131,33 +181,33 @@ def _link(source: Path, target: Path, hard: bool) -> _Outcome:
             f"{target}: cannot be linked ({error.strerror}); give --size for copies, or "
             f"{'leave out --hard-links' if hard else '--hard-links'}"
         ) from None
-    return _Outcome()
+    return Outcome()
 
 
-def _copy(source: Path, target: Path, size: int, is_cut: bool, landmarks: Landmarks | None) -> _Outcome:
+def _copy(source: Path, target: Path, size: int, is_cut: bool, landmarks: Landmarks | None) -> Outcome:
     """Write the headshot in ``size``×``size`` pixels."""
     if target.is_file():
-        return _Outcome()
+        return Outcome()
     try:
         image = read_image(source)
         if is_cut:
             _check_square(image)
             if image.shape[0] < size:
-                return _Outcome(is_small=True)
+                return Outcome(is_small=True)
             headshot = area_reduce(image, size, size)
         else:
             if landmarks is None:
                 landmarks = _central_face(image)
                 if landmarks is None:
-                    return _Outcome(is_faceless=True)
+                    return Outcome(is_faceless=True)
             frame = Frame.of(landmarks)
             if frame.side < size:
-                return _Outcome(is_small=True)
+                return Outcome(is_small=True)
             headshot = cut(image, frame, size)
     except HimeError as error:
-        return _Outcome(unusable=str(error))
+        return Outcome(unusable=str(error))
     write_image(target, headshot)
-    return _Outcome()
+    return Outcome()
 
 
 def _check_square(image: Image) -> None:

@@ -30,7 +30,7 @@ from hime.data.people import (
     write_list,
     write_people,
 )
-from hime.data.placing import place
+from hime.data.placing import Placing, place
 from hime.data.sources import PARTS, Source, read_source
 from hime.errors import HimeError
 from hime.files import write_atomically
@@ -131,6 +131,7 @@ def prepare(
     seed: int = 0,
     partial: bool = False,
     lists_only: bool = False,
+    placing: Placing | None = None,
 ) -> Prepared:
     """Prepare the data set called ``dataset`` (`hime.data.sources.DATASETS`).
 
@@ -147,6 +148,7 @@ def prepare(
         seed: of the split and the list.
         partial: go on though pictures are missing or unusable.
         lists_only: read the index and write the lists; no picture is looked for.
+        placing: puts pictures into place; default `hime.data.placing.in_threads`.
 
     Returns:
         What was found; with ``is_done`` False, nothing but good pictures is in ``out``.
@@ -178,7 +180,7 @@ def prepare(
     _claim(out, settings)
     file_names = {person: {name: name for name in names} for person, names in kept.items()}
     if not lists_only:
-        placed = place(source, kept, out, size, hard_links)
+        placed = place(source, kept, out, size, hard_links, placing)
         file_names = placed.file_names
         prepared.unusable, prepared.faceless, prepared.small = placed.unusable, placed.faceless, placed.small
         if prepared.unusable and not partial:

@@ -25,18 +25,16 @@ intervals of fewer than two people.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from hime.data.people import ListEntry
 from hime.errors import HimeError
-from hime.evaluation.intervals import PeopleBootstrap
+from hime.evaluation.averages import of_the_photos, rounded, summarise
 from hime.evaluation.measures import Figures, Measure, Sample, available_measures
 from hime.evaluation.sheet import Sheet
 from hime.pictures.arrays import Image, downscale, upscale
@@ -156,52 +154,123 @@ def evaluate(
         HimeError: the list is empty or does not have the references asked for; methods have one name, or
             different scales.
     """
-    if not entries:
-        raise HimeError(f"{list_name}: no entry in it; make lists with `hime make-list`")
-    names = check_methods(methods)
-    scale, root = methods[0].scale, Path(data_root)
-    baseline = baseline_of(scale)
-    if measures is None:
-        measures, _ = available_measures()
-    chosen = [_references_of(number, entries, references, list_name) for number in range(len(entries))]
-    per_image: list[dict[str, Any]] = []
-    of_truth: list[Figures] = []
-    failed: list[dict[str, str]] = []
-    for number, entry in enumerate(track(entries, "evaluate")):
-        try:
-            paths = [root / name for name in (entry.input, *chosen[number])]
-            truth, *photos = (read_target(path, lr_size * scale) for path in paths)
-            if references == "blank":
-                photos = [np.full_like(truth, MID_GREY) for _ in entry.references]
-            lr = downscale(truth, scale) if degradation is None else degradation(truth, scale, number)
-            restored = _restore(methods, lr, photos, root / entry.input)
-            pictures = {baseline: upscale(lr, scale)}
-            pictures |= {name: each.image for name, each in zip(names, restored, strict=True)}
-            sample = Sample(truth, tuple(root / name for name in entry.references))
-            figures = _measure(measures, {**pictures, TRUTH: truth}, sample)
-        except HimeError as error:
-            failed.append({"input": entry.input, "error": str(error)})
-            continue
-        of_truth.append(figures.pop(TRUTH))
-        per_image.append({"input": entry.input, **_uses(chosen[number], names, restored), **figures})
+    root = Path(data_root)
+    evaluation = Evaluation(methods, root, entries, lr_size, list_name, references, degradation, measures)
+    return evaluation.run(sheet)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on one entry of a list.
+
+    Attributes:
+        image: ``input``, ``references``, ``shares`` and ``{METRIC: value}`` for each method.
+        truth: the figures of the photo itself.
+    """
+
+    image: dict[str, Any]
+    truth: Figures
+
+
+class Evaluation:
+    """Methods over a list, entry by entry; the parameters are those of `evaluate`.
+
+    Raises:
+        HimeError: as `evaluate`.
+    """
+
+    def __init__(
+        self,
+        methods: Sequence[Method],
+        root: Path,
+        entries: Sequence[ListEntry],
+        lr_size: int,
+        list_name: str,
+        references: References = 3,
+        degradation: Degradation | None = None,
+        measures: Sequence[Measure] | None = None,
+    ) -> None:
+        if not entries:
+            raise HimeError(f"{list_name}: no entry in it; make lists with `hime make-list`")
+        self.names = check_methods(methods)
+        self.entries = entries
+        self._methods, self._root, self._list_name = methods, root, list_name
+        self._lr_size, self._references, self._degradation = lr_size, references, degradation
+        self._scale = methods[0].scale
+        self._baseline = baseline_of(self._scale)
+        self._measures = available_measures()[0] if measures is None else measures
+        self._chosen = [
+            _references_of(number, entries, references, list_name) for number in range(len(entries))
+        ]
+
+    @property
+    def metrics(self) -> list[str]:
+        """What is measured."""
+        return [metric for measure in self._measures for metric in measure.metrics]
+
+    def run(self, sheet: Sheet | None = None) -> dict[str, Any]:
+        """Measure every entry, one by one; what `evaluate` returns."""
+        measured: list[Measured] = []
+        failed: list[dict[str, str]] = []
+        for number, entry in enumerate(track(self.entries, "evaluate")):
+            try:
+                measured.append(self.measure(number, sheet))
+            except HimeError as error:
+                failed.append({"input": entry.input, "error": str(error)})
+        return self.result(measured, failed)
+
+    def measure(self, number: int, sheet: Sheet | None = None) -> Measured:
+        """Restore an input by every method and measure.
+
+        Args:
+            number: of the entry.
+            sheet: gets a row, if it shows the entry.
+
+        Raises:
+            HimeError: a file of it cannot be used.
+        """
+        entry, scale, root = self.entries[number], self._scale, self._root
+        paths = [root / name for name in (entry.input, *self._chosen[number])]
+        truth, *photos = (read_target(path, self._lr_size * scale) for path in paths)
+        if self._references == "blank":
+            photos = [np.full_like(truth, MID_GREY) for _ in entry.references]
+        damage = self._degradation
+        lr = downscale(truth, scale) if damage is None else damage(truth, scale, number)
+        restored = _restore(self._methods, lr, photos, root / entry.input)
+        pictures = {self._baseline: upscale(lr, scale)}
+        pictures |= {name: each.image for name, each in zip(self.names, restored, strict=True)}
+        sample = Sample(truth, tuple(root / name for name in entry.references))
+        figures = _measure(self._measures, {**pictures, TRUTH: truth}, sample)
+        of_truth = figures.pop(TRUTH)
         if sheet is not None and sheet.shows(number):
-            shown = {name: image for name, image in pictures.items() if scale > 1 or name != baseline}
+            shown = {name: image for name, image in pictures.items() if scale > 1 or name != self._baseline}
             sheet.add(entry.input, lr, shown, figures, truth, photos)  # the baseline at ×1 is the input
-    metrics = [metric for measure in measures for metric in measure.metrics]
-    return {
-        "model": names[0],
-        "models": names,
-        "list": list_name,
-        "scale": scale,
-        "lr_size": lr_size,
-        "references": references,
-        "degradation": BASELINE if degradation is None else str(degradation),
-        "luminance": any(getattr(measure, "luminance", False) for measure in measures),
-        **_summarise(names, baseline, metrics, per_image),
-        **(_of_the_photos(of_truth) if "identity" in metrics else {}),
-        "per_image": [_rounded(image, (baseline, *names)) for image in per_image],
-        "failed": failed,
-    }
+        image = {"input": entry.input, **_uses(self._chosen[number], self.names, restored), **figures}
+        return Measured(image, of_truth)
+
+    def result(self, measured: Sequence[Measured], failed: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        """What `evaluate` returns.
+
+        Args:
+            measured: of the entries that were, in the list's order.
+            failed: ``input`` and ``error`` of the others.
+        """
+        per_image = [each.image for each in measured]
+        metrics = self.metrics
+        return {
+            "model": self.names[0],
+            "models": self.names,
+            "list": self._list_name,
+            "scale": self._scale,
+            "lr_size": self._lr_size,
+            "references": self._references,
+            "degradation": BASELINE if self._degradation is None else str(self._degradation),
+            "luminance": any(getattr(measure, "luminance", False) for measure in self._measures),
+            **summarise(self.names, self._baseline, metrics, per_image),
+            **(of_the_photos([each.truth for each in measured]) if "identity" in metrics else {}),
+            "per_image": [rounded(image, (self._baseline, *self.names)) for image in per_image],
+            "failed": list(failed),
+        }
 
 
 def baseline_of(scale: int) -> str:
@@ -300,82 +369,3 @@ def _measure(measures: Sequence[Measure], pictures: dict[str, Image], sample: Sa
         for name, found in zip(pictures, measure(list(pictures.values()), sample), strict=True):
             figures[name] |= found
     return figures
-
-
-def _summarise(
-    names: Sequence[str], baseline: str, metrics: Sequence[str], per_image: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Means, intervals and differences over all images that were measured."""
-    people = [ListEntry(image["input"], ()).person for image in per_image]
-    bootstrap = PeopleBootstrap(people)
-    values = {
-        name: {metric: _column([image[name] for image in per_image], metric) for metric in metrics}
-        for name in (baseline, *names)
-    }
-    pairs = [(name, baseline) for name in names] + [(name, names[0]) for name in names[1:]]
-    differences = []
-    for name, other in pairs:
-        with np.errstate(invalid="ignore"):  # of two exact restorations: PSNR is infinite in both
-            difference = {metric: values[name][metric] - values[other][metric] for metric in metrics}
-        differences.append(
-            {
-                "method": name,
-                "minus": other,
-                "mean": _means(difference),
-                "interval": _intervals(difference, bootstrap),
-            }
-        )
-    return {
-        "images": len(per_image),
-        "people": len(set(people)),
-        "methods": {name: _means(columns) for name, columns in values.items()},
-        "intervals": {name: _intervals(columns, bootstrap) for name, columns in values.items()},
-        "differences": differences,
-    }
-
-
-def averaged(
-    figures: Sequence[Figures], metrics: Sequence[str], bootstrap: PeopleBootstrap
-) -> tuple[dict[str, float | None], dict[str, list[float] | None]]:
-    """Mean and 95 % interval of each metric over images, of those where it is known; None where of none."""
-    columns = {metric: _column(figures, metric) for metric in metrics}
-    return _means(columns), _intervals(columns, bootstrap)
-
-
-def _of_the_photos(of_truth: Sequence[Figures]) -> dict[str, Any]:
-    return {
-        "truth": _means({"identity_references": _column(of_truth, "identity_references")}),
-        "no_face": sum(figures["identity"] is None for figures in of_truth),
-    }
-
-
-def _rounded(image: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """What ``per_image`` says of an image, ready for JSON."""
-    figures = {name: {metric: _number(value) for metric, value in image[name].items()} for name in names}
-    return {**image, **figures}
-
-
-def _column(figures: Sequence[Figures], metric: str) -> npt.NDArray[np.float64]:
-    """One metric over all images; NaN where it was not measured."""
-    return np.array([np.nan if each[metric] is None else each[metric] for each in figures], dtype=np.float64)
-
-
-def _means(columns: dict[str, npt.NDArray[np.float64]]) -> dict[str, float | None]:
-    measured = {metric: values[~np.isnan(values)] for metric, values in columns.items()}
-    return {
-        metric: _number(float(values.mean())) if values.size else None for metric, values in measured.items()
-    }
-
-
-def _intervals(
-    columns: dict[str, npt.NDArray[np.float64]], bootstrap: PeopleBootstrap
-) -> dict[str, list[float] | None]:
-    found = {metric: bootstrap.interval(values) for metric, values in columns.items()}
-    return {
-        metric: None if interval is None else [round(end, 4) for end in interval]
-        for metric, interval in found.items()
-    }
-
-
-def _number(value: float | None) -> float | None:
-    return round(value, 4) if value is not None and math.isfinite(value) else None  # JSON has no infinity

@@ -11,8 +11,9 @@ from typing import Any
 
 from hime.data.people import ListEntry, read_list
 from hime.errors import HimeError
+from hime.evaluation.averages import averaged
 from hime.evaluation.cost import breakdown, network_of
-from hime.evaluation.evaluate import BASELINE, Method, Restored, averaged, evaluate
+from hime.evaluation.evaluate import BASELINE, Method, Restored, evaluate
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.evaluation.provenance import provenance

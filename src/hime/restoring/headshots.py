@@ -74,23 +74,41 @@ def restore_headshots(
     )  # fmt: skip
 
     summary = Summary(passed_over=[*listing.passed_over, *photos.passed_over])
-    used = _read_references(photos.inputs, restorer.scale * max_lr_side, summary)
-    made = {
-        "version": hime.__version__,
-        "model": model_digest(restorer),
-        "fidelity": str(restorer.fidelity),
-        "people": together(reference.content for reference in used),
-        "options": f"aligned, even_sharp={even_sharp}, strength={strength}",
-        "report": str(report),
-    }
+    choice = HeadshotChoice(report, max_lr_side, even_sharp, strength)
+    used = read_references(photos.inputs, restorer, choice, summary)
+    made = headshots_made_with(restorer, used, choice)
     restorer = rehearsing(restorer) if dry_run else restorer
-    job = _Job(restorer, used, summary, report, max_lr_side, even_sharp, strength, dry_run)
+    job = HeadshotJob(restorer, used, summary, choice, dry_run)
     run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name, dry_run=dry_run)
     return summary
 
 
+@dataclass(frozen=True)
+class HeadshotChoice:
+    """How to restore, see `restore_headshots`."""
+
+    report: bool = False
+    max_lr_side: int = MAX_LR_SIDE
+    even_sharp: bool = False
+    strength: float = 1.0
+
+
+def headshots_made_with(
+    restorer: Restorer, used: Sequence[HeadshotReference], choice: HeadshotChoice
+) -> dict[str, str]:
+    """What results are made with, for `hime.restoring.batch.run_batch`."""
+    return {
+        "version": hime.__version__,
+        "model": model_digest(restorer),
+        "fidelity": str(restorer.fidelity),
+        "people": together(reference.content for reference in used),
+        "options": f"aligned, even_sharp={choice.even_sharp}, strength={choice.strength}",
+        "report": str(choice.report),
+    }
+
+
 @dataclass(frozen=True, eq=False)
-class _Reference:
+class HeadshotReference:
     """A photo, as it was when it was read."""
 
     path: Path
@@ -98,17 +116,20 @@ class _Reference:
     image: Image
 
 
-def _read_references(photos: Sequence[Input], side: int, summary: Summary) -> list[_Reference]:
-    """The photos that can be read, made smaller where their shorter sides are longer than ``side``: models
-    see nothing beyond it.
+def read_references(
+    photos: Sequence[Input], restorer: Restorer, choice: HeadshotChoice, summary: Summary
+) -> list[HeadshotReference]:
+    """The photos that can be read, made smaller where their shorter sides are longer than the largest result:
+    models see nothing beyond it.
 
     Raises:
         HimeError: there are some, and none can.
     """
-    used: list[_Reference] = []
+    side = restorer.scale * choice.max_lr_side
+    used: list[HeadshotReference] = []
     for photo in photos:
         try:
-            used.append(_Reference(photo.path, digest(photo.path), _reduced(photo.path, side)))
+            used.append(HeadshotReference(photo.path, digest(photo.path), _reduced(photo.path, side)))
         except Exception as error:  # as of an input: whatever goes wrong with one is its own line
             log.debug("%s", photo.path, exc_info=True)
             summary.failed.append(told(photo.path, error))
@@ -128,30 +149,36 @@ def _reduced(path: Path, side: int) -> Image:
 
 
 @dataclass
-class _Job:
-    """What is the same for all headshots of a batch."""
+class HeadshotJob:
+    """What is the same for all headshots of a batch.
+
+    Attributes:
+        restorer: the model; its references are replaced.
+        references: photos of the person.
+        summary: filled in.
+        choice: how to restore.
+        dry_run: write nothing; the restorer is a rehearsal.
+    """
 
     restorer: Restorer
-    references: Sequence[_Reference]
+    references: Sequence[HeadshotReference]
     summary: Summary
-    report: bool
-    max_lr_side: int
-    even_sharp: bool
-    strength: float
-    dry_run: bool
-    _set: list[_Reference] | None = field(default=None, init=False)
+    choice: HeadshotChoice
+    dry_run: bool = False
+    _set: list[HeadshotReference] | None = field(default=None, init=False)
 
     def restore(self, each: Input, content: str, output: Output) -> None:
         """One headshot, see `hime.restoring.batch.run_batch`."""
         report = output.path.with_suffix(".json")
         output.claim(output.path)
-        if self.report:
+        if self.choice.report:
             output.claim(report)
         lr = read_image(each.path)
-        if max(lr.shape[:2]) > self.max_lr_side:
+        if max(lr.shape[:2]) > self.choice.max_lr_side:
             raise HimeError(
                 f"{each.path}: {lr.shape[1]}×{lr.shape[0]} pixels is no small headshot (at most "
-                f"{self.max_lr_side} a side); leave out --aligned, make it smaller, or raise --max-lr-side"
+                f"{self.choice.max_lr_side} a side); leave out --aligned, make it smaller, or raise "
+                "--max-lr-side"
             )
         used = [reference for reference in self.references if reference.content != content]
         if used != self._set:
@@ -160,7 +187,7 @@ class _Job:
         restored = self._restored(lr)
         if not self.dry_run:
             write_image(output.path, restored.image)
-            if self.report:
+            if self.choice.report:
                 write_json(report, self._explained(each.path, output.path, lr, restored, used))
         self.summary.written.append(output.path)
         photos = tuple(str(reference.path) for reference in used)
@@ -181,13 +208,13 @@ class _Job:
             restored = self.restorer.restore(headshot)
             scale = self.restorer.scale
             plain = lanczos(headshot, scale * height, scale * width)
-            return replace(restored, image=mixed(plain, restored.image, self.strength))
+            return replace(restored, image=mixed(plain, restored.image, self.choice.strength))
         found = restore_any_size(
             headshot,
             self.restorer,
             at_least=self.restorer.scale * height,
-            even_sharp=self.even_sharp,
-            strength=self.strength,
+            even_sharp=self.choice.even_sharp,
+            strength=self.choice.strength,
         )
         if not found.passes:
             raise NothingToRestore(
@@ -196,14 +223,14 @@ class _Job:
         return found
 
     def _explained(
-        self, source: Path, output: Path, lr: Image, restored: Restoration, used: Sequence[_Reference]
+        self, source: Path, output: Path, lr: Image, restored: Restoration, used: Sequence[HeadshotReference]
     ) -> dict[str, Any]:
         return {
             "input": str(source),
             "output": str(output),
             "model": self.restorer.name,
             "fidelity": self.restorer.fidelity,
-            "strength": self.strength,
+            "strength": self.choice.strength,
             "scale": self.restorer.scale,
             "lr": list(lr.shape[:2]),
             "hr": list(restored.image.shape[:2]),

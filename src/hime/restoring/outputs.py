@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path, PurePath
+from typing import Protocol
 
 from hime.errors import HimeError
 from hime.files import check_writable
@@ -23,6 +24,23 @@ FACE = re.compile(r"-face\d+\.png$")
 """What a restored face alone is called after the name of its picture."""
 _CANDIDATES = 1000
 """Names that are tried for a result before one gives up."""
+
+
+class Owner(Protocol):
+    """What an output belongs to: the `Outputs` of a batch, or a job that has planned its places itself."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether one file was named as the result."""
+        ...
+
+    def check(self, path: Path) -> None:
+        """Find out whether a file may be written there.
+
+        Raises:
+            HimeError: it must not be replaced, or cannot be written.
+        """
+        ...
 
 
 @dataclass
@@ -40,7 +58,7 @@ class Output:
     place: PurePath
     earlier: Record | None
     is_elsewhere: bool
-    _owner: Outputs
+    _owner: Owner
     _claimed: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
 
     @property
@@ -99,8 +117,8 @@ class Outputs:
         self._faces = faces
         files = [file for path in read for file in (path, *sidecars(path))]
         self._read = {_identity(file) for file in files} - {None}
-        self.is_file = is_file(out, known)
-        if self.is_file:
+        self._is_file = is_file(out, known)
+        if self._is_file:
             if len(given) > 1 or len(inputs) > 1 or is_folder(Path(given[0])):
                 raise HimeError(f"{out}: is one file for {len(inputs)} inputs; give a folder as --out")
             if out.suffix.lower() not in written:
@@ -121,6 +139,11 @@ class Outputs:
         self._taken = {key(place) for place in found}
         for place in found:
             self._refuse_what_is_read(self.folder / place)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether one file was named as the result."""
+        return self._is_file
 
     def output(self, each: Input, content: str) -> Output:
         """Where the result of an input goes whose content has that digest.

@@ -46,8 +46,11 @@ class StoredFile:
     piece by piece and not mapped into memory, where a file that is cut short, or a disk that goes away, would
     end the process.
 
+    Another process gets it with its content, wherever it runs: the file need not be there.
+
     Args:
         path: the file.
+        content: its bytes, uint8, where they were read already.
 
     Attributes:
         path: where it was.
@@ -60,9 +63,9 @@ class StoredFile:
         HimeError: missing, damaged, of another version, or anything in the header is not as it must be.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: npt.NDArray[np.uint8] | None = None) -> None:
         self.path = path
-        self._file = open_file(path)
+        self._file = open_file(path) if content is None else _Memory(content)
         self._lock = threading.Lock()
         self.size = self._file.seek(0, os.SEEK_END)
         length = int.from_bytes(self._at(0, 8), "little")
@@ -121,6 +124,9 @@ class StoredFile:
             f"{self.path}: damaged ({reason}); make it again from the photos with `hime person add`"
         )
 
+    def __reduce__(self) -> tuple[type[StoredFile], tuple[Path, npt.NDArray[np.uint8]]]:
+        return StoredFile, (self.path, np.frombuffer(self._at(0, self.size), np.uint8))
+
     def _at(self, place: int, count: int) -> bytes:
         try:
             with self._lock:
@@ -169,6 +175,21 @@ class StoredFile:
             raise self.damaged("a tensor that lies nowhere")
         if not offsets[0] <= offsets[1] <= self.size - self._begin:
             raise self.damaged("cut short")
+
+
+class _Memory:
+    """Bytes in memory, read like a file; they are not copied, since processes may share them."""
+
+    def __init__(self, content: npt.NDArray[np.uint8]) -> None:
+        self._content = content
+        self._place = 0
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        self._place = place + (len(self._content) if whence == os.SEEK_END else 0)
+        return self._place
+
+    def read(self, count: int) -> bytes:
+        return self._content[self._place : self._place + count].tobytes()
 
 
 def _is_texts(value: object) -> bool:

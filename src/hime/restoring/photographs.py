@@ -121,7 +121,7 @@ def restore_photos(
     summary.notes.extend(
         f"{name}: no photo can be used, so this person is restored without" for name in without
     )
-    job = _Job(rehearsing(restorer) if dry_run else restorer, cast, choice, summary, dry_run)
+    job = PhotoJob(rehearsing(restorer) if dry_run else restorer, cast, choice, summary, dry_run)
     made = {**made_with(restorer, cast), **choice.made}
     run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name, dry_run=dry_run)
     return summary
@@ -133,8 +133,8 @@ def _png(_: Path) -> str:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What is the same for all inputs of a batch.
+class PhotoJob:
+    """What is the same for all photographs of a batch.
 
     Attributes:
         restorer: the model.
@@ -148,7 +148,7 @@ class _Job:
     cast: Cast
     choice: Choice
     summary: Summary
-    dry_run: bool
+    dry_run: bool = False
 
     def restore(self, each: Input, content: str, output: Output) -> None:
         """One input of any kind, see `hime.restoring.batch.run_batch`."""

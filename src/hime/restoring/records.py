@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -90,18 +90,7 @@ class Records:
         """
         written = {self._name(file): digest(file) for file in files}
         record = Record(place.as_posix(), content, path, made, written)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        line = f"\n{json.dumps(asdict(record))}\n".encode()  # begun anew, should the last one be torn
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._file, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
-            with os.fdopen(descriptor, "ab") as file:
-                file.write(line)
-        except OSError as error:
-            raise HimeError(
-                f"{self._file}: cannot be written ({error.strerror or error}), so that the next run will not "
-                "know what made the results; check the permissions and the room on the disk"
-            ) from error
+        append(self.folder, [record])
         self._take(record)
 
     def _take(self, record: Record) -> None:
@@ -110,6 +99,27 @@ class Records:
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
+
+
+def append(folder: Path, records: Iterable[Record]) -> None:
+    """Note what made results, in the folder that they are in.
+
+    Raises:
+        HimeError: it cannot be noted.
+    """
+    path = folder / FILE
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    lines = "\n".join(json.dumps(asdict(record)) for record in records)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(f"\n{lines}\n".encode())  # begun anew, should the last one be torn
+    except OSError as error:
+        raise HimeError(
+            f"{path}: cannot be written ({error.strerror or error}), so that the next run will not know "
+            "what made the results; check the permissions and the room on the disk"
+        ) from error
 
 
 def _parsed(line: bytes) -> Record | None:

@@ -5,7 +5,7 @@ A clip that cannot be used is told in the summary, and the others are done all t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,7 @@ def restore_clips(
     sources = find_people(references, named)
     read = [*(each.path for each in listing.clips), *sources.files]
     outputs = Outputs(
-        listing.given, listing.clips, out, tuple(WRITTEN), ENDINGS, _ending, read, overwrite=overwrite
+        listing.given, listing.clips, out, tuple(WRITTEN), ENDINGS, clip_ending, read, overwrite=overwrite
     )
     # What was passed over, and how people were understood, is told with the photographs if there are any.
     alone = not listing.inputs
@@ -88,54 +88,67 @@ def restore_clips(
 
         find_person(cast.people, only_person)
 
-    chosen: dict[str, Any] = {
-        "everyone": everyone,
-        "only_person": only_person,
-        "enlargement": enlargement,
-    }
-    job = _Job(restorer, cast, listing, summary, chosen, report, overwrite, dry_run)
-    options = f"video {everyone} {only_person} {enlargement}"
-    made = {**made_with(restorer, cast), "options": options, "report": str(report)}
+    choice = ClipChoice(everyone, only_person, enlargement, report, overwrite)
+    job = ClipJob(restorer, cast, listing.clips, summary, choice, dry_run)
+    made = {**made_with(restorer, cast), **choice.made}
     run_batch(listing.clips, outputs, made, summary, job.restore, skip=job.skip, dry_run=dry_run)
     return summary
 
 
 @dataclass(frozen=True)
-class _Job:
+class ClipChoice:
+    """Whom and how to restore, see `restore_clips`."""
+
+    everyone: bool = False
+    only_person: str | None = None
+    enlargement: int = 1
+    report: bool = False
+    overwrite: bool = False
+
+    @property
+    def made(self) -> dict[str, str]:
+        """What of it results are made with, for `hime.restoring.batch.run_batch`."""
+        options = f"video {self.everyone} {self.only_person} {self.enlargement}"
+        return {"options": options, "report": str(self.report)}
+
+
+@dataclass(frozen=True)
+class ClipJob:
     """What is the same for all clips of a batch.
 
     Attributes:
         restorer: the model.
         cast: who may be in the clips.
-        listing: the clips.
+        clips: all of them.
         summary: filled in.
-        chosen: whom and how to restore, see `hime.restoring.video.restore.restore_video`.
-        report: write a page beside each result.
-        overwrite: begin anew what was interrupted.
+        choice: whom and how to restore.
         dry_run: write nothing.
     """
 
     restorer: Restorer
     cast: Cast
-    listing: Listing
+    clips: Sequence[Input]
     summary: Summary
-    chosen: Mapping[str, Any]
-    report: bool
-    overwrite: bool
-    dry_run: bool
+    choice: ClipChoice
+    dry_run: bool = False
 
     def restore(self, each: Input, content: str, output: Output) -> None:
         """One clip, see `hime.restoring.batch.run_batch`."""
-        clips = self.listing.clips
+        clips, choice = self.clips, self.choice
         count = f" ({clips.index(each) + 1} of {len(clips)})" if len(clips) > 1 else ""
         output.claim(output.path)
         output.claim(incomplete(output.path))
-        page = output.path.with_name(f"{output.path.name}.html") if self.report else None
+        page = output.path.with_name(f"{output.path.name}.html") if choice.report else None
         if page is not None:
             output.claim(page)
         people = self.cast.without(content)
         with Meter(f"{each.path.name}{count}") as meter:
-            chosen = {**self.chosen, "progress": _shown(meter)}
+            chosen: dict[str, Any] = {
+                "everyone": choice.everyone,
+                "only_person": choice.only_person,
+                "enlargement": choice.enlargement,
+                "progress": _shown(meter),
+            }
             if self.dry_run:
                 roles = rehearse_video(each.path, people, self.restorer, output.path, **chosen)
                 self.summary.written.append(output.path)
@@ -143,7 +156,7 @@ class _Job:
                 return
             restored = restore_video(
                 each.path, people, self.restorer, output.path,
-                overwrite=self.overwrite, report=page, **chosen,
+                overwrite=choice.overwrite, report=page, **chosen,
             )  # fmt: skip
         _tell(each.path, restored, self.summary)
 
@@ -155,7 +168,7 @@ class _Job:
             )
 
 
-def _ending(path: Path) -> str:
+def clip_ending(path: Path) -> str:
     """Of the result of a clip in a folder; whatever it is, where the clip cannot be read."""
     try:
         return result_suffix(open_clip(path))

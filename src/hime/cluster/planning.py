@@ -1,0 +1,216 @@
+"""What of a job is left to be done, and where its results go."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
+
+from hime.cluster.ledger import BEGUN, NOTHING, RESTORED, Ledger
+from hime.cluster.listing import Found, place
+from hime.cluster.storage import Store, is_url
+from hime.errors import HimeError
+from hime.restoring.inputs import digest, key, numbered, sidecars, together
+from hime.restoring.outputs import FACE, path_digest
+from hime.restoring.records import FILE, Record, Records, append
+
+_NEEDED = ("place", "stamp", "made", "status", "files", "digests", "attempts")
+"""What of a row says whether it is done."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        rows: ``source``, ``place``, ``stamp``, ``made`` and ``attempts`` of each source that is left.
+        skipped: sources that are done.
+        refused: a line for each source whose result would replace what is not the job's.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+def plan_job(
+    sources: Sequence[Found],
+    store: Store,
+    ledger: Ledger,
+    made: Mapping[str, str],
+    ending: Callable[[Found], str],
+    known: Sequence[str],
+    read: Iterable[Path],
+    *,
+    overwrite: bool,
+) -> Plan:
+    """Find out what is left of a job.
+
+    Done is a source whose content has not changed since, as far as its stamp tells, whose result was made
+    with the same, and whose files are there, whoever has changed them since.
+
+    Args:
+        sources: all of the job.
+        store: where the results go.
+        ledger: what is known of the job; the plan in it is extended.
+        made: what results are made with, a text for each part.
+        ending: of a source's result.
+        known: endings of files, see `hime.restoring.inputs.places`.
+        read: further files that are read and must not be replaced.
+        overwrite: begin anew, and replace also what is not the job's.
+
+    Raises:
+        HimeError: a result would replace what is read.
+    """
+    if overwrite:
+        ledger.clear()
+    rows, planned = ledger.rows(_NEEDED), ledger.plan()
+    there = _Present(store)
+    found = dict(zip((each.source for each in sources), place(sources, ending, known), strict=True))
+    new = _placed({source: at for source, at in found.items() if source not in planned}, planned)
+    _refuse_what_is_read(
+        store, there, [planned.get(source, new.get(source, "")) for source in found], read, sources
+    )
+    whole = made_digest(made)
+    plan = Plan()
+    records = Records(store.folder) if store.folder is not None and not planned else None
+    accepted: dict[str, str] = {}
+    for each in sources:
+        at = planned.get(each.source) or new[each.source]
+        row = rows.get(each.source)
+        if row is not None and _is_done(row, each, at, whole, there):
+            plan.skipped.append(each.source)
+            continue
+        if overwrite:
+            others = []
+        elif each.source in planned:
+            others = [] if row is None else _changed(row, store, there)
+        else:
+            others = [
+                name
+                for name in there.beside(at)
+                if records is None or not records.wrote(Path(store.place(name)))
+            ]
+        if others:
+            plan.refused.append(
+                f"{store.place(others[0])}: is there already, not as this job wrote it; --overwrite "
+                "replaces it, another --out keeps it"
+            )
+            continue
+        if each.source not in planned:
+            accepted[each.source] = at
+        attempts = row["attempts"] if row is not None and row["status"] == BEGUN else 0
+        plan.rows.append(
+            {"source": each.source, "place": at, "stamp": each.stamp, "made": whole, "attempts": attempts}
+        )
+    ledger.extend_plan(accepted)
+    return plan
+
+
+def made_digest(made: Mapping[str, str]) -> str:
+    """One digest of all that results are made with."""
+    return together(f"{name}={value}" for name, value in made.items())
+
+
+def tell_loop(store: Store, made: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Let the plain loop know what the job made (`hime.restoring.records`), where both could."""
+    if store.folder is None:
+        return
+    whole = made_digest(made)
+    records = [
+        Record(
+            row["place"],
+            row["input"],
+            path_digest(Path(row["source"])),
+            {**made, "sidecars": row["sidecars"]},
+            dict(zip(row["files"], row["digests"], strict=True)),
+        )
+        for row in rows
+        if row["status"] in (RESTORED, NOTHING) and row["made"] == whole and not is_url(row["source"])
+    ]
+    if records:
+        append(store.folder, records)
+
+
+class _Present:
+    """The files that are in a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.names = store.names() - {FILE}
+        self._faces: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for name in self.names:
+            path = PurePosixPath(name)
+            if FACE.search(path.name):
+                self._faces[str(path.parent), FACE.sub("", path.name)].append(name)
+
+    def beside(self, place: str) -> list[str]:
+        """Those that may be a part of the result in that place."""
+        path = PurePosixPath(place)
+        more = (f"{path.name}.html", f"{path.name}.xmp", f"{path.stem}.xmp", f"{path.stem}.json")
+        names = [path.name, *more, f"{path.stem}.incomplete{path.suffix}"]
+        found = [name for each in names if (name := str(path.with_name(each))) in self.names]
+        return found + self._faces.get((str(path.parent), path.stem), [])
+
+
+def _is_done(row: Mapping[str, Any], each: Found, place: str, made: str, there: _Present) -> bool:
+    return (
+        row["status"] in (RESTORED, NOTHING)
+        and row["stamp"] == each.stamp
+        and row["made"] == made
+        and row["place"] == place
+        and there.names.issuperset(row["files"])
+    )
+
+
+def _changed(row: Mapping[str, Any], store: Store, there: _Present) -> list[str]:
+    """The files of a row that somebody has changed since; behind a URL they are not looked at."""
+    if store.folder is None:
+        return []
+    files = zip(row["files"], row["digests"], strict=True)
+    return [name for name, wrote in files if name in there.names and digest(Path(store.place(name))) != wrote]
+
+
+def _placed(new: Mapping[str, str], planned: Mapping[str, str]) -> dict[str, str]:
+    """The places of new sources, with numbers where earlier ones have them."""
+    taken = {key(PurePath(place)) for place in planned.values()}
+    found = {}
+    for source, at in new.items():
+        path = PurePath(at)
+        if key(path) in taken:
+            path = next(each for each in numbered(path) if key(each) not in taken)
+        taken.add(key(path))
+        found[source] = path.as_posix()
+    return found
+
+
+def _refuse_what_is_read(
+    store: Store, there: _Present, places: Sequence[str], read: Iterable[Path], sources: Sequence[Found]
+) -> None:
+    """Refuse results that would replace a source, or another file that is read.
+
+    Raises:
+        HimeError: one would.
+    """
+    if store.folder is None:
+        urls = {each.source for each in sources}
+        wrong = next((store.place(at) for at in places if store.place(at) in urls), None)
+    else:
+        targets = [Path(store.place(name)) for at in places for name in there.beside(at)]
+        if not targets:
+            return
+        files = [*read, *(Path(each.source) for each in sources if not is_url(each.source))]
+        identities = {_identity(file) for path in files for file in (path, *sidecars(path))} - {None}
+        wrong = next((str(path) for path in targets if _identity(path) in identities), None)
+    if wrong is not None:
+        raise HimeError(f"{wrong}: would overwrite what is read from there; choose another --out")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116, a path may be no name at all
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

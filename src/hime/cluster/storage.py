@@ -1,0 +1,230 @@
+"""Files on disks and behind URLs (fsspec: ``s3://``, ``gs://``, …): fetched, listed, put whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hime.errors import HimeError
+from hime.files import write_atomically
+
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "obs", "r2", "tos"}
+"""Protocols whose files appear when they are whole; with others a file is moved into place."""
+
+
+def is_url(text: str | os.PathLike[str]) -> bool:
+    """Whether it names something behind a URL rather than a file of this machine."""
+    return "://" in str(text)
+
+
+def text_of(given: Path | str) -> str:
+    """A path from the root on, or a URL; of ``file://…`` the path."""
+    text = str(given)
+    if text.startswith("file://"):
+        text = text.removeprefix("file://")
+    return text if is_url(text) else os.path.abspath(text)  # noqa: PTH100, resolve() follows links
+
+
+def open_filesystem(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it.
+
+    Raises:
+        HimeError: nobody knows the protocol, or what it needs is not installed.
+    """
+    import fsspec
+
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise HimeError(f"{url}: {' '.join(str(error).split())}") from None
+    except (ValueError, OSError) as error:
+        raise HimeError(f"{url}: cannot be opened ({' '.join(str(error).split())}); check the URL") from None
+    return fs, str(path)
+
+
+def unreachable(url: str, error: Exception) -> HimeError:
+    """The one line about a file behind a URL that cannot be read or written."""
+    if isinstance(error, FileNotFoundError):
+        return HimeError(f"{url}: no such file; check the URL")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return HimeError(f"{url}: {reason}; check the URL and who may read and write there")
+
+
+def fetch(url: str, folder: Path) -> Path:
+    """Copy a file behind a URL into a folder, under its own name and with its date.
+
+    Raises:
+        FileNotFoundError: there is none.
+        HimeError: it cannot be read.
+    """
+    fs, path = open_filesystem(url)
+    target = folder / path.rsplit("/", 1)[-1]
+    try:
+        fs.get_file(path, str(target))
+        with contextlib.suppress(NotImplementedError, AttributeError):  # not every one knows dates
+            changed = fs.modified(path).timestamp()
+            os.utime(target, (changed, changed))
+    except FileNotFoundError:
+        target.unlink(missing_ok=True)
+        raise
+    except Exception as error:  # each protocol has errors of its own
+        raise unreachable(url, error) from error
+    return target
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of this machine, or one behind a URL.
+
+    Attributes:
+        root: a path from the root on, or a URL.
+    """
+
+    root: str
+
+    @classmethod
+    def at(cls, place: Path | str) -> Store:
+        """The store in a folder or behind a URL.
+
+        Raises:
+            HimeError: nobody knows the URL's protocol.
+        """
+        root = text_of(place)
+        if is_url(root):
+            fs, path = open_filesystem(root)
+            root = str(fs.unstrip_protocol(path))  # one way of writing it
+        return cls(root.rstrip("/") or "/")
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, where it is one of this machine."""
+        return None if is_url(self.root) else Path(self.root)
+
+    def place(self, name: str) -> str:
+        """The path or URL of a file in it."""
+        return f"{self.root}/{name}"
+
+    def names(self, below: str = "", *, hidden: bool = False) -> set[str]:
+        """The names of all files in it, or in one of its folders, from the root of the store on.
+
+        Args:
+            below: a folder in it.
+            hidden: also what begins with a dot, and what lies in folders that do.
+
+        Raises:
+            HimeError: it cannot be read.
+        """
+        if self.folder is not None:
+            top = self.folder / below
+            found = {
+                os.path.relpath(os.path.join(folder, name), self.folder).replace(os.sep, "/")  # noqa: PTH118
+                for folder, _, names in os.walk(top)
+                for name in names
+            }
+        else:
+            fs, root = open_filesystem(self.root)
+            fs.invalidate_cache()
+            try:
+                paths = fs.find(f"{root}/{below}" if below else root)
+            except FileNotFoundError:
+                paths = []
+            except Exception as error:
+                raise unreachable(self.root, error) from error
+            found = {str(path)[len(root) :].lstrip("/") for path in paths}
+        if hidden:
+            return found
+        return {name for name in found if not any(part.startswith(".") for part in name.split("/"))}
+
+    def read(self, name: str) -> bytes:
+        """A file's content.
+
+        Raises:
+            FileNotFoundError: there is none.
+            HimeError: it cannot be read.
+        """
+        if self.folder is not None:
+            return (self.folder / name).read_bytes()
+        fs, root = open_filesystem(self.root)
+        try:
+            content: bytes = fs.cat_file(f"{root}/{name}")
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise unreachable(self.place(name), error) from error
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file, whole or not at all; after a power failure it may be gone.
+
+        Raises:
+            HimeError: it cannot be written.
+        """
+        if self.folder is not None:
+            write_atomically(self.folder / name, lambda path: path.write_bytes(content), lasting=False)
+            return
+        self._put(name, lambda fs, path: fs.pipe_file(path, content))
+
+    def put(self, source: Path, name: str) -> None:
+        """Write a file of this machine into it, whole or not at all.
+
+        Raises:
+            HimeError: it cannot be written.
+        """
+        if self.folder is not None:
+            write_atomically(self.folder / name, lambda path: path.write_bytes(source.read_bytes()))
+            return
+        self._put(name, lambda fs, path: fs.put_file(str(source), path))
+
+    def _put(self, name: str, write: Any) -> None:
+        fs, root = open_filesystem(self.root)
+        path = f"{root}/{name}"
+        try:
+            if OBJECT_STORES & set([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol):
+                write(fs, path)
+                return
+            above, _, own = path.rpartition("/")
+            fs.makedirs(above, exist_ok=True)
+            temporary = f"{above}/.hime-{secrets.token_hex(8)}-{own[-32:]}"
+            write(fs, temporary)
+            fs.mv(temporary, path)
+        except Exception as error:
+            raise unreachable(self.place(name), error) from error
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete files; those that are gone already are no matter.
+
+        Raises:
+            HimeError: one cannot be deleted.
+        """
+        names = list(names)
+        if self.folder is not None:
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    (self.folder / name).unlink()
+            return
+        if not names:
+            return
+        fs, root = open_filesystem(self.root)
+        try:
+            fs.rm([f"{root}/{name}" for name in names])
+        except FileNotFoundError:
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    fs.rm_file(f"{root}/{name}")
+        except Exception as error:
+            raise unreachable(self.root, error) from error
+
+    def check_writable(self) -> None:
+        """Write a file and delete it.
+
+        Raises:
+            HimeError: it cannot be written to.
+        """
+        name = f".hime-{secrets.token_hex(8)}"
+        self.write(name, b"")
+        self.delete([name])

@@ -1,0 +1,274 @@
+"""What is done with a row, wherever that is: its file fetched and worked on as in the plain loop.
+
+A kind of work is a `Work`: it travels to the workers once, through the object store, and there opens what it
+needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hime.cluster.ledger import FAILED, NOTHING, RESTORED, Part, filled
+from hime.cluster.storage import Store, fetch, is_url, unreachable
+from hime.errors import NothingToRestore
+from hime.faces.album import Reference
+from hime.files import check_writable
+from hime.processors import limit_opencv
+from hime.restoring.batch import Summary, told
+from hime.restoring.headshots import HeadshotChoice, HeadshotJob, HeadshotReference
+from hime.restoring.inputs import Input, digest, digests, sidecars, together
+from hime.restoring.outputs import Output
+from hime.restoring.people import Cast
+from hime.restoring.photographs import Choice, PhotoJob
+from hime.restoring.restorer import Restorer
+
+if TYPE_CHECKING:
+    from hime.restoring.video.batch import ClipChoice
+
+log = logging.getLogger(__name__)
+
+MOST_ATTEMPTS = 3
+"""How often work on a source is begun: what ends its worker that often is a row that failed."""
+
+Do = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Does what is to be done for a row, and gives the columns that say what became of it; raises nothing."""
+Restore = Callable[[Input, str, Output], Summary]
+"""Restores an input with that digest to its output; see `hime.restoring.batch.run_batch`."""
+
+
+class Work(Protocol):
+    """A kind of work; may be pickled."""
+
+    def open(self, store: Store) -> Do:
+        """Open what it needs, once a worker; results go to the store."""
+        ...
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Whole photographs restored, as `hime.restoring.photographs.restore_photos` does it.
+
+    Attributes:
+        restorer: opens the model.
+        cast: who may be in them, see `portable`.
+        choice: whom and how to restore.
+        threads: of a worker.
+    """
+
+    restorer: Callable[[], Restorer]
+    cast: Cast
+    choice: Choice
+    threads: int
+
+    def open(self, store: Store) -> Do:
+        """Open the model."""
+        limit_opencv(self.threads)
+        restorer = self.restorer()
+
+        def restore(each: Input, content: str, output: Output) -> Summary:
+            job = PhotoJob(restorer, self.cast, self.choice, Summary())
+            job.restore(each, content, output)
+            return job.summary
+
+        return by_files(restore, store)
+
+
+@dataclass(frozen=True)
+class Headshots:
+    """Headshots framed alike restored, as `hime.restoring.headshots.restore_headshots` does it.
+
+    Attributes:
+        restorer: opens the model.
+        references: photos of the person.
+        choice: how to restore.
+    """
+
+    restorer: Callable[[], Restorer]
+    references: Sequence[HeadshotReference]
+    choice: HeadshotChoice
+
+    def open(self, store: Store) -> Do:
+        """Open the model."""
+        job = HeadshotJob(self.restorer(), self.references, Summary(), self.choice)
+
+        def restore(each: Input, content: str, output: Output) -> Summary:
+            job.summary = Summary()
+            job.restore(each, content, output)
+            return job.summary
+
+        return by_files(restore, store)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Videos restored, as `hime.restoring.video.batch.restore_clips` does it.
+
+    Attributes:
+        restorer: opens the model.
+        cast: who may be in them, see `portable`.
+        choice: whom and how to restore.
+        threads: of a worker.
+    """
+
+    restorer: Callable[[], Restorer]
+    cast: Cast
+    choice: ClipChoice
+    threads: int
+
+    def open(self, store: Store) -> Do:
+        """Open the model."""
+        from hime.restoring.video.batch import ClipJob
+
+        limit_opencv(self.threads)
+        restorer = self.restorer()
+
+        def restore(each: Input, content: str, output: Output) -> Summary:
+            job = ClipJob(restorer, self.cast, (each,), Summary(), self.choice)
+            job.restore(each, content, output)
+            return job.summary
+
+        return by_files(restore, store)
+
+
+def portable(cast: Cast) -> Cast:
+    """The same people with their headshots in memory, as other processes need them."""
+    people = []
+    for person in cast.people:
+        references = tuple(
+            Reference(each.name, each.crop, each.embedding, each.quality, each.yaw, each.path)
+            if callable(each.picture)
+            else each
+            for each in person.references
+        )
+        people.append(replace(person, references=references))
+    return replace(cast, people=people)
+
+
+class Worker:
+    """Works through rows, one after the other.
+
+    Args:
+        work: the kind of work.
+        store: where the results go.
+        run: of the job, see `hime.cluster.ledger.Ledger`.
+    """
+
+    def __init__(self, work: Work, store: Store, run: str) -> None:
+        self._do = work.open(store)
+        self._store = store
+        self._run = run
+
+    def work(self, task: int, rows: Sequence[Mapping[str, Any]]) -> Part:
+        """Do what is left of a task's rows; each is in the part's file when it is done."""
+        part = Part(self._store, self._run, task)
+        for row in rows:
+            if part.is_done(row["source"]):
+                continue
+            attempts = part.begin(row)
+            if attempts > MOST_ATTEMPTS:
+                reason = f"{row['source']}: ended its worker {MOST_ATTEMPTS} times; leave it out"
+                part.end(filled(row, status=FAILED, reason=reason, attempts=attempts))
+            else:
+                part.end(self._one(row, attempts))
+        part.write()
+        return part
+
+    def _one(self, row: Mapping[str, Any], attempts: int) -> dict[str, Any]:
+        """What became of one row."""
+        began = time.perf_counter()
+        done = self._do(row)
+        return filled({**row, **done}, attempts=attempts, seconds=time.perf_counter() - began)
+
+
+def by_files(restore: Restore, store: Store) -> Do:
+    """Work that makes files of a file."""
+
+    def do(row: Mapping[str, Any]) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory(prefix="hime-") as folder:
+            return _Attempt(row, store, Path(folder)).run(restore)
+
+    return do
+
+
+class _Attempt:
+    """One row worked on. Texts name its source and its result wherever they really are."""
+
+    is_file = False
+
+    def __init__(self, row: Mapping[str, Any], store: Store, folder: Path) -> None:
+        self._source = str(row["source"])
+        self._place = PurePath(row["place"])
+        self._store = store
+        self._here = folder / "in"
+        self._out = store.folder or folder / "out"
+
+    def check(self, path: Path) -> None:
+        """What may be replaced was found out when the job was planned."""
+        check_writable(path)
+
+    def run(self, restore: Restore) -> dict[str, Any]:
+        output = Output(self._out / self._place, self._place, None, False, self)
+        local = Path(self._source)
+        done: dict[str, Any] = {}
+        try:
+            if is_url(self._source):
+                local = self._fetched()
+            done["input"] = digest(local)
+            done["sidecars"] = together(digests(sidecars(local)).values())
+            try:
+                summary = restore(Input(local), done["input"], output)
+            except NothingToRestore as reason:
+                return {**done, "status": NOTHING, "reason": self._text(told(local, reason), local)}
+            written = output.written()
+            files = {path.relative_to(self._out).as_posix(): digest(path) for path in written}
+            if self._store.folder is None:
+                for name in files:
+                    self._store.put(self._out / name, name)
+        except Exception as error:
+            log.debug("%s", self._source, exc_info=True)
+            line = str(error)
+            if not line.startswith((self._source, self._store.root)):
+                line = self._text(told(local, error, output), local)
+            return {**done, "status": FAILED, "reason": line}
+        failed = [self._text(line, local) for line in summary.failed]
+        faces = [
+            {name: value for name, value in asdict(face).items() if name not in ("input", "output")}
+            for face in summary.found
+        ]
+        return {
+            **done,
+            "status": FAILED if failed and not files else RESTORED,
+            "reason": "; ".join(failed) or None,
+            "files": list(files),
+            "digests": list(files.values()),
+            "people": list(summary.faces.elements()),
+            "notes": [self._text(line, local) for line in summary.notes],
+            "details": json.dumps(faces),
+        }
+
+    def _fetched(self) -> Path:
+        """A copy of the source on this machine, with its sidecars beside it."""
+        self._here.mkdir()
+        try:
+            local = fetch(self._source, self._here)
+        except FileNotFoundError as error:
+            raise unreachable(self._source, error) from None
+        above = self._source.removesuffix(local.name)
+        for stem in dict.fromkeys([local.stem, local.name]):
+            for ending in (".xmp", ".XMP"):
+                with contextlib.suppress(FileNotFoundError):  # asking first would take a request more
+                    fetch(f"{above}{stem}{ending}", self._here)
+        return local
+
+    def _text(self, line: str, local: Path) -> str:
+        if is_url(self._source):
+            line = line.replace(str(local), self._source)
+        return line if self._store.folder else line.replace(str(self._out), self._store.root)

@@ -1,0 +1,289 @@
+"""The files of a job: what is written appears whole, what is recorded is found again, whatever ended."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra cluster)")
+
+import fsspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hime.cluster.ledger import BEGUN, FAILED, FOLDER, NOTHING, RESTORED, Ledger, Part, filled
+from hime.cluster.listing import Found, ending_of
+from hime.cluster.planning import plan_job, tell_loop
+from hime.cluster.storage import Store
+from hime.cluster.work import MOST_ATTEMPTS, Worker, by_files
+from hime.errors import HimeError
+from hime.pictures.formats import READ, WRITTEN
+from hime.restoring.batch import Summary
+from hime.restoring.inputs import Input
+from hime.restoring.outputs import Output
+from hime.restoring.records import Records
+
+MADE = {"model": "one"}
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store in a folder, and one behind a URL whose files do not appear whole by themselves."""
+    if request.param == "folder":
+        return Store.at(tmp_path / "out")
+    fsspec.filesystem("memory").store.clear()
+    return Store.at("memory://out")
+
+
+def ledger(store: Store) -> Ledger:
+    return Ledger(store, lambda rows: tell_loop(store, MADE, rows))
+
+
+def row(source: str, **changed: Any) -> dict[str, Any]:
+    return filled({"source": source, "place": source, "stamp": "s", "made": "m"}, **changed)
+
+
+class Doing:
+    """A kind of work that is a function."""
+
+    def __init__(self, do: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self._do = do
+
+    def open(self, store: Store) -> Callable[..., dict[str, Any]]:
+        return self._do
+
+
+def test_a_store(store: Store, tmp_path: Path) -> None:
+    store.check_writable()
+    assert store.names(hidden=True) == set()
+    store.write("a/b.txt", b"one")
+    store.write("a/b.txt", b"two")
+    (tmp_path / "c").write_bytes(b"three")
+    store.put(tmp_path / "c", "c")
+    store.write(".hidden/d", b"")
+    assert store.names() == {"a/b.txt", "c"}
+    assert store.names(hidden=True) == {"a/b.txt", "c", ".hidden/d"}
+    assert store.names(".hidden", hidden=True) == {".hidden/d"}
+    assert (store.read("a/b.txt"), store.read("c")) == (b"two", b"three")
+    store.delete(["c", "none"])
+    with pytest.raises(FileNotFoundError):
+        store.read("c")
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(HimeError, match="cannot write there"):
+        Store.at(tmp_path / "file" / "out").check_writable()
+
+
+def test_rows_are_found_again(store: Store) -> None:
+    first = ledger(store)
+    part = Part(store, first.run, 0)
+    for source, status in (("a", RESTORED), ("b", FAILED)):
+        assert part.begin(row(source)) == 1
+        part.end(row(source, status=status, attempts=1))
+    part.begin(row("c"))  # and here the worker ends
+    again = Part(store, first.run, 0)
+    assert again.is_done("a")
+    assert again.is_done("b")
+    assert not again.is_done("c")
+    assert again.begin(row("c")) == 2
+    # … and here the driver
+    rows = ledger(store).rows()
+    assert {source: each["status"] for source, each in rows.items()} == {
+        "a": RESTORED, "b": FAILED, "c": BEGUN,
+    }  # fmt: skip
+    assert rows["c"]["attempts"] == 2
+    assert len(store.names(FOLDER, hidden=True)) == 1  # put together
+    assert {source: each["status"] for source, each in ledger(store).rows().items()}["c"] == BEGUN
+
+
+def test_what_was_written_last_holds(store: Store) -> None:
+    for status in (FAILED, RESTORED):
+        one = ledger(store)
+        part = Part(store, one.run, 3)
+        part.begin(row("a"))
+        part.end(row("a", status=status))
+        part.write()
+        one.finished(part.table().to_pylist(), [part.name])
+        one.put_together()
+    assert ledger(store).rows()["a"]["status"] == RESTORED
+    ledger(store).clear()
+    assert ledger(store).rows() == {}
+
+
+def test_a_damaged_file_is_named(store: Store) -> None:
+    store.write(f"{FOLDER}/done-x.y.parquet", b"no Parquet")
+    with pytest.raises(HimeError, match=r"done-x\.y\.parquet: cannot be read .*; delete it"):
+        ledger(store).rows()
+
+
+@given(st.lists(st.integers(0, 5), max_size=12))
+def test_a_worker_that_ends_again_and_again(ends: list[int]) -> None:
+    """Workers end while they are at these rows: each row is done once, or fails after three times."""
+    fsspec.filesystem("memory").store.clear()
+    store, left = Store.at("memory://out"), list(ends)
+    done: list[str] = []
+
+    def do(given: dict[str, Any]) -> dict[str, Any]:
+        if int(given["source"]) in left:
+            left.remove(int(given["source"]))
+            raise KeyboardInterrupt  # no failure of a row
+        done.append(given["source"])
+        return {"status": RESTORED}
+
+    rows = [row(str(number)) for number in range(6)]
+    for _ in range(len(ends) + 1):
+        try:
+            part = Worker(Doing(do), store, "run").work(0, rows)
+        except KeyboardInterrupt:
+            continue
+        break
+    found = {each["source"]: each["status"] for each in part.table().to_pylist()}
+    hopeless = {str(number) for number in range(6) if ends.count(number) >= MOST_ATTEMPTS}
+    assert found == {str(number): FAILED if str(number) in hopeless else RESTORED for number in range(6)}
+    assert sorted(done) == sorted({str(number) for number in range(6)} - hopeless)
+
+
+def test_what_is_behind_a_url_comes_with_its_sidecars_and_its_date(tmp_path: Path) -> None:
+    fs = fsspec.filesystem("memory")
+    fs.store.clear()
+    fs.pipe({"/in/a.png": b"picture", "/in/a.png.xmp": b"sidecar", "/in/b.xmp": b"another's"})
+    seen: dict[str, bytes] = {}
+
+    def restore(each: Input, content: str, output: Output) -> Summary:
+        seen.update({path.name: path.read_bytes() for path in each.path.parent.iterdir()})
+        assert each.path.stat().st_mtime == pytest.approx(fs.modified("/in/a.png").timestamp(), abs=0.01)
+        output.claim(output.path).parent.mkdir(parents=True)
+        output.path.write_bytes(b"result")
+        return Summary(notes=[f"{each.path}: looked at", f"{output.path}: written"])
+
+    store = Store.at("memory://out")
+    done = by_files(restore, store)(row("memory://in/a.png", place="deep/a.png"))
+    assert seen == {"a.png": b"picture", "a.png.xmp": b"sidecar"}
+    assert done["notes"] == ["memory://in/a.png: looked at", "memory:///out/deep/a.png: written"]
+    assert store.read("deep/a.png") == b"result"
+    assert done["files"] == ["deep/a.png"]
+    gone = by_files(restore, store)(row("memory://in/c.png", place="c.png"))
+    assert gone["reason"] == "memory://in/c.png: no such file; check the URL"
+
+
+# ---------------------------------------------------------------------------------------------- what is left
+
+
+def plan(store: Store, *sources: Found, made: dict[str, str] = MADE, overwrite: bool = False) -> Any:
+    return plan_job(
+        sources, store, ledger(store), made, ending_of, (*WRITTEN, *READ), [], overwrite=overwrite
+    )
+
+
+def do(store: Store, planned: list[dict[str, Any]], status: str = RESTORED) -> None:
+    """Do what was planned."""
+    one = ledger(store)
+    part = Part(store, one.run, 0)
+    for each in planned:
+        part.begin(each)
+        if status == RESTORED:
+            store.write(each["place"], each["source"].encode())
+        files = [each["place"]] if status == RESTORED else []
+        digests = [hashlib.sha256(each["source"].encode()).hexdigest()] * len(files)
+        part.end(filled(each, status=status, files=files, digests=digests, input="i", sidecars="s"))
+    part.write()
+    one.finished(part.table().to_pylist(), [part.name])
+    one.put_together()
+
+
+def left(planned: Any) -> list[str]:
+    return [each["source"] for each in planned.rows]
+
+
+A, B = Found("memory:///in/a.png", stamp="1"), Found("memory:///in/b.png", stamp="1")
+
+
+def test_what_is_done_is_passed_over(store: Store) -> None:
+    planned = plan(store, A, B)
+    assert [each["place"] for each in planned.rows] == ["a.png", "b.png"]
+    do(store, planned.rows[:1])
+    do(store, planned.rows[1:], NOTHING)
+    again = plan(store, A, B)
+    assert again.rows == []
+    assert again.skipped == [A.source, B.source]
+    assert left(plan(store, Found(A.source, stamp="2"), B)) == [A.source]
+    assert left(plan(store, A, B, made={"model": "two"})) == [A.source, B.source]
+    store.delete(["a.png"])
+    assert left(plan(store, A, B)) == [A.source]
+    assert left(plan(store, A, B, overwrite=True)) == [A.source, B.source]
+    assert left(plan(store, A, B)) == [A.source, B.source]  # the rest of what was begun anew
+
+
+def test_what_failed_is_tried_again_and_attempts_count_on(store: Store) -> None:
+    do(store, plan(store, A).rows, FAILED)
+    (again,) = plan(store, A).rows
+    assert again["attempts"] == 0
+    Part(store, "killed", 0).begin(again)
+    (again,) = plan(store, A).rows
+    assert again["attempts"] == 1
+
+
+def test_new_sources_get_places_of_their_own(store: Store) -> None:
+    do(store, plan(store, A).rows)
+    other = Found("memory://later/a.png", stamp="1")
+    planned = plan(store, other)
+    assert [each["place"] for each in planned.rows] == ["a-2.png"]
+    assert [each["place"] for each in plan(store, other, A).rows] == ["a-2.png"]
+
+
+def test_what_is_not_the_jobs_is_not_replaced(store: Store) -> None:
+    store.write("a.png", b"somebody's")
+    planned = plan(store, A, B)
+    assert left(planned) == [B.source]
+    assert planned.refused == [
+        f"{store.place('a.png')}: is there already, not as this job wrote it; --overwrite replaces it, "
+        "another --out keeps it"
+    ]
+    store.write("b.png", b"the job's, and the worker ended before it was recorded")
+    assert left(plan(store, A, B)) == [B.source]
+    assert left(plan(store, A, B, overwrite=True)) == [A.source, B.source]
+
+
+def test_a_result_that_somebody_has_changed_is_not_replaced(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "out")
+    do(store, plan(store, A).rows)
+    assert left(plan(store, Found(A.source, stamp="2"))) == [A.source]
+    store.write("a.png", b"touched up")
+    assert plan(store, A).skipped == [A.source]
+    planned = plan(store, Found(A.source, stamp="2"))
+    assert left(planned) == []
+    assert "a.png: is there already, not as this job wrote it" in planned.refused[0]
+
+
+def test_no_result_replaces_a_source(tmp_path: Path) -> None:
+    photo = tmp_path / "a.png"
+    photo.write_bytes(b"")
+    (tmp_path / "out").mkdir()
+    os.link(photo, tmp_path / "out" / "a.png")
+    for overwrite in (False, True):
+        with pytest.raises(HimeError, match="would overwrite what is read"):
+            plan(Store.at(tmp_path / "out"), Found(str(photo)), overwrite=overwrite)
+    with pytest.raises(HimeError, match="would overwrite what is read"):
+        plan(Store.at("memory://in"), A)
+
+
+def test_the_plain_loop_knows_what_a_job_made_and_the_job_what_it_made(tmp_path: Path) -> None:
+    photo, store = tmp_path / "a.png", Store.at(tmp_path / "out")
+    photo.write_bytes(b"")
+    do(store, plan(store, Found(str(photo))).rows)
+    record = Records(tmp_path / "out").of(Path("a.png"))
+    assert record is not None
+    assert record.made == {**MADE, "sidecars": "s"}
+    assert record.files == {"a.png": hashlib.sha256(str(photo).encode()).hexdigest()}
+    other = tmp_path / "other"
+    (other / "a.png").parent.mkdir()
+    (other / "a.png").write_bytes(b"result")
+    Records(other).add(Path("a.png"), "i", "p", MADE, [other / "a.png"])
+    assert left(plan(Store.at(other), Found(str(photo)))) == [str(photo)]

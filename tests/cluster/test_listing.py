@@ -1,0 +1,131 @@
+"""What a job works on: files, folders, globs, manifests and URLs, and where the results go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra cluster)")
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hime.cluster.listing import Found, ending_of, find_sources, place
+from hime.errors import HimeError
+from hime.pictures.formats import READ, WRITTEN
+from hime.restoring.inputs import find_inputs, own_ending, places
+
+
+@pytest.fixture
+def in_memory() -> Iterator[str]:
+    """The URL of a folder in the memory, with pictures in two folders."""
+    fs = fsspec.filesystem("memory")
+    for name in ("a.png", "b.JPG", "deep/a.png", "notes.txt", "clip.mp4"):
+        fs.pipe_file(f"/archive/{name}", b"content")
+    yield "memory://archive"
+    fs.rm("/archive", recursive=True)
+
+
+def put(place: Path, *names: str) -> list[Path]:
+    for name in names:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(b"content")
+    return [place / name for name in names]
+
+
+def placed(found: list[Found]) -> list[str]:
+    return place(found, ending_of, (*WRITTEN, *READ))
+
+
+def test_what_lies_here_is_called_as_by_the_plain_loop(tmp_path: Path) -> None:
+    put(tmp_path, "one/a.png", "one/b/a.png", "two/a.png", "two/a.bmp", "x/a.png", "y/a.png")
+    given = [tmp_path / "one", tmp_path / "two", tmp_path / "x" / "a.png", tmp_path / "y" / "a.png"]
+    listing = find_inputs(given)
+    inputs = listing.inputs
+    expected = places(inputs, [own_ending(each.path) for each in inputs], (*WRITTEN, *READ))
+    found = find_sources(given).pictures
+    assert [each.source for each in found] == [str(each.path) for each in inputs]
+    assert placed(found) == [each.as_posix() for each in expected]
+
+
+def test_a_stamp_changes_with_the_file_and_its_sidecars(tmp_path: Path) -> None:
+    (photo,) = put(tmp_path, "a.png")
+
+    def stamp() -> str:
+        (found,) = find_sources([tmp_path]).pictures
+        return found.stamp
+
+    first = stamp()
+    assert stamp() == first
+    photo.write_bytes(b"other content")
+    second = stamp()
+    assert second != first
+    (tmp_path / "a.xmp").write_text("<x/>")
+    assert stamp() != second
+
+
+def test_a_pattern(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.jpg", "deep/c.png", "d[1].png")
+    found = find_sources([f"{tmp_path}/**/*.png"]).pictures
+    assert sorted(Path(each.source).name for each in found) == ["a.png", "c.png", "d[1].png"]
+    (named,) = find_sources([tmp_path / "d[1].png"]).pictures  # a file of that name goes before a pattern
+    assert named.source.endswith("d[1].png")
+    with pytest.raises(HimeError, match="nothing matches"):
+        find_sources([f"{tmp_path}/*.tif"])
+
+
+def test_what_lies_behind_a_url(in_memory: str) -> None:
+    found = find_sources([in_memory, f"{in_memory}/a.png"])
+    assert [each.source for each in found.pictures] == [
+        "memory:///archive/a.png",
+        "memory:///archive/b.JPG",
+        "memory:///archive/deep/a.png",
+    ]
+    assert placed(found.pictures) == ["a.png", "b.JPG", "deep/a.png"]
+    assert [Path(each.source).name for each in found.clips] == ["clip.mp4"]
+    assert found.passed_over == [f"{in_memory}: passed over: 1 files whose endings are of no picture"]
+    assert len(find_sources([f"{in_memory}/*.png"]).pictures) == 1
+    assert len(find_sources([f"{in_memory}/**/*.png"]).pictures) == 2
+
+
+def test_what_does_not_lie_behind_a_url(in_memory: str) -> None:
+    with pytest.raises(HimeError, match=r"none\.png: no such file; check the URL"):
+        find_sources([f"{in_memory}/none.png"])
+    with pytest.raises(HimeError, match=r"\*\.tif: no picture in it"):
+        find_sources([f"{in_memory}/*.tif"])
+    with pytest.raises(HimeError, match="no-such-protocol"):
+        find_sources(["no-such-protocol://archive/a.png"])
+
+
+def test_a_manifest(tmp_path: Path, in_memory: str) -> None:
+    one, two = put(tmp_path, "scans/1998/a.png", "scans/2001/a.png")
+    manifest = tmp_path / "scans" / "list.parquet"
+    pq.write_table(pa.table({"path": ["1998/a.png", str(two)], "who": ["ada", "ben"]}), manifest)
+    found = find_sources([manifest]).pictures
+    assert [each.source for each in found] == [str(one), str(two)]
+    assert placed(found) == ["1998/a.png", "2001/a.png"]
+    assert all(each.stamp for each in found)
+    fsspec.filesystem("memory").pipe_file("/archive/list.parquet", manifest.read_bytes())
+    (relative, absolute) = find_sources([f"{in_memory}/list.parquet"]).pictures
+    assert relative.source == f"{in_memory}/1998/a.png"
+    assert absolute.source == str(two)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [{"file": ["a.png"]}, {"path": pa.array([], pa.string())}, {"path": ["a.png", None]}, {"path": [1]}],
+)
+def test_no_manifest(table: dict[str, object], tmp_path: Path) -> None:
+    manifest = tmp_path / "list.parquet"
+    pq.write_table(pa.table(table), manifest)
+    with pytest.raises(HimeError, match=rf"{manifest}: "):
+        find_sources([manifest])
+    manifest.write_bytes(b"no Parquet")
+    with pytest.raises(HimeError, match="no manifest with a column 'path'"):
+        find_sources([manifest])
+    manifest.unlink()
+    with pytest.raises(HimeError, match="no such file"):
+        find_sources([manifest])

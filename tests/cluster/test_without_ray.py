@@ -1,0 +1,53 @@
+"""Without the extra ``cluster``, and with arguments that do not go together: one line says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from integration.command_line import Capture, hime_command, run
+
+ABSENT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("ray", "pyarrow", "fsspec"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    command = ["restore", tmp_path, "--everyone", "--out", tmp_path / "out", "--engine", "ray"]
+    ran = hime_command(*command, program=ABSENT)
+    assert ran.returncode == 1
+    assert ran.stderr == 'hime: fsspec is not installed: pip install "hime-sr[cluster]"\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--out", "out", "--concurrency", "2"], "--concurrency is for --engine ray"),
+        (["--out", "out", "--address", "head:6379"], "--address is for --engine ray"),
+        (["--out", "s3://bucket/out"], "s3://bucket/out is a URL, which is for --engine ray"),
+        (["s3://bucket/in", "--out", "out"], "s3://bucket/in is a URL, which is for --engine ray"),
+        (["--out", "out", "--engine", "ray", "--dry-run"], "--dry-run is not for --engine ray"),
+    ],
+)
+def test_what_does_not_go_together(more: list[str], told: str, tmp_path: Path, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run("restore", tmp_path, *more, "--everyone")
+    assert stopped.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_one_file_is_no_place_for_a_job(tmp_path: Path, demo_people: Path, capsys: Capture) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed (extra cluster)")
+    photo = demo_people / "ada" / "0.webp"
+    assert run("restore", photo, "--everyone", "--out", tmp_path / "out.png", "--engine", "ray") == 1
+    assert "out.png: is one file; with --engine ray --out is a folder" in capsys.readouterr().err
+    assert run("restore", photo, "--everyone", "--out", "no-such://x/out", "--engine", "ray") == 1
+    assert "no-such" in capsys.readouterr().err
