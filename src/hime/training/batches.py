@@ -73,7 +73,8 @@ class Draw(NamedTuple):
     ``target`` B: rows of ``Photos``; ``choice``: of their references; ``scale``: s; ``lr_size``: the LR's
     side, None for S/s; ``window``: side in HR pixels that pairs are cut to, None for whole photos;
     ``corners`` B×2: of the `windows`, in LR pixels; ``degraded`` B×3×h×w uint8: the LR headshots where they
-    are not simply the targets reduced; ``tones`` B×3×4: of targets and LR, see `toned`.
+    are not simply the targets reduced; ``tones`` B×3×4: of targets and LR, see `toned`; ``pixels``: the
+    photos themselves, where they were read with the draw.
     """
 
     target: Tensor
@@ -84,6 +85,14 @@ class Draw(NamedTuple):
     corners: Tensor | None = None
     degraded: Tensor | None = None
     tones: Tensor | None = None
+    pixels: Drawn | None = None
+
+
+class Drawn(NamedTuple):
+    """Photos as they are stored: ``target`` B×3×S×S and ``references`` B×N×3×S×S uint8."""
+
+    target: Tensor
+    references: Tensor
 
 
 def draw(
@@ -99,6 +108,7 @@ def draw(
     lr_sizes: tuple[int, ...] | None = None,
     window: int | None = None,
     degradation: DegradationName = "bicubic",
+    with_pixels: bool = False,
 ) -> Draw:
     """Draw the training pairs of a step.
 
@@ -117,6 +127,7 @@ def draw(
         lr_sizes: LR sides, one of which is drawn; None: S/s.
         window: side in HR pixels that pairs are cut to, see `windows`; S in `Batch` is then this.
         degradation: see `hime.training.degradation`; of all but bicubic, a strength is drawn for each pair.
+        with_pixels: take the photos here, where they are to be read from files while a GPU computes.
     """
     generator = step_generator(seed, step)
     target = photos.targets[torch.randint(len(photos.targets), (batch_size,), generator=generator)]
@@ -142,6 +153,10 @@ def draw(
         window,
         None if corners is None else corners[mine],
     )
+    if with_pixels:
+        drawn = drawn._replace(
+            pixels=Drawn(photos.images[drawn.target], photos.images[drawn.choice.references])
+        )
     if recipes is None:
         return drawn
     return degrade(photos, drawn, recipes[mine])
@@ -218,7 +233,11 @@ def gather(photos: Photos, drawn: Draw) -> Batch:
         decision.to(device, non_blocking=True) for decision in choice
     )
     hr = targets(photos, drawn)
-    pixels = photos.images[references]
+    pixels = (
+        photos.images[references]
+        if drawn.pixels is None
+        else drawn.pixels.references.to(device, non_blocking=True)
+    )
     pixels = torch.where(mirror_references[:, None, None, None, None], pixels.flip(-1), pixels)
     blank = blank[:, :, None, None, None]
     pixels = torch.where(blank >= 0, blank.clamp_min(0).to(torch.uint8), pixels)
@@ -242,7 +261,11 @@ def targets(photos: Photos, drawn: Draw) -> Tensor:
     """The HR targets B×3×sH×sW uint8, on the photos' device."""
     device = photos.images.device
     mirrored = drawn.choice.mirror_target.to(device, non_blocking=True)
-    hr = photos.images[drawn.target.to(device, non_blocking=True)]
+    hr = (
+        photos.images[drawn.target.to(device, non_blocking=True)]
+        if drawn.pixels is None
+        else drawn.pixels.target.to(device, non_blocking=True)
+    )
     hr = torch.where(mirrored[:, None, None, None], hr.flip(-1), hr)
     if drawn.lr_size is not None and drawn.lr_size * drawn.scale != hr.shape[-1]:
         hr = reduced(hr, drawn.lr_size * drawn.scale)

@@ -29,6 +29,7 @@ from hime.training.batches import Draw, Draws, gather
 from hime.training.held_out import HeldOut
 from hime.training.labels import read_labels
 from hime.training.networks import Networks, learning_rate
+from hime.training.packed import PackedImages
 from hime.training.photos import Photos, load_photos
 from hime.training.presets import ReferenceSampling, TrainingConfig
 from hime.training.progress import Curves, Progress, Summary, Tally, noted_signals, say
@@ -116,7 +117,7 @@ def _loop(
     saved, signal_number = time.monotonic(), 0
     with _curves(accelerator, folder, first) as curves:
         tally = Tally()
-        for drawn in _draws(accelerator, config, photos, first, stop):
+        for drawn in _draws(accelerator, config, photos, on_device, first, stop):
             tally.add(networks.update(gather(on_device, drawn), step))
             step += 1
             signal_number = _agree(accelerator, interrupted())
@@ -256,9 +257,18 @@ def _curves(
 
 
 def _draws(
-    accelerator: Accelerator, config: TrainingConfig, photos: Photos, first: int, stop: int
+    accelerator: Accelerator,
+    config: TrainingConfig,
+    photos: Photos,
+    on_device: Photos,
+    first: int,
+    stop: int,
 ) -> DataLoader[Draw]:
-    """What is drawn for the steps from ``first`` to ``stop``; beside a GPU, ahead of them."""
+    """What is drawn for the steps from ``first`` to ``stop``.
+
+    Beside a GPU, ahead of them, and with the pixels of packed photos that it has no room for.
+    """
+    beside_gpu = accelerator.device.type == "cuda"
     draws = Draws(
         photos,
         config.seed,
@@ -270,8 +280,8 @@ def _draws(
         lr_sizes=config.lr_sizes,
         window=config.window,
         degradation=config.degradation,
+        with_pixels=beside_gpu and isinstance(on_device.images, PackedImages),
     )
-    beside_gpu = accelerator.device.type == "cuda"
     return DataLoader(
         draws,
         batch_size=None,  # a draw is a whole batch

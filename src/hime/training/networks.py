@@ -17,7 +17,7 @@ from hime.model import HIME
 from hime.model.alignment import FlowGuidedAlignment
 from hime.model.discriminator import build_discriminator
 from hime.model.flow import SpyNet
-from hime.model.system import System
+from hime.model.system import StoredPhotos, System
 from hime.training.batches import Batch
 from hime.training.checkpoint import Trained, load_model, load_weights
 from hime.training.presets import TrainingConfig, build_model
@@ -57,7 +57,9 @@ class Networks:
         HimeError: those weights cannot be read, or are another network's.
     """
 
-    def __init__(self, config: TrainingConfig, accelerator: Accelerator, *, start: Tensor | None) -> None:
+    def __init__(
+        self, config: TrainingConfig, accelerator: Accelerator, *, start: StoredPhotos | None
+    ) -> None:
         self.config, self.accelerator = config, accelerator
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -128,7 +130,7 @@ class Networks:
         return norm.detach()
 
 
-def start_weights(model: System, config: TrainingConfig, photos: Tensor) -> None:
+def start_weights(model: System, config: TrainingConfig, photos: StoredPhotos) -> None:
     """Give a fresh model the weights that the training starts from: ``init``'s, and the flow's; without
     ``init``, what a system makes of the training photos (M×3×S×S uint8).
 
