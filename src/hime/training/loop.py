@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from hime.errors import HimeError
 from hime.training.arithmetic import settle
 from hime.training.batches import Draw, Draws, gather
+from hime.training.compiling import room_for_shapes
 from hime.training.held_out import HeldOut
 from hime.training.labels import read_labels
 from hime.training.networks import Networks, learning_rate
@@ -83,6 +84,7 @@ def train(
         if place.is_main_process:
             stack.enter_context(folder.owned())
         interrupted = stack.enter_context(noted_signals())
+        stack.enter_context(room_for_shapes(config))
         config, arithmetic = _settled(config, folder, place)
         accelerator = stack.enter_context(_accelerated(config))
         photos, held_out, data = _photos(config, sources, targets, accelerator)
@@ -241,9 +243,10 @@ def _opening(
         return f"{folder}: going on after step {first} of {steps} in {arithmetic}"
     parameters = sum(parameter.numel() for parameter in networks.parameters["model"])
     processes, kind = accelerator.num_processes, accelerator.device.type
+    compiled = ", compiled" if networks.is_compiled else ""
     return (
         f"{folder}: {parameters / 1e6:.3f} M parameters, {data['photos']} photos of {data['people']} people, "
-        f"{steps} steps on {kind if processes == 1 else f'{processes} × {kind}'} in {arithmetic}"
+        f"{steps} steps on {kind if processes == 1 else f'{processes} × {kind}'} in {arithmetic}{compiled}"
     )
 
 

@@ -114,6 +114,9 @@ class TrainingConfig:
     `hime.training.arithmetic`."""
     channels_last: bool | Literal["auto"] = "auto"
     """The layout of feature maps in memory; "auto" likewise."""
+    compile: Literal["auto", "off", "reduce-overhead"] = "auto"
+    """Whether steps are compiled, on a GPU into CUDA graphs (see `hime.training.compiling`); "auto": there
+    only. A run may go on with another value."""
     seed: int = 0
 
     evaluate_every: int = 2000
