@@ -283,6 +283,7 @@ def _draws(
         lr_sizes=config.lr_sizes,
         window=config.window,
         degradation=config.degradation,
+        on_device=config.degrade_on == "device" or (config.degrade_on == "auto" and beside_gpu),
         with_pixels=beside_gpu and isinstance(on_device.images, PackedImages),
     )
     return DataLoader(
