@@ -20,8 +20,6 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +34,7 @@ from hime.pictures.reading import read_image
 
 Reader = Callable[[npt.NDArray[np.int64]], object]
 
-SIDE, PER_PERSON, BATCH = 128, 10, 32
+SIDE, PER_PERSON, DISTINCT, BATCH = 128, 10, 500, 32
 SECONDS = 5.0
 """Of a measurement of random draws."""
 ROW_GROUP = 100
@@ -44,20 +42,25 @@ ROW_GROUP = 100
 
 
 def synthetic(folder: Path, photos: int) -> Path:
-    """A people folder of so many JPEG files; one that is there is taken as it is."""
+    """A people folder of so many JPEG files, those of `DISTINCT` people over and over; one that is there is
+    taken as it is.
+    """
     if not folder.exists():
-        people = range(-(-photos // PER_PERSON))
-        with ProcessPoolExecutor(1) as pool:
-            for _ in pool.map(partial(_person, folder), people, chunksize=50):
-                pass
+        for person in range(-(-photos // PER_PERSON)):
+            place = folder / f"p{person:06}"
+            place.mkdir(parents=True)
+            if person < DISTINCT:
+                _person(place, person)
+                continue
+            for path in sorted((folder / f"p{person % DISTINCT:06}").iterdir()):
+                (place / path.name).hardlink_to(path)
     return folder
 
 
-def _person(folder: Path, person: int) -> None:
+def _person(place: Path, person: int) -> None:
+    """Ten photos made of one."""
     sources = [path for paths in people_in(DEMO_PEOPLE).values() for path in paths]
     random = np.random.default_rng(person)
-    place = folder / f"p{person:06}"
-    place.mkdir(parents=True)
     source = read_image(sources[person % len(sources)])
     for number in range(PER_PERSON):
         side = int(random.integers(SIDE, source.shape[0] + 1))

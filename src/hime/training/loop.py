@@ -86,7 +86,7 @@ def train(
         interrupted = stack.enter_context(noted_signals())
         stack.enter_context(room_for_shapes(config))
         config, arithmetic = _settled(config, folder, place)
-        accelerator = stack.enter_context(_accelerated(config))
+        accelerator = stack.enter_context(accelerated(config))
         photos, held_out, data = _photos(config, sources, targets, accelerator)
         description = Description(preset, config, data, arithmetic)
         if accelerator.is_main_process:
@@ -119,7 +119,7 @@ def _loop(
     saved, signal_number = time.monotonic(), 0
     with _curves(accelerator, folder, first) as curves:
         tally = Tally()
-        for drawn in _draws(accelerator, config, photos, on_device, first, stop):
+        for drawn in draws_of(accelerator, config, photos, on_device, first, stop):
             tally.add(networks.update(gather(on_device, drawn), step))
             step += 1
             signal_number = _agree(accelerator, interrupted())
@@ -189,7 +189,7 @@ def _settled(config: TrainingConfig, folder: RunFolder, place: PartialState) -> 
 
 
 @contextlib.contextmanager
-def _accelerated(config: TrainingConfig) -> Iterator[Accelerator]:
+def accelerated(config: TrainingConfig) -> Iterator[Accelerator]:
     """The processes, their devices and their precision, which is global: another training may follow."""
     try:
         yield Accelerator(
@@ -259,7 +259,7 @@ def _curves(
     return contextlib.closing(Curves(folder.path, first))
 
 
-def _draws(
+def draws_of(
     accelerator: Accelerator,
     config: TrainingConfig,
     photos: Photos,
