@@ -6,7 +6,7 @@
 Photos are 128-pixel windows of the rendered demo people, moved, mirrored and toned, ten a person. Each
 measurement runs in a process of its own, whose memory is then that of nothing else: ``anonymous`` is its own
 for good, ``file`` are pages of files mapped into it, which the system may take back. ``cold``: the files were
-put out of the system's cache first.
+put out of the system's cache first. ``processor_second``: of this process, whatever others run meanwhile.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +27,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
+from torch import Tensor
 
 from hime.data.pack import PackedPixels, read_pack, write_pack
 from hime.data.people import DEMO_PEOPLE, people_in
 from hime.files import write_json
 from hime.pictures.reading import read_image
+from hime.training.batches import Batch, draw, gather
+from hime.training.loop import train
+from hime.training.networks import Networks
+from hime.training.photos import load_photos
+from hime.training.presets import PRESETS, override
 
 Reader = Callable[[npt.NDArray[np.int64]], object]
 
@@ -114,7 +121,7 @@ def make_forms(files: list[Path], work: Path) -> dict[str, Path]:
     if not forms["pack"].exists():
         write_pack(files[0].parents[1], forms["pack"], SIDE)
     if not forms["arrow"].exists():
-        pixels = np.stack([read_image(path).transpose(2, 0, 1) for path in files])
+        pixels = np.ascontiguousarray(np.stack([read_image(path) for path in files]).transpose(0, 3, 1, 2))
         save_file({"pixels": pixels}, forms["safetensors"])
         kind = pyarrow.binary(pixels[0].size)
         table = pyarrow.table({"image": pyarrow.array([image.tobytes() for image in pixels], kind)})
@@ -219,34 +226,43 @@ def measure_form(name: str, path: Path, photos: int) -> dict[str, Any]:
 # -- trainings --------------------------------------------------------------------------------------------
 
 
-def measure_training(data: Path, steps: int, batches: int) -> dict[str, Any]:
-    """One training: pairs a second of its steps, of its data alone, and the memory that it took."""
-    import torch
+SETTINGS = ["precision=fp32", "held_out_fraction=0", "log_every=5"]
 
-    from hime.training.batches import draw, gather
-    from hime.training.loop import train
-    from hime.training.photos import load_photos
-    from hime.training.presets import PRESETS, override
 
-    config = override(
-        PRESETS["small-x4"], [f"steps={steps}", "precision=fp32", "held_out_fraction=0", "log_every=5"]
-    )
-    start = time.perf_counter()
+def measure_data(data: Path, batches: int) -> dict[str, Any]:
+    """The pairs of ``small-x4`` drawn and gathered, without a network."""
+    config = PRESETS["small-x4"]
+    start = time.process_time()
     photos = load_photos([(data, None)], config.hr_size, progress=False)
-    opened = time.perf_counter() - start
-    start = time.perf_counter()
+    opened, start = time.process_time() - start, time.process_time()
     for step in range(batches):
         gather(photos, draw(photos, step, 0, config.batch_size, config.scale, config.sampling))
-    alone = batches * config.batch_size / (time.perf_counter() - start)
-    count = len(photos)
-    del photos
-    torch.manual_seed(0)
-    summary = train(config, [(data, None)], data.parent / f"run-{os.getpid()}")
+    taken = time.process_time() - start
     return {
-        "photos": count,
-        "seconds_to_open": round(opened, 1),
-        "data_alone_pairs_per_second": round(alone, 1),
+        "photos": len(photos),
+        "processor_seconds_to_open": round(opened, 1),
+        "pairs_per_processor_second": round(batches * config.batch_size / taken, 1),
+        **memory(),
+    }
+
+
+def measure_training(data: Path, steps: int) -> dict[str, Any]:
+    """A training of ``small-x4`` in batches of 8: pairs a second of its steps, and the memory that it took."""
+    config = override(PRESETS["small-x4"], [*SETTINGS, f"steps={steps}"])
+    used = list[float]()
+    original = Networks.update
+
+    def timed(self: Networks, batch: Batch, step: int) -> dict[str, Tensor]:
+        used.append(time.process_time())  # between two of these lie a step, and its photos
+        return original(self, batch, step)
+
+    Networks.update = timed  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as folder:
+        summary = train(config, [(data, None)], Path(folder, "run"))
+    each = (used[-1] - used[1]) / (len(used) - 2)  # the first one warms up
+    return {
         "pairs_per_second": round(steps * config.batch_size / summary.seconds, 3),
+        "pairs_per_processor_second": round(config.batch_size / each, 3),
         "losses": summary.losses,
         **memory(),
     }
@@ -265,7 +281,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["formats", "training", "one-form", "one-training"])
+    parser.add_argument("what", choices=["formats", "training", "one-form", "one-data", "one-training"])
     parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--photos", type=int, default=20_000)
     parser.add_argument("--few", type=int, default=10_000, help="photos of the training from memory")
@@ -277,8 +293,11 @@ def main() -> None:
         name, path = options.arguments
         print(json.dumps(measure_form(name, Path(path), options.photos)))
         return
+    if options.what == "one-data":
+        print(json.dumps(measure_data(Path(options.arguments[0]), batches=300)))
+        return
     if options.what == "one-training":
-        print(json.dumps(measure_training(Path(options.arguments[0]), options.steps, batches=200)))
+        print(json.dumps(measure_training(Path(options.arguments[0]), options.steps)))
         return
     result: dict[str, Any]
     many = synthetic(options.work / f"faces-{options.photos}", options.photos)
@@ -294,10 +313,12 @@ def main() -> None:
         few = synthetic(options.work / f"faces-{options.few}", options.few)
         write_pack(many, options.work / "pack-many", SIDE)
         sources = {"memory": few, "pack": options.work / "pack-many"}
-        result = {name: [] for name in sources}
+        result = {name: {"data": in_own_process("one-data", path)} for name, path in sources.items()}
         for _ in range(options.rounds):  # by turns: another process may take of the processor meanwhile
             for name, path in sources.items():
-                result[name].append(in_own_process("one-training", path, "--steps", options.steps))
+                measured = in_own_process("one-training", path, "--steps", options.steps)
+                result[name].setdefault("trainings", []).append(measured)
+                print(name, measured, flush=True)
     write_json(options.work / f"{options.what}.json", result)
     print(json.dumps(result, indent=1))
 

@@ -11,6 +11,7 @@ import torch
 from tiny import SOURCES, TINY, assert_same_state
 
 from hime import HimeError
+from hime.losses.objective import LossWeights, Objective
 from hime.model import HIME, large, small
 from hime.training import compiling
 from hime.training.compiling import is_compiled, missing_for, room_for_shapes
@@ -56,6 +57,14 @@ def test_the_network_is_one_graph(build: Callable[..., HIME], references: int) -
     present = torch.ones(2, references, dtype=torch.bool)
     torch._dynamo.reset()
     told = torch._dynamo.explain(model)(*inputs, present)
+    assert (told.graph_count, told.graph_break_count) == (1, 0), told.break_reasons
+
+
+def test_the_losses_are_one_graph() -> None:
+    objective = Objective(LossWeights(pixel=1.0, correlation=0.1))
+    images = torch.rand(2, 2, 3, 32, 32)
+    torch._dynamo.reset()
+    told = torch._dynamo.explain(objective)(*images)
     assert (told.graph_count, told.graph_break_count) == (1, 0), told.break_reasons
 
 
