@@ -203,8 +203,8 @@ def memory() -> dict[str, float]:
 
 def measure_form(name: str, path: Path, photos: int) -> dict[str, Any]:
     """Random draws a second, batches of 32, from the disk and from the system's cache."""
+    before = memory()
     read, random, found = reader(name, path), np.random.default_rng(0), dict[str, Any]()
-    before = memory()["anonymous"]
     for state in ("cold", "warm"):
         if state == "cold":
             forget(path)
@@ -220,7 +220,9 @@ def measure_form(name: str, path: Path, photos: int) -> dict[str, Any]:
     size = sum(
         file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()
     )
-    return found | memory() | {"own": memory()["anonymous"] - before, "bytes_per_photo": round(size / photos)}
+    after = memory()
+    taken = {f"{kind}_taken": round(after[kind] - before[kind], 1) for kind in ("anonymous", "file")}
+    return found | taken | {"bytes_per_photo": round(size / photos)}
 
 
 # -- trainings --------------------------------------------------------------------------------------------
@@ -247,7 +249,7 @@ def measure_data(data: Path, batches: int) -> dict[str, Any]:
 
 
 def measure_training(data: Path, steps: int) -> dict[str, Any]:
-    """A training of ``small-x4`` in batches of 8: pairs a second of its steps, and the memory that it took."""
+    """A training of ``small-x4`` in batches of 8: pairs a second of its steps, and the memory it took."""
     config = override(PRESETS["small-x4"], [*SETTINGS, f"steps={steps}"])
     used = list[float]()
     original = Networks.update

@@ -22,6 +22,7 @@ from hime.evaluation.cost import count
 from hime.evaluation.provenance import provenance
 from hime.training.arithmetic import settle
 from hime.training.batches import Draw, gather
+from hime.training.compiling import room_for_shapes
 from hime.training.loop import accelerated, draws_of
 from hime.training.networks import Networks
 from hime.training.photos import Photos, load_photos
@@ -65,7 +66,7 @@ def bench_training(
     config = override(preset(name), changes)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config, words, _ = settle(config, device)
-    with accelerated(config) as accelerator:
+    with room_for_shapes(config, device), accelerated(config) as accelerator:
         device = accelerator.device
         photos = load_photos([(data or DEMO_PEOPLE, None)], config.hr_size, progress=False)
         on_device = photos.to(device)

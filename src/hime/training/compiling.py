@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Iterator
 
 import torch
-import torch._dynamo
 from torch import nn
 
 from hime.errors import HimeError
@@ -60,8 +59,17 @@ def compile_step(model: nn.Module, objective: Objective) -> None:
 
 
 @contextlib.contextmanager
-def room_for_shapes(config: TrainingConfig) -> Iterator[None]:
-    """In here so many variants may be compiled as shapes are drawn; PyTorch stops at 8 by default."""
+def room_for_shapes(config: TrainingConfig, device: torch.device) -> Iterator[None]:
+    """In here so many variants may be compiled as shapes are drawn; PyTorch stops at 8 by default.
+
+    Raises:
+        HimeError: as `is_compiled`.
+    """
+    if not is_compiled(config, device):
+        yield
+        return
+    import torch._dynamo  # takes a second
+
     shapes = (config.references + 1) * len(set(config.lr_sizes or (0,)))
     with torch._dynamo.config.patch(recompile_limit=max(8, 2 * shapes)):
         yield

@@ -84,7 +84,7 @@ def train(
         if place.is_main_process:
             stack.enter_context(folder.owned())
         interrupted = stack.enter_context(noted_signals())
-        stack.enter_context(room_for_shapes(config))
+        stack.enter_context(room_for_shapes(config, place.device))
         config, arithmetic = _settled(config, folder, place)
         accelerator = stack.enter_context(accelerated(config))
         photos, held_out, data = _photos(config, sources, targets, accelerator)
