@@ -41,7 +41,8 @@ def test_every_parameter_gets_a_gradient(changes: list[str]) -> None:
     reached = dict.fromkeys(dict(model.named_parameters()), False)
     for step in range(4):  # branches that begin at zero let gradients through after the first step
         drawn = draw(photos, step, 0, 4, config.scale, config.sampling)
-        loss, _, _ = generator_step(model, gather(photos, drawn), objective)
+        loss, terms, restored = generator_step(model, gather(photos, drawn), objective)
+        assert not any(told.requires_grad for told in (*terms.values(), restored))
         loss.backward()
         for name, parameter in model.named_parameters():
             reached[name] |= parameter.grad is not None and bool(parameter.grad.abs().max() > 0)

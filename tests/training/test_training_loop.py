@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import (
     ADVERSARIAL,
-    PROGRAM,
     SOURCES,
     TINY,
     TINY_CHANGES,
@@ -27,6 +27,7 @@ from tiny import (
 )
 
 from hime import HimeError
+from hime.data.people import DEMO_PEOPLE
 from hime.training.batches import Batch, Draw, gather
 from hime.training.checkpoint import load_model, load_state
 from hime.training.loop import train
@@ -134,10 +135,12 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_a_save(
     assert all(weight.isfinite().all() for weight in weights_of(tmp_path).values())
 
 
-def test_two_processes_share_the_batches_of_one(whole: Path, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [str(tmp_path / "program.py"), str(tmp_path / "run"), *TINY_CHANGES]
+def by_two_processes(run: Path, *changes: str) -> str:
+    """TINY in two processes, started as a user starts them: what they say."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    settings = [f"--set={change}" for change in (*TINY_CHANGES, *changes)]
+    command = [*launcher, "-m", "hime", "train", "small-x4", "--data", str(DEMO_PEOPLE), "--out", str(run)]
+    command += settings
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -148,7 +151,33 @@ def test_two_processes_share_the_batches_of_one(whole: Path, tmp_path: Path) -> 
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, messages
-    assert "8 steps on 2 × cpu" in messages
-    ours, theirs = weights_of(tmp_path / "run"), weights_of(whole)
+    return messages
+
+
+def logged(run: Path, name: str) -> list[float]:
+    """The values of a curve in a run's folder, step by step."""
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    return [event.value for event in events.Scalars(name)]
+
+
+def test_two_processes_share_the_batches_of_one(tmp_path: Path) -> None:
+    changes = [*ADVERSARIAL, "log_every=1"]
+    train(override(TINY, changes), SOURCES, tmp_path / "one")
+    messages = by_two_processes(tmp_path / "two", *changes)
+    assert messages.count("8 steps on 2 × cpu") == 1
+    assert messages.count("step 4: PSNR") == 1  # one of them speaks, measures and writes
+    for name in ("train/loss", "train/discriminator", "train/gradient_norm", "held_out/with_references"):
+        values = logged(tmp_path / "two", name)
+        assert values == pytest.approx(logged(tmp_path / "one", name), rel=1e-3), name  # fp32, other sums
+
+
+def test_two_processes_go_on_as_one_would(whole: Path, tmp_path: Path) -> None:
+    train(TINY, SOURCES, tmp_path, stop_at=4)
+    messages = by_two_processes(tmp_path)
+    assert messages.count("going on after step 4 of 8") == 1
+    ours, theirs = weights_of(tmp_path), weights_of(whole)
     for name, weight in theirs.items():
         torch.testing.assert_close(ours[name], weight, atol=1e-5, rtol=1e-4)
+    for name in ("train/loss", "train/gradient_norm", "held_out/with_references"):
+        assert logged(tmp_path, name) == pytest.approx(logged(whole, name), rel=1e-4)

@@ -49,7 +49,7 @@ def add_training_data(command: argparse.ArgumentParser, required: bool) -> None:
         action="append",
         type=Path,
         metavar="ROOT",
-        help="people folder; repeatable",
+        help="people folder, or a pack of one (`hime prepare --pack`); repeatable",
     )
     command.add_argument(
         "--people",

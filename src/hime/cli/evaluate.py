@@ -342,6 +342,15 @@ def add_prepare(commands: Commands) -> None:
     command.add_argument(
         "--lists-only", action="store_true", help="write the lists from the index, without any picture"
     )
+    command.add_argument(
+        "--pack",
+        type=positive,
+        nargs="?",
+        const=0,
+        metavar="N",
+        help="also pack the photos at N×N pixels (default: --size, or 128) into DIR/pack-N: few large files, "
+        "which `hime train --data DIR/pack-N` does not hold in memory",
+    )
     add_engine(command)
     command.set_defaults(command=prepare, parser=command)
 
@@ -362,6 +371,11 @@ def prepare(options: argparse.Namespace) -> int:
 
     if options.size is not None and options.hard_links:
         options.parser.error("--size makes copies; leave out it or --hard-links")
+    if options.pack is not None and options.lists_only:
+        options.parser.error("--lists-only reads no photo to pack; leave out it or --pack")
+    packed_size = options.pack or options.size or 128
+    if options.size is not None and options.size < packed_size:
+        options.parser.error(f"copies of --size {options.size} cannot be packed at {packed_size} pixels")
     refuse_ray_options(options)
     prepared = run_preparation(
         options.dataset,
@@ -383,4 +397,10 @@ def prepare(options: argparse.Namespace) -> int:
             "put them right, or go on without them: --partial"
         )
     say(f"{options.out}: train.txt, test.txt, test.jsonl; details in prepared.json")
+    if options.pack is not None:
+        from hime.data.pack import write_pack
+
+        pack = write_pack(options.out, options.out / f"pack-{packed_size}", packed_size)
+        say(f"{pack.folder}: {len(pack.photos)} photos in {len(pack.shards)} files, for `hime train --data`")
+        complain(*(f"left out: {line}" for line in pack.skipped))
     return 0

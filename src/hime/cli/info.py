@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hime.cli.arguments import Commands, add_threads, not_negative, positive
+from hime.cli.arguments import Commands, add_set, add_threads, not_negative, positive
 from hime.cli.models import is_preset, open_restorer
 from hime.restoring.exported import DEFAULT_MODEL, available_models
 from hime.terminal import answer, shown
@@ -108,23 +108,49 @@ def _plain(value: Any) -> str:
 def add_bench(commands: Commands) -> None:
     """The arguments of ``hime bench``."""
     command = commands.add_parser(
-        "bench", help="how fast a model is on this machine", examples=["hime bench small-x4 --threads 1"]
+        "bench",
+        help="how fast a model, or a training, is on this machine",
+        examples=["hime bench small-x4 --threads 1", "hime bench --training small-x8 --set batch_size=64"],
     )
     command.add_argument(
         "model", nargs="?", default=DEFAULT_MODEL, metavar="MODEL", help=f"default: {DEFAULT_MODEL}"
     )
+    command.add_argument(
+        "--training", action="store_true", help="of the preset MODEL: pairs a second, and what bounds them"
+    )
+    command.add_argument("--data", type=Path, metavar="ROOT", help="of --training: people folder or pack")
+    add_set(command, "the preset of --training")
     command.add_argument("--json", action="store_true", help="for other programs")
     command.add_argument("--repeats", type=positive, default=50, metavar="N", help="default: 50")
     add_threads(command)
-    command.set_defaults(command=bench)
+    command.set_defaults(command=bench, parser=command)
 
 
 def bench(options: argparse.Namespace) -> int:
     """``hime bench``."""
+    if options.training:
+        return bench_training(options)
+    if options.set or options.data is not None:
+        options.parser.error("--set and --data are for --training")
     from hime.tools.bench import bench as run_bench
     from hime.tools.bench import format_bench
 
     result = run_bench(options.model, threads=options.threads, repeats=options.repeats)
     text = json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench(result)
+    answer(*text.split("\n"))
+    return 0
+
+
+def bench_training(options: argparse.Namespace) -> int:
+    """``hime bench --training``."""
+    import torch
+
+    from hime.tools.bench_training import bench_training as run_bench
+    from hime.tools.bench_training import format_bench_training
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    result = run_bench(options.model, options.set, steps=options.repeats, data=options.data)
+    text = json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench_training(result)
     answer(*text.split("\n"))
     return 0

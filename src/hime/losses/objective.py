@@ -67,9 +67,10 @@ class Objective(nn.Module):
         self.identity = IdentityLoss() if weights.identity else None
 
     def forward(self, restored: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images B×3×H×W in [0, 1] → the total, and each term without its weight, detached."""
+        """Images B×3×H×W in [0, 1] → the total, and each term without its weight."""
         restored = restored.float()  # losses are sums of small differences: single precision always
-        weights, terms = self.weights, dict[str, Tensor]()
+        weights = self.weights
+        terms: dict[str, Tensor] = {}
         if weights.pixel:
             terms["pixel"] = charbonnier(restored, truth)
         if weights.correlation:
@@ -86,7 +87,7 @@ class Objective(nn.Module):
                     real = self.discriminator(truth)
                 terms["adversarial"] = generator_loss(real, self.discriminator(restored))
         total = sum((getattr(weights, name) * term for name, term in terms.items()), truth.new_zeros(()))
-        return total, {name: term.detach() for name, term in terms.items()}
+        return total, terms
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
 
@@ -23,6 +24,26 @@ class Restored(Protocol):
     @property
     def scores(self) -> Tensor:
         """B×N×1×H×W in [0, 1]: the weight of each reference; zeros where the network tells none."""
+        ...
+
+
+class StoredPhotos(Protocol):
+    """Photos M×3×S×S uint8: a tensor, or what reads them from files when some are taken by their rows."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """M×3×S×S."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where those that are taken lie."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        """Those of ``rows``."""
         ...
 
 
@@ -80,7 +101,7 @@ class System(nn.Module):
         """
         return {}
 
-    def prepare(self, photos: Tensor, seed: int) -> None:
+    def prepare(self, photos: StoredPhotos, seed: int) -> None:
         """Make what must be there before the first step: frozen weights, dictionaries.
 
         Args:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from hime.model.system import StoredPhotos
 from hime.systems.base import ComparedSystem, SystemConfig, to_unit
 from hime.systems.blocks import Residual, conv, frozen, leaky
 from hime.systems.vgg import VGGFeatures
@@ -211,7 +212,7 @@ class DFDNet(ComparedSystem):
             out[:, :, rows, columns] = self.transfer[part_name(name, level)](crop, entries).to(out.dtype)
         return out
 
-    def prepare(self, photos: Tensor, seed: int) -> None:
+    def prepare(self, photos: StoredPhotos, seed: int) -> None:
         """VGG-19's weights, and the dictionary from the training people's photos and their mirror images."""
         from hime.systems.dictionary import build_entries
 

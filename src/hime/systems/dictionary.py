@@ -18,6 +18,7 @@ from torch.nn import Module
 from tqdm import tqdm
 
 from hime.errors import HimeError
+from hime.model.system import StoredPhotos
 from hime.systems.base import SystemConfig
 from hime.systems.dfdnet import PARTS, box, entry_side, part_name
 
@@ -28,7 +29,7 @@ PHOTOS_AT_ONCE = 8
 
 @torch.no_grad()
 def build_entries(
-    vgg: Module, photos: Tensor, config: SystemConfig, seed: int, most_photos: int = 2000
+    vgg: Module, photos: StoredPhotos, config: SystemConfig, seed: int, most_photos: int = 2000
 ) -> dict[str, Tensor]:
     """The dictionary, by the names of `DFDNet`'s buffers: each K×C×p×p.
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hime.losses.pixel import charbonnier
+from hime.model.system import StoredPhotos
 from hime.systems.base import ComparedSystem, SystemConfig, SystemOutput
 from hime.systems.blocks import conv, frozen, leaky, normal_weights, residual_blocks, shuffled_up
 from hime.systems.search import cover, folded, patches, search, similarity, transfer, unfolded
@@ -130,7 +131,7 @@ class SRNTT(ComparedSystem):
             terms.append(distance / (4 * (pixels * norm) ** 2))
         return torch.stack(terms).mean()
 
-    def prepare(self, photos: Tensor, seed: int) -> None:
+    def prepare(self, photos: StoredPhotos, seed: int) -> None:
         """VGG-19's weights."""
         self.vgg.load(photos)
 

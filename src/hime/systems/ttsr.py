@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from hime.model.system import StoredPhotos
 from hime.systems.base import (
     ComparedSystem,
     SystemConfig,
@@ -167,6 +168,6 @@ class TTSR(ComparedSystem):
         terms = [F.mse_loss(ours, theirs) for ours, theirs in zip(found, wanted, strict=True)]
         return {"transferal": TRANSFERAL * torch.stack(terms).mean()}
 
-    def prepare(self, photos: Tensor, seed: int) -> None:
+    def prepare(self, photos: StoredPhotos, seed: int) -> None:
         """VGG-19's weights, which the extractor starts from."""
         self.extractor.load(photos)

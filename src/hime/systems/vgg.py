@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hime.losses.frozen import architecture, frozen_features
 from hime.losses.perceptual import convolution_names
+from hime.model.system import StoredPhotos
 from hime.systems.blocks import conv
 
 CALIBRATION_PHOTOS = 24
@@ -66,7 +67,7 @@ class VGGFeatures(nn.Module):
         return [found[layer] for layer in self.layers]
 
     @torch.no_grad()
-    def load(self, photos: Tensor) -> None:
+    def load(self, photos: StoredPhotos) -> None:
         """The public weights, scaled so that each of ``layers`` has mean absolute value 1 on ``photos``.
 
         Args:
@@ -79,7 +80,8 @@ class VGGFeatures(nn.Module):
         own = self.features.state_dict()
         self.features.load_state_dict({name: public[name] for name in own})
         before = 1.0
-        found = self(photos[:CALIBRATION_PHOTOS].to(self.mean) / 255)
+        first = torch.arange(min(CALIBRATION_PHOTOS, len(photos)), device=photos.device)
+        found = self(photos[first].to(self.mean) / 255)
         sizes = {layer: float(maps.abs().mean()) for layer, maps in zip(self.layers, found, strict=True)}
         factor_of = {self.taps[f"conv{layer[4:]}"]: 1 / size for layer, size in sizes.items()}
         for place in self.convolutions:

@@ -3,7 +3,7 @@
 Every random decision of step t comes from a generator seeded with (seed, t): a resumed training needs the
 step number only. Decisions are made on the CPU for the whole batch (`draw`), pixels are gathered on the
 photos' device (`gather`); a process of several takes its part of the same decisions, so that the batch of a
-step does not depend on the number of processes.
+step does not depend on the number of processes. Beside a GPU, pixels are degraded there too.
 
 Shapes: ``B`` batch, ``N`` references, ``S`` HR size, ``s`` scale; ``M`` photos.
 """
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hime.training.degradation import DegradationName, Recipe, bicubic_lr, draw_recipes, lr_by
+from hime.training.degradation import DegradationName, Recipe, bicubic_lr, draw_recipes, lr_by, lr_on_device
 from hime.training.labels import mirrored_where
 from hime.training.photo_recipe import PhotoRecipe, toned, tones
 from hime.training.photos import Photos
@@ -73,7 +73,9 @@ class Draw(NamedTuple):
     ``target`` B: rows of ``Photos``; ``choice``: of their references; ``scale``: s; ``lr_size``: the LR's
     side, None for S/s; ``window``: side in HR pixels that pairs are cut to, None for whole photos;
     ``corners`` B×2: of the `windows`, in LR pixels; ``degraded`` B×3×h×w uint8: the LR headshots where they
-    are not simply the targets reduced; ``tones`` B×3×4: of targets and LR, see `toned`.
+    are not simply the targets reduced; ``tones`` B×3×4: of targets and LR, see `toned`; ``pixels``: the
+    photos themselves, where they were read with the draw; ``recipes`` B: of LR headshots that are still to be
+    made, on the photos' device.
     """
 
     target: Tensor
@@ -84,6 +86,15 @@ class Draw(NamedTuple):
     corners: Tensor | None = None
     degraded: Tensor | None = None
     tones: Tensor | None = None
+    pixels: Drawn | None = None
+    recipes: tuple[Recipe | PhotoRecipe, ...] | None = None
+
+
+class Drawn(NamedTuple):
+    """Photos as they are stored: ``target`` B×3×S×S and ``references`` B×N×3×S×S uint8."""
+
+    target: Tensor
+    references: Tensor
 
 
 def draw(
@@ -99,6 +110,8 @@ def draw(
     lr_sizes: tuple[int, ...] | None = None,
     window: int | None = None,
     degradation: DegradationName = "bicubic",
+    with_pixels: bool = False,
+    on_device: bool = False,
 ) -> Draw:
     """Draw the training pairs of a step.
 
@@ -117,6 +130,8 @@ def draw(
         lr_sizes: LR sides, one of which is drawn; None: S/s.
         window: side in HR pixels that pairs are cut to, see `windows`; S in `Batch` is then this.
         degradation: see `hime.training.degradation`; of all but bicubic, a strength is drawn for each pair.
+        with_pixels: take the photos here, where they are to be read from files while a GPU computes.
+        on_device: leave it to `gather` to degrade, on the photos' device.
     """
     generator = step_generator(seed, step)
     target = photos.targets[torch.randint(len(photos.targets), (batch_size,), generator=generator)]
@@ -142,8 +157,14 @@ def draw(
         window,
         None if corners is None else corners[mine],
     )
+    if with_pixels:
+        drawn = drawn._replace(
+            pixels=Drawn(photos.images[drawn.target], photos.images[drawn.choice.references])
+        )
     if recipes is None:
         return drawn
+    if on_device:
+        return drawn._replace(tones=tones(recipes[mine]), recipes=tuple(recipes[mine]))
     return degrade(photos, drawn, recipes[mine])
 
 
@@ -218,7 +239,11 @@ def gather(photos: Photos, drawn: Draw) -> Batch:
         decision.to(device, non_blocking=True) for decision in choice
     )
     hr = targets(photos, drawn)
-    pixels = photos.images[references]
+    pixels = (
+        photos.images[references]
+        if drawn.pixels is None
+        else drawn.pixels.references.to(device, non_blocking=True)
+    )
     pixels = torch.where(mirror_references[:, None, None, None, None], pixels.flip(-1), pixels)
     blank = blank[:, :, None, None, None]
     pixels = torch.where(blank >= 0, blank.clamp_min(0).to(torch.uint8), pixels)
@@ -226,7 +251,9 @@ def gather(photos: Photos, drawn: Draw) -> Batch:
         pixels = misaligned(pixels.flatten(0, 1), misalignment.flatten(0, 1)).unflatten(0, references.shape)
     if pixels.shape[-1] != hr.shape[-1]:
         pixels = reduced(pixels.flatten(0, 1), hr.shape[-1]).unflatten(0, references.shape)
-    if drawn.degraded is None:
+    if drawn.recipes is not None:
+        lr = lr_on_device(hr, hr.shape[-1] // drawn.scale, drawn.recipes)
+    elif drawn.degraded is None:
         lr = bicubic_lr(hr, drawn.scale)
     else:
         lr = drawn.degraded.to(device, non_blocking=True).float().div_(255)
@@ -242,7 +269,11 @@ def targets(photos: Photos, drawn: Draw) -> Tensor:
     """The HR targets B×3×sH×sW uint8, on the photos' device."""
     device = photos.images.device
     mirrored = drawn.choice.mirror_target.to(device, non_blocking=True)
-    hr = photos.images[drawn.target.to(device, non_blocking=True)]
+    hr = (
+        photos.images[drawn.target.to(device, non_blocking=True)]
+        if drawn.pixels is None
+        else drawn.pixels.target.to(device, non_blocking=True)
+    )
     hr = torch.where(mirrored[:, None, None, None], hr.flip(-1), hr)
     if drawn.lr_size is not None and drawn.lr_size * drawn.scale != hr.shape[-1]:
         hr = reduced(hr, drawn.lr_size * drawn.scale)

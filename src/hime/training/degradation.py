@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hime.training.damage import Compress, Gaussian, Noise, Resize, Step
+from hime.training.device_damage import Reduce, degraded
 from hime.training.photo_recipe import PhotoRecipe, draw_frame_recipe, draw_photo_recipe, photo_lr
 
 DegradationName = Literal["bicubic", "realistic", "photos", "frames"]
@@ -125,6 +127,28 @@ def draw_recipes(
     if degradation == "frames":
         return [draw_frame_recipe(generator, strength) for strength in strengths]
     return None
+
+
+def lr_on_device(hr: Tensor, side: int, recipes: Sequence[Recipe | PhotoRecipe]) -> Tensor:
+    """LR headshots by the recipes, made where ``hr`` lies: K×3×S×S uint8 → K×3×side×side float32 in [0, 1].
+
+    Steps are those of `lr_by`, within rounding; noise is drawn by the device.
+    """
+    return degraded(hr, side, [steps_of(recipe) for recipe in recipes], [recipe.seed for recipe in recipes])
+
+
+def steps_of(recipe: Recipe | PhotoRecipe) -> tuple[Step | Reduce, ...]:
+    """All that a recipe does, in order."""
+    if isinstance(recipe, PhotoRecipe):
+        return (*recipe.steps, Reduce(), *recipe.last_steps)
+    first, last = ([Compress("JPEG", quality, (0, 0))] * (quality > 0) for quality in recipe.jpeg)
+    steps: dict[str, list[Step]] = {
+        "blur": [Gaussian(*recipe.blur)],
+        "resize": [Resize(*recipe.resize)],
+        "noise": [Noise(*recipe.noise)],
+        "jpeg": [*first],
+    }
+    return (*(step for name in recipe.order for step in steps[name]), Reduce(), *last)
 
 
 def lr_by(recipe: Recipe | PhotoRecipe, hr: Tensor, side: int) -> Tensor:

@@ -26,9 +26,11 @@ from torch.utils.data import DataLoader
 from hime.errors import HimeError
 from hime.training.arithmetic import settle
 from hime.training.batches import Draw, Draws, gather
+from hime.training.compiling import room_for_shapes
 from hime.training.held_out import HeldOut
 from hime.training.labels import read_labels
 from hime.training.networks import Networks, learning_rate
+from hime.training.packed import PackedImages
 from hime.training.photos import Photos, load_photos
 from hime.training.presets import ReferenceSampling, TrainingConfig
 from hime.training.progress import Curves, Progress, Summary, Tally, noted_signals, say
@@ -82,8 +84,9 @@ def train(
         if place.is_main_process:
             stack.enter_context(folder.owned())
         interrupted = stack.enter_context(noted_signals())
+        stack.enter_context(room_for_shapes(config, place.device))
         config, arithmetic = _settled(config, folder, place)
-        accelerator = stack.enter_context(_accelerated(config))
+        accelerator = stack.enter_context(accelerated(config))
         photos, held_out, data = _photos(config, sources, targets, accelerator)
         description = Description(preset, config, data, arithmetic)
         if accelerator.is_main_process:
@@ -116,7 +119,7 @@ def _loop(
     saved, signal_number = time.monotonic(), 0
     with _curves(accelerator, folder, first) as curves:
         tally = Tally()
-        for drawn in _draws(accelerator, config, photos, first, stop):
+        for drawn in draws_of(accelerator, config, photos, on_device, first, stop):
             tally.add(networks.update(gather(on_device, drawn), step))
             step += 1
             signal_number = _agree(accelerator, interrupted())
@@ -186,7 +189,7 @@ def _settled(config: TrainingConfig, folder: RunFolder, place: PartialState) -> 
 
 
 @contextlib.contextmanager
-def _accelerated(config: TrainingConfig) -> Iterator[Accelerator]:
+def accelerated(config: TrainingConfig) -> Iterator[Accelerator]:
     """The processes, their devices and their precision, which is global: another training may follow."""
     try:
         yield Accelerator(
@@ -240,9 +243,10 @@ def _opening(
         return f"{folder}: going on after step {first} of {steps} in {arithmetic}"
     parameters = sum(parameter.numel() for parameter in networks.parameters["model"])
     processes, kind = accelerator.num_processes, accelerator.device.type
+    compiled = ", compiled" if networks.is_compiled else ""
     return (
         f"{folder}: {parameters / 1e6:.3f} M parameters, {data['photos']} photos of {data['people']} people, "
-        f"{steps} steps on {kind if processes == 1 else f'{processes} × {kind}'} in {arithmetic}"
+        f"{steps} steps on {kind if processes == 1 else f'{processes} × {kind}'} in {arithmetic}{compiled}"
     )
 
 
@@ -255,10 +259,19 @@ def _curves(
     return contextlib.closing(Curves(folder.path, first))
 
 
-def _draws(
-    accelerator: Accelerator, config: TrainingConfig, photos: Photos, first: int, stop: int
+def draws_of(
+    accelerator: Accelerator,
+    config: TrainingConfig,
+    photos: Photos,
+    on_device: Photos,
+    first: int,
+    stop: int,
 ) -> DataLoader[Draw]:
-    """What is drawn for the steps from ``first`` to ``stop``; beside a GPU, ahead of them."""
+    """What is drawn for the steps from ``first`` to ``stop``.
+
+    Beside a GPU, ahead of them, and with the pixels of packed photos that it has no room for.
+    """
+    beside_gpu = accelerator.device.type == "cuda"
     draws = Draws(
         photos,
         config.seed,
@@ -270,8 +283,9 @@ def _draws(
         lr_sizes=config.lr_sizes,
         window=config.window,
         degradation=config.degradation,
+        on_device=config.degrade_on == "device" or (config.degrade_on == "auto" and beside_gpu),
+        with_pixels=beside_gpu and isinstance(on_device.images, PackedImages),
     )
-    beside_gpu = accelerator.device.type == "cuda"
     return DataLoader(
         draws,
         batch_size=None,  # a draw is a whole batch

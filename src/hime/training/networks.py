@@ -17,9 +17,10 @@ from hime.model import HIME
 from hime.model.alignment import FlowGuidedAlignment
 from hime.model.discriminator import build_discriminator
 from hime.model.flow import SpyNet
-from hime.model.system import System
+from hime.model.system import StoredPhotos, System
 from hime.training.batches import Batch
 from hime.training.checkpoint import Trained, load_model, load_weights
+from hime.training.compiling import compile_step, is_compiled
 from hime.training.presets import TrainingConfig, build_model
 from hime.training.steps import discriminator_step, generator_step
 from hime.training.widening import is_narrower, widen
@@ -57,7 +58,9 @@ class Networks:
         HimeError: those weights cannot be read, or are another network's.
     """
 
-    def __init__(self, config: TrainingConfig, accelerator: Accelerator, *, start: Tensor | None) -> None:
+    def __init__(
+        self, config: TrainingConfig, accelerator: Accelerator, *, start: StoredPhotos | None
+    ) -> None:
         self.config, self.accelerator = config, accelerator
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -77,6 +80,9 @@ class Networks:
         self.average.to(device, memory_format=layout).requires_grad_(False)  # type: ignore[call-overload]
         self.average.load_state_dict(model.state_dict())
         self.objective = Objective(config.loss, discriminator).to(device)
+        self.is_compiled = is_compiled(config, device)
+        if self.is_compiled:
+            compile_step(model, self.objective)
         self.trained = {"model": with_optimiser(model, config)}
         if discriminator is not None:
             discriminator.to(memory_format=layout)
@@ -101,6 +107,8 @@ class Networks:
             On the device: ``loss``, its terms and ``gradient_norm``; the discriminator's likewise.
         """
         rate = learning_rate(self.config, step)
+        if self.is_compiled:
+            torch.compiler.cudagraph_mark_step_begin()
         with self.accelerator.autocast():
             loss, terms, restored = generator_step(self.networks["model"], batch, self.objective)
         norm = self._descend("model", loss, rate)
@@ -109,6 +117,8 @@ class Networks:
         for average, newest in self.statistics:  # of normalisations, which are averages already
             average.copy_(newest)
         told = {"loss": loss.detach(), **terms, "gradient_norm": norm}
+        if self.is_compiled:  # the next step writes where these lie
+            told = {name: value.clone() for name, value in told.items()}
         if "discriminator" in self.networks:
             with self.accelerator.autocast():
                 loss = discriminator_step(self.networks["discriminator"], batch, restored)
@@ -128,7 +138,7 @@ class Networks:
         return norm.detach()
 
 
-def start_weights(model: System, config: TrainingConfig, photos: Tensor) -> None:
+def start_weights(model: System, config: TrainingConfig, photos: StoredPhotos) -> None:
     """Give a fresh model the weights that the training starts from: ``init``'s, and the flow's; without
     ``init``, what a system makes of the training photos (M×3×S×S uint8).
 

@@ -1,4 +1,4 @@
-"""The training photos in memory: whose each is, and how much the photos of a person are alike.
+"""The training photos, in memory or packed: whose each is, and how much the photos of a person are alike.
 
 Shapes: ``M`` photos, ``K`` photos of the person who has most, ``S`` HR size.
 """
@@ -19,9 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from hime.data.pack import is_pack
 from hime.data.people import people_in, photos_of, split_people
 from hime.errors import HimeError
 from hime.pictures.reading import read_target
+from hime.training.packed import PackedImages, distinct, read_packed
 
 THUMBNAIL = 16
 """Side of the grey reductions whose correlation is the similarity of two photos."""
@@ -31,15 +33,16 @@ THUMBNAIL = 16
 class Photos:
     """Photos of people, those of a person in one run of rows.
 
-    ``images``: M×3×S×S uint8. ``person``: M, the number of each photo's person. ``first``, ``count``: M, the
-    row where that person's photos begin and how many they are. ``similarity``: M×K float32, to each photo of
-    the same person in order; −inf for the photo itself and beyond ``count``. ``targets``: the rows that may
-    be a target; all may be references. All but ``images`` stay on the CPU. ``names``: M of
+    ``images``: M×3×S×S uint8, or what reads them from packs. ``person``: M, the number of each photo's
+    person. ``first``, ``count``: M, the row where that person's photos begin and how many they are.
+    ``similarity``: M×K float32, to each photo of the same person in order; −inf for the photo itself and
+    beyond ``count``. ``targets``: the rows that may be a target; all may be references. All but ``images``
+    stay on the CPU. ``names``: M of
     "SOURCE/PERSON/FILE"; ``skipped``: a line for each file that could not be used. ``labels``: what else is
     known of them, see `hime.training.labels`; M rows each.
     """
 
-    images: Tensor
+    images: Tensor | PackedImages
     person: Tensor
     first: Tensor
     count: Tensor
@@ -83,12 +86,23 @@ class Photos:
         return self._rows(~chosen), self._rows(chosen)
 
     def _rows(self, chosen: Tensor) -> Photos:
+        """The photos of some people, all of each."""
         rows = chosen.nonzero().flatten()
-        names = tuple(self.names[int(row)] for row in rows)
-        part = assemble(self.images[rows.to(self.images.device)], self.person[rows], names, self.skipped)
-        labels = {name: known[rows] for name, known in self.labels.items()}
-        targets = torch.isin(rows, self.targets).nonzero().flatten()
-        return dataclasses.replace(part, targets=targets, labels=labels)
+        images = self.images
+        images = images.chosen(rows) if isinstance(images, PackedImages) else images[rows.to(images.device)]
+        _, counts = torch.unique_consecutive(self.person[rows], return_counts=True)
+        person, first, count = runs_of(counts)
+        return dataclasses.replace(
+            self,
+            images=images,
+            person=person,
+            first=first,
+            count=count,
+            similarity=self.similarity[rows, : int(counts.max())],
+            targets=torch.isin(rows, self.targets).nonzero().flatten(),
+            names=tuple(self.names[int(row)] for row in rows),
+            labels={name: known[rows] for name, known in self.labels.items()},
+        )
 
     def restrict(self, targets: Collection[str]) -> Photos:
         """The same photos with those of ``names`` that are in ``targets`` as the only targets.
@@ -108,50 +122,58 @@ class Photos:
 def load_photos(
     sources: Sequence[tuple[Path | str, Sequence[str] | None]], size: int = 128, *, progress: bool = True
 ) -> Photos:
-    """Read the photos of people into memory.
+    """Read the photos of people into memory; packed ones (`hime.data.pack`) stay where they are.
 
     Args:
-        sources: (root folder, its people or None for all of them); a name below two roots is two people.
+        sources: (people folder or pack, its people or None for all of them); a name below two roots is two
+            people. Packs give what their people folders would: the same photos, in the same order.
         size: side of the HR targets. Larger square crops are reduced by area; smaller and not square ones,
             and files that cannot be decoded, are left out with a line in ``skipped``.
         progress: show a progress bar on a terminal.
 
     Raises:
-        HimeError: a root or a person is missing, or nothing usable is left. People with one photo are left
-            out too: they can be nobody's reference.
+        HimeError: a root or a person is missing, or nothing usable is left, or some of the roots are packs
+            and others are not. People with one photo are left out too: they can be nobody's reference.
     """
+    roots = ", ".join(str(root) for root, _ in sources)
+    packs = [is_pack(root) for root, _ in sources]
+    if any(packs) and not all(packs):
+        raise HimeError(f"{roots}: some are packs, others are not; pack all of them (`hime prepare --pack`)")
+    images: Tensor | PackedImages
+    images, names, skipped = read_packed(sources, size) if any(packs) else _read_all(sources, size, progress)
+    photos = Counter(name.rpartition("/")[0] for name in names)
+    alone = [f"{name}: only one usable photo" for name, count in photos.items() if count < 2]
+    kept = torch.tensor([photos[name.rpartition("/")[0]] >= 2 for name in names], dtype=torch.bool)
+    if not kept.any():
+        reason = f" ({[*skipped, *alone][0]})" if skipped or alone else ""
+        raise HimeError(f"{roots}: no person with two usable photos{reason}; give folders ROOT/PERSON/*.webp")
+    rows = kept.nonzero().flatten()
+    if alone:
+        images = images.chosen(rows) if isinstance(images, PackedImages) else images[rows]
+    names = [names[int(row)] for row in rows]
+    numbers = {name: number for number, name in enumerate(photos)}
+    person = torch.tensor([numbers[name.rpartition("/")[0]] for name in names])
+    return assemble(images, person, tuple(names), (*skipped, *alone))
+
+
+def _read_all(
+    sources: Sequence[tuple[Path | str, Sequence[str] | None]], size: int, progress: bool
+) -> tuple[Tensor, list[str], list[str]]:
+    """The usable photos of the sources' people, "SOURCE/PERSON/FILE" of each, and lines about the others."""
     files: list[tuple[str, Path]] = []
-    labels = _labels([Path(root) for root, _ in sources])
+    labels = distinct([Path(root).resolve().name for root, _ in sources])
     for label, (root, people) in zip(labels, sources, strict=True):
         chosen = people_in(root) if people is None else photos_of(root, people)
-        files += [(f"{label}/{name}", path) for name, paths in chosen.items() for path in paths]
+        files += [(f"{label}/{name}/{path.name}", path) for name, paths in chosen.items() for path in paths]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         read = pool.map(lambda file: _read(file[1], size), files)
         results = list(tqdm(read, "photos", len(files), unit="photo", disable=None if progress else True))
-
     skipped = [result for result in results if isinstance(result, str)]
-    usable = [
-        (*file, image) for file, image in zip(files, results, strict=True) if not isinstance(image, str)
-    ]
-    photos = Counter(name for name, _, _ in usable)
-    skipped += [f"{name}: only one usable photo" for name, count in photos.items() if count < 2]
-    usable = [photo for photo in usable if photos[photo[0]] >= 2]
+    usable = [result for result in results if not isinstance(result, str)]
+    names = [name for (name, _), result in zip(files, results, strict=True) if not isinstance(result, str)]
     if not usable:
-        roots = ", ".join(str(root) for root, _ in sources)
-        reason = f" ({skipped[0]})" if skipped else ""
-        raise HimeError(f"{roots}: no person with two usable photos{reason}; give folders ROOT/PERSON/*.webp")
-
-    images = torch.from_numpy(np.stack([image for _, _, image in usable])).permute(0, 3, 1, 2).contiguous()
-    numbers = {name: number for number, name in enumerate(photos)}
-    person = torch.tensor([numbers[name] for name, _, _ in usable])
-    names = tuple(f"{name}/{path.name}" for name, path, _ in usable)
-    return assemble(images, person, names, tuple(skipped))
-
-
-def _labels(roots: Sequence[Path]) -> list[str]:
-    """The last part of each root, numbered where two are the same."""
-    names = [root.resolve().name for root in roots]
-    return [f"{name}-{place}" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
+        return torch.empty(0, 3, size, size, dtype=torch.uint8), names, skipped
+    return torch.from_numpy(np.stack(usable)).permute(0, 3, 1, 2).contiguous(), names, skipped
 
 
 def _read(path: Path, size: int) -> np.ndarray | str:
@@ -162,16 +184,24 @@ def _read(path: Path, size: int) -> np.ndarray | str:
         return str(error)
 
 
-def assemble(images: Tensor, person: Tensor, names: tuple[str, ...], skipped: tuple[str, ...] = ()) -> Photos:
-    """``Photos`` of images M×3×S×S uint8 sorted by person: numbers people, makes the similarity table."""
-    _, person, counts = torch.unique_consecutive(person, return_inverse=True, return_counts=True)
+def runs_of(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``person``, ``first`` and ``count`` of `Photos` for people with so many photos each."""
+    person = torch.arange(len(counts)).repeat_interleave(counts)
     starts = counts.cumsum(0) - counts
-    similarity = torch.full((len(names), int(counts.max())), -torch.inf)
-    for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
-        table = photo_similarity(images[start : start + count]).cpu()
-        similarity[start : start + count, :count] = table.fill_diagonal_(-torch.inf)
+    return person, starts[person], counts[person]
+
+
+def assemble(
+    images: Tensor | PackedImages, person: Tensor, names: tuple[str, ...], skipped: tuple[str, ...] = ()
+) -> Photos:
+    """``Photos`` of images M×3×S×S uint8 sorted by person: numbers people, makes the similarity table."""
+    _, counts = torch.unique_consecutive(person, return_counts=True)
     everyone = torch.arange(len(names))
-    return Photos(images, person, starts[person], counts[person], similarity, everyone, names, skipped)
+    similarity = torch.full((len(names), int(counts.max())), -torch.inf)
+    for rows in everyone.split(counts.tolist()):
+        table = photo_similarity(images[rows.to(images.device)]).cpu()
+        similarity[rows[0] : rows[-1] + 1, : len(rows)] = table.fill_diagonal_(-torch.inf)
+    return Photos(images, *runs_of(counts), similarity, everyone, names, skipped)
 
 
 def photo_similarity(images: Tensor) -> Tensor:

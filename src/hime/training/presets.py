@@ -84,6 +84,10 @@ class TrainingConfig:
     """How LR headshots come from photos: simply reduced, as faces that were small in a good picture (both in
     `hime.training.degradation`), or through all that photos suffer, or slightly, as frames of a clip
     (`hime.training.photo_recipe`)."""
+    degrade_on: Literal["auto", "cpu", "device"] = "auto"
+    """Where that is done: pair by pair on the processor, the same bits everywhere, or for a batch at once on
+    the device that trains (`hime.training.device_damage`), the same but for rounding and the noise that is
+    drawn; "auto": on a GPU that, else on the processor. Held-out people's are the processor's always."""
     references: int = 3
     """The most references of a pair; 0 trains the network without any."""
     sampling: ReferenceSampling = dataclasses.field(default_factory=ReferenceSampling)
@@ -114,6 +118,9 @@ class TrainingConfig:
     `hime.training.arithmetic`."""
     channels_last: bool | Literal["auto"] = "auto"
     """The layout of feature maps in memory; "auto" likewise."""
+    compile: Literal["auto", "off", "reduce-overhead"] = "auto"
+    """Whether steps are compiled, on a GPU into CUDA graphs (see `hime.training.compiling`); "auto": there
+    only. A run may go on with another value."""
     seed: int = 0
 
     evaluate_every: int = 2000

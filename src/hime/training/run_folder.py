@@ -160,7 +160,8 @@ class RunFolder:
         """
         ours, theirs = description.as_json(), self.recorded()
         if theirs is not None:
-            allowed = {"preset", "arithmetic"} | ({"config.steps"} if change_steps else set())
+            allowed = {"preset", "arithmetic", "config.compile"}
+            allowed |= {"config.steps"} if change_steps else set()
             different = [key for key in _differences(theirs, ours) if key not in allowed]
             if different:
                 raise HimeError(

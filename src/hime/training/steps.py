@@ -26,7 +26,8 @@ def generator_step(
     assert isinstance(system, System)
     own = system.auxiliary(output, batch.hr, batch.labels, objective.weights.perceptual > 0)
     total = sum(own.values(), total)
-    return total, terms | {name: term.detach() for name, term in own.items()}, output.hr.detach()
+    # Detached here: in a compiled objective a term that is the whole total would take its gradient with it.
+    return total, {name: term.detach() for name, term in (terms | own).items()}, output.hr.detach()
 
 
 def discriminator_step(discriminator: nn.Module, batch: Batch, restored: Tensor) -> Tensor:
