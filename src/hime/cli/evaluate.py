@@ -13,7 +13,7 @@ from hime.errors import HimeError
 from hime.files import check_writable, write_json
 from hime.pictures.formats import SUFFIXES
 from hime.pictures.writing import write_image
-from hime.processors import limit_opencv
+from hime.processors import limit_threads
 from hime.terminal import complain, say
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def evaluate(options: argparse.Namespace) -> int:
         if path is not None:
             check_writable(path)
     entries = read_list(options.list)
-    limit_opencv(options.threads)
+    limit_threads(options.threads)
     opened = [open_method(model, options.threads, options.fidelity or 0.0) for model in options.models]
     methods = [method for method, _ in opened]
     if options.fidelity is not None and all(restorer.fidelity is None for _, restorer in opened):

@@ -12,7 +12,7 @@ from hime.cli.models import open_restorer
 from hime.cli.summary import tell, tell_json
 from hime.errors import HimeError
 from hime.files import check_writable
-from hime.processors import limit_opencv
+from hime.processors import limit_threads
 from hime.restoring.batch import Summary
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
 from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
@@ -176,7 +176,7 @@ def restore(options: argparse.Namespace) -> int:
     else:
         listing = find_inputs(options.inputs, options.out)
         _check(options, listing)
-        limit_opencv(options.threads)
+        limit_threads(options.threads)
         summaries = [_photos(options, listing)] if listing.inputs else []
         summaries += [_clips(options, listing)] if listing.clips else []
     if options.json:
@@ -343,7 +343,7 @@ def person_add(options: argparse.Namespace) -> int:
     if options.out.suffix.lower() != SUFFIX:
         raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
     check_writable(options.out)
-    limit_opencv(options.threads)
+    limit_threads(options.threads)
     restorer = load(options.model, options.threads)
     is_folder = len(options.photos) == 1 and options.photos[0].is_dir()
     photos, name = (options.photos[0], None) if is_folder else (options.photos, options.out.stem)
