@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hime.cli.arguments import Commands, add_fidelity, add_targets, add_threads, not_negative, positive
+from hime.cli.arguments import (
+    Commands,
+    add_device,
+    add_fidelity,
+    add_targets,
+    add_threads,
+    not_negative,
+    positive,
+)
 from hime.cli.models import common_lr_size, open_method
 from hime.errors import HimeError
 from hime.files import check_writable, write_json
@@ -88,6 +96,7 @@ def add_evaluate(commands: Commands) -> None:
     command.add_argument(
         "--sheet-images", type=positive, default=12, metavar="N", help="inputs on the sheet; default: 12"
     )
+    add_device(command)
     add_threads(command)
     command.set_defaults(command=evaluate, parser=command)
 
@@ -122,7 +131,8 @@ def evaluate(options: argparse.Namespace) -> int:
             check_writable(path)
     entries = read_list(options.list)
     limit_threads(options.threads)
-    opened = [open_method(model, options.threads, options.fidelity or 0.0) for model in options.models]
+    fidelity = options.fidelity or 0.0
+    opened = [open_method(model, options.threads, fidelity, options.device) for model in options.models]
     methods = [method for method, _ in opened]
     if options.fidelity is not None and all(restorer.fidelity is None for _, restorer in opened):
         raise HimeError("none of the models has a dial; leave out --fidelity")

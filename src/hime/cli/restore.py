@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hime.cli.arguments import Commands, add_debug, add_fidelity, add_quiet, add_threads, positive
+from hime.cli.arguments import Commands, add_debug, add_device, add_fidelity, add_quiet, add_threads, positive
 from hime.cli.models import open_restorer
 from hime.cli.summary import tell, tell_json
 from hime.errors import HimeError
@@ -18,7 +18,7 @@ from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_
 from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
 from hime.restoring.inputs import Listing, find_inputs
 from hime.restoring.photographs import restore_photos
-from hime.restoring.restorer import load
+from hime.restoring.restorer import Restorer, load
 from hime.terminal import Meter, answer, note, say
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def add_restore(commands: Commands) -> None:
     )
     _add_aligned(command)
     _add_cache(command)
+    add_device(command)
     add_threads(command)
     _add_telling(command)
     add_debug(command)
@@ -223,10 +224,14 @@ def _check(options: argparse.Namespace, listing: Listing | None) -> None:
         )
 
 
+def _opened(options: argparse.Namespace, default: str) -> Restorer:
+    return open_restorer(options.model or default, options.threads, options.fidelity, options.device)
+
+
 def _headshots(options: argparse.Namespace) -> Summary:
     """Restore headshots: ``--aligned``."""
     return restore_headshots(
-        open_restorer(options.model or DEFAULT_MODEL, options.threads, options.fidelity),
+        _opened(options, DEFAULT_MODEL),
         options.inputs,
         options.refs,
         options.out,
@@ -244,7 +249,9 @@ def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
     from hime.restoring.video.batch import restore_clips
 
     return restore_clips(
-        open_restorer(options.model or DEFAULT_VIDEO_MODEL, options.threads, options.fidelity),
+        open_restorer(
+            options.model or DEFAULT_VIDEO_MODEL, options.threads, options.fidelity, options.device
+        ),
         listing,
         options.refs,
         options.out,
@@ -262,7 +269,9 @@ def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
 def _photos(options: argparse.Namespace, listing: Listing) -> Summary:
     """Restore the faces in photographs."""
     return restore_photos(
-        open_restorer(options.model or DEFAULT_PHOTO_MODEL, options.threads, options.fidelity),
+        open_restorer(
+            options.model or DEFAULT_PHOTO_MODEL, options.threads, options.fidelity, options.device
+        ),
         listing,
         options.refs,
         options.out,
