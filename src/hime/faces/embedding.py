@@ -17,8 +17,6 @@ from hime.pictures.arrays import Image, check_image
 
 FloatArray = npt.NDArray[np.float32]
 
-EMBEDDING_SIZE = 128
-"""Numbers of an embedding."""
 ALIGNED_SIDE = 112
 TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]

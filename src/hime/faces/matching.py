@@ -18,7 +18,7 @@ from typing import overload
 import numpy as np
 
 from hime.faces.album import SAME_PERSON, Person, Reference
-from hime.faces.embedding import EMBEDDING_SIZE, FloatArray, similarity
+from hime.faces.embedding import FloatArray, similarity
 
 DOUBT = 0.1
 """A face whose cosines to two people of a picture lie nearer together is taken for neither. Among 20 people,
@@ -110,7 +110,7 @@ def match(
 
 class Crowd(Sequence[Person]):
     """People who may be in pictures, their embeddings in one matrix, so that ten thousand cost little more
-    than ten: 100,000 take 6 ms a face (``docs/people.md``).
+    than ten: 100,000 take 4 ms a face (``docs/people.md``).
 
     Args:
         people: as `match` takes them.
@@ -137,10 +137,10 @@ class Crowd(Sequence[Person]):
         found = [
             (place, each.embedding) for place, each in enumerate(self._people) if each.embedding is not None
         ]
-        means = np.empty((len(found), EMBEDDING_SIZE), np.float32)
-        for row, (_, embedding) in enumerate(found):
-            means[row] = embedding
-        return [place for place, _ in found], means
+        if not found:
+            return [], np.zeros((0, 128), np.float32)
+        places, embeddings = zip(*found, strict=True)
+        return list(places), np.stack(embeddings)
 
     def with_others(self, others: Mapping[int, Person]) -> Crowd:
         """The same people, some of them with other references; each keeps the embedding."""

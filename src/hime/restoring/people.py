@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hime
-from hime.faces.matching import Crowd
 from hime.restoring.batch import Summary, model_digest
 from hime.restoring.inputs import digests, together
 from hime.restoring.restorer import Restorer
@@ -19,6 +18,7 @@ from hime.terminal import Meter
 if TYPE_CHECKING:
     from hime.faces.album import Person
     from hime.faces.cache import LookCache
+    from hime.faces.matching import Crowd
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
     Raises:
         HimeError: as for `read_people`.
     """
+    from hime.faces.matching import Crowd
     from hime.restoring.person import stored_digest
 
     contents = digests(file for each in sources.people if not each.is_encoded for file in each.files)

@@ -22,13 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.errors import HimeError
-from hime.faces.embedding import EMBEDDING_SIZE
 from hime.files import open_file
 
 Value = TypeVar("Value")
 
 FORMAT = "hime-person-2"
 SUFFIX = ".person"
+EMBEDDING_SIZE = 128
 MOST_REFERENCES = 12
 """References that are stored at most; more than are ever used at once, so that each pose has some."""
 LONGEST_HEADER, LONGEST_NAME, MOST_MODELS = 1 << 20, 1024, 8
