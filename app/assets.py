@@ -42,7 +42,10 @@ if __name__ == "__main__":
     # The npm package of the same run time leaves them out.
     notices = Path(onnxruntime.__file__).parent / "ThirdPartyNotices.txt"
     shutil.copyfile(notices, site / "run-time" / notices.name)
-    shutil.copyfile(DETECTOR, site / "faces" / "yunet.onnx")
     embedder = onnx.load(embedder_path())
     adapt(embedder)
     write(embedder, site / "faces" / "sface.onnx")
+    # Last: by it `make` knows that all is there.
+    write_atomically(
+        site / "faces" / "yunet.onnx", lambda temporary: temporary.write_bytes(DETECTOR.read_bytes())
+    )
