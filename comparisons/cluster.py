@@ -188,11 +188,11 @@ def throughput(folder: Path, photos: int, model: str) -> dict[str, Any]:
 PLAIN = """
 import sys, time
 from pathlib import Path
-from hime.processors import limit_opencv
+from hime.processors import limit_threads
 from hime.restoring.photographs import restore_photos
 from hime.restoring.restorer import load
 from hime.terminal import quiet
-limit_opencv(1)
+limit_threads(1)
 restorer, folder, count = load(sys.argv[1], 1), Path(sys.argv[2]), int(sys.argv[3])
 photos, seconds = sorted((folder / "photos").iterdir()), []
 with quiet():

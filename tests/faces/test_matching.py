@@ -6,14 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hime.faces import detect
 from hime.faces.album import SAME_PERSON, Person, Reference, read_person
 from hime.faces.embedding import FloatArray
 from hime.faces.face import yaw_of
-from hime.faces.matching import AGAIN, AGAIN_DROP, DOUBT_AGAIN, choose_references, match
+from hime.faces.matching import (
+    AGAIN,
+    AGAIN_DROP,
+    DOUBT,
+    DOUBT_AGAIN,
+    SAME_LOOK,
+    Crowd,
+    choose_references,
+    match,
+)
 from hime.pictures.reading import read_image
 
 FRONTAL = np.array([[100, 100], [160, 100], [130, 135], [107, 170], [153, 170]], float)
@@ -177,6 +186,90 @@ def test_no_face_is_given_to_whom_it_is_less_like(seed: int, faces: int, people:
                     ]
                     assert max(theirs) > cosine(face, other)
                     assert cosine(face, other) < max(AGAIN, max(theirs) - AGAIN_DROP)
+
+
+def match_plainly(
+    embeddings: list[FloatArray], people: list[Person], threshold: float = SAME_PERSON
+) -> list[Person | None]:
+    """`match` by loops over people."""
+    known = [(person, person.embedding) for person in people if person.embedding is not None]
+    matched: list[Person | None] = [None] * len(embeddings)
+    if not known or not embeddings:
+        return matched
+    cosines = np.stack(embeddings) @ np.stack([embedding for _, embedding in known]).T
+    alike = np.stack(embeddings) @ np.stack(embeddings).T
+    seen: dict[int, list[int]] = {}
+    for face in np.argsort(-cosines.max(axis=1), kind="stable"):
+        own = cosines[face]
+
+        def is_elsewhere(person: int, face: int = face, own: FloatArray = own) -> bool:
+            surer = [other for other in seen.get(person, ()) if cosines[other, person] > own[person]]
+            if not surer or max(alike[face, other] for other in surer) >= SAME_LOOK:
+                return False
+            return bool(own[person] < max(AGAIN, max(cosines[surer, person]) - AGAIN_DROP))
+
+        possible = [person for person in range(len(known)) if not is_elsewhere(person)]
+        if not possible:
+            continue
+        best = max(possible, key=lambda person: own[person])
+        is_sure = own[best] >= threshold
+        for rival in possible:
+            margin = DOUBT_AGAIN if rival in seen else DOUBT
+            if rival != best and own[rival] > own[best] - margin:
+                is_sure = False
+        if is_sure:
+            matched[face] = known[best][0]
+            seen.setdefault(best, []).append(face)
+    return matched
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1), faces=st.integers(0, 8), people=st.integers(0, 30), size=st.integers(2, 6)
+)
+@settings(max_examples=300)
+def test_many_at_once_are_matched_as_one_by_one(seed: int, faces: int, people: int, size: int) -> None:
+    random = np.random.default_rng(seed)
+    known = [
+        somebody(str(number), None if random.random() < 0.1 else unit(*random.normal(size=size)))
+        for number in range(people)
+    ]
+    seen = [unit(*random.normal(size=size)) for _ in range(faces)]
+    expected = match_plainly(seen, known)
+    assert match(seen, known) == expected
+    assert match(seen, Crowd(known)) == expected
+
+
+def test_ten_thousand_people_as_one_by_one() -> None:
+    random = np.random.default_rng(0)
+    known = [somebody(str(number), unit(*random.normal(size=20))) for number in range(10_000)]
+    seen = [unit(*(known[number].embedding[:20] + random.normal(size=20) / 9)) for number in range(5)]  # type: ignore[index]
+    seen += [unit(*random.normal(size=20)) for _ in range(3)]
+    matched = match(seen, Crowd(known), threshold=0.8)
+    assert matched == match_plainly(seen, known, threshold=0.8)
+    assert any(matched)
+
+
+def test_a_crowd_with_others_is_the_same_people() -> None:
+    mum, dad = somebody("mum", unit(1), reference("a", 0)), somebody("dad", unit(0, 1))
+    crowd = Crowd([somebody("unknown"), mum, dad])
+    assert (len(crowd), crowd[1], list(crowd[1:])) == (3, mum, [mum, dad])
+    assert crowd.known[0] == [1, 2]
+    without = somebody("mum", mum.embedding)
+    other = crowd.with_others({1: without})
+    assert match([unit(1)], other) == [without]
+    assert match([unit(1)], crowd) == [mum]
+
+
+def test_real_faces_are_matched_as_one_by_one(shared: Path) -> None:
+    photos = shared / "photos"
+    people = [read_person(photos / "people" / name) for name in ("7226", "7273", "7429")]
+    faces = [reference.embedding for person in people for reference in person.references]
+    for name in ("7429_189620", "7407_196978"):
+        faces += [face.embedding for face in detect(read_image(photos / "several_faces" / f"{name}.jpg"))]
+    for start in range(0, len(faces), 4):
+        assert match(faces[start : start + 4], Crowd(people)) == match_plainly(
+            faces[start : start + 4], people
+        )
 
 
 def test_people_in_whole_photos_are_matched(shared: Path) -> None:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import stat
 import tempfile
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from hime.errors import HimeError
 from hime.faces.album import Person, Reference
 from hime.pictures.arrays import resize
 from hime.pictures.reading import read_image
-from hime.restoring.person import SIDES, describe_person, load_person, save_person
+from hime.restoring import person_file
+from hime.restoring.person import SIDES, describe_person, load_person, save_person, stored_digest
 from hime.restoring.person_file import FORMAT, MOST_REFERENCES
 from hime.restoring.restorer import Restorer, load
 
@@ -289,6 +291,40 @@ def test_a_file_cut_short_later_is_told(file: Path, restorer: Restorer, tmp_path
     with pytest.raises(HimeError, match=r"eva\.person: damaged \(cut short\)"):
         restorer.features(restorer.backend, 128, 128)
     restorer.set_references([])
+
+
+def test_of_very_many_files_most_are_closed_meanwhile(
+    file: Path, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(person_file.StoredFile, "_open", weakref.WeakSet())
+    monkeypatch.setattr(person_file, "MOST_OPEN", 2)
+    copies = [changed(file, tmp_path / f"{number}.person", name=str(number)) for number in range(6)]
+    people = [load_person(copy, restorer) for copy in copies]
+    assert [person.name for person in people] == list("012345")
+    opened = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    assert [copy for copy in copies if str(copy) in opened] == copies[:2]
+    features = []
+    for person in people:
+        restorer.set_references([person.references[0].for_restorer])
+        features.append(restorer.features(restorer.backend, 16, 16))
+    assert all(np.array_equal(each, features[0]) for each in features)
+    copies[0].unlink()
+    people[0].references[0].for_restorer.features(restorer.backend, 17, 17)  # it stayed open
+    shutil.copy(copies[4], copies[5])
+    with pytest.raises(HimeError, match=r"5\.person: has changed since it was read; run the command again"):
+        people[5].references[0].for_restorer.features(restorer.backend, 17, 17)
+    copies[4].unlink()
+    with pytest.raises(HimeError, match=r"4\.person: no such file"):
+        people[4].references[0].for_restorer.features(restorer.backend, 17, 17)
+    restorer.set_references([])
+
+
+def test_a_file_is_told_from_another_by_what_is_read_of_it(file: Path, tmp_path: Path) -> None:
+    same = tmp_path / "moved.person"
+    same.write_bytes(file.read_bytes())
+    other = changed(file, tmp_path / "other.person", name="other")
+    digests = [stored_digest(load_person(path)) for path in (file, same, other)]
+    assert digests[0] == digests[1] != digests[2]
 
 
 # ------------------------------------------------------------------------------------------ hostile files

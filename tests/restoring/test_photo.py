@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 import hime
@@ -21,7 +23,7 @@ from hime.faces.album import Person, read_person
 from hime.faces.detection import detect
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.pictures.reading import Picture, read_image
-from hime.restoring.face import RestoredFace
+from hime.restoring.face import COLOUR_SMOOTHING, RestoredFace, _smooth
 from hime.restoring.photo import restore_photo
 from hime.restoring.restorer import Restorer
 
@@ -146,6 +148,38 @@ def test_no_seam(party: Picture, people: list[Person]) -> None:
     left, top = (round(value - frame.side / 2) for value in frame.centre)
     ring = [change[top : top + 400, left - 3 : left + 6], change[top - 3 : top + 6, left : left + 300]]
     assert max(part.max() for part in ring) <= 5
+
+
+@given(
+    st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    st.sampled_from([1, 2, 4, 8]),
+    st.integers(1, 9),
+    st.sampled_from([np.uint8, np.uint16]),
+)
+@settings(max_examples=60, deadline=None)
+def test_strips_are_what_the_whole_is(
+    size: tuple[int, int], factor: int, strip: int, kind: type[np.integer[Any]]
+) -> None:
+    image = np.random.default_rng(strip).integers(0, np.iinfo(kind).max, (*size, 3), kind, endpoint=True)
+    large = tuple(factor * side for side in size[::-1])
+    channels = [PIL.Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(image, -1, 0)]
+    resized = [np.asarray(each.resize(large, PIL.Image.Resampling.LANCZOS)) for each in channels]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hime.restoring.photo, "STRIP", strip)
+        result = hime.restoring.photo.enlarge(image, factor)
+    assert result.dtype == kind
+    assert not np.shares_memory(result, image)
+    if kind is np.uint8:
+        assert np.array_equal(result, enlarge(image, factor))
+    else:
+        assert np.array_equal(result, np.rint(np.stack(resized, -1).clip(0, 65535)))
+
+
+@pytest.mark.parametrize("side", [16, 17, 130, 300])
+def test_smoothing_is_gaussian(side: int) -> None:
+    values = np.random.default_rng(side).uniform(-255, 255, (side, side, 3)).astype(np.float32)
+    expected = gaussian_filter(values, (COLOUR_SMOOTHING * side,) * 2 + (0,), mode="nearest")
+    assert np.allclose(_smooth(values), expected, atol=1e-3)
 
 
 def test_one_person_one_face_and_everyone(party: Picture, people: list[Person]) -> None:

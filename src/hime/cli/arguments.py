@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from hime.restoring.devices import DEVICES, PROCESSOR
 from hime.terminal import shown
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -102,6 +103,16 @@ def add_threads(command: argparse.ArgumentParser) -> None:
     """``--threads``."""
     command.add_argument(
         "--threads", type=positive, metavar="N", help="default: all cores that this process may use"
+    )
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """``--device``."""
+    command.add_argument(
+        "--device",
+        choices=list(DEVICES),
+        default=PROCESSOR,
+        help="what to run the model on; all but cpu need another build of ONNX Runtime; default: %(default)s",
     )
 
 

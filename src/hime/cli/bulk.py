@@ -158,7 +158,7 @@ def _opener(options: argparse.Namespace, default: str) -> Callable[[], Restorer]
     """Opens the model, here and in each worker, whose current folder is another one."""
     model = options.model or default
     model = str(Path(model).absolute()) if Path(model).exists() else model
-    return partial(open_restorer, model, options.threads or 1, options.fidelity)
+    return partial(open_restorer, model, options.threads or 1, options.fidelity, options.device)
 
 
 def tell(summary: JobSummary, out: Path | str) -> None:

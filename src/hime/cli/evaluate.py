@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hime
-from hime.cli.arguments import Commands, add_fidelity, add_targets, add_threads, not_negative, positive
+from hime.cli.arguments import (
+    Commands,
+    add_device,
+    add_fidelity,
+    add_targets,
+    add_threads,
+    not_negative,
+    positive,
+)
 from hime.cli.bulk import add_engine, pool_of, refuse_ray_options
 from hime.cli.models import common_lr_size, open_method
 from hime.errors import HimeError
 from hime.files import check_writable, write_json
 from hime.pictures.formats import SUFFIXES
 from hime.pictures.writing import write_image
-from hime.processors import limit_opencv
+from hime.processors import limit_threads
 from hime.restoring.batch import model_digest
 from hime.terminal import complain, say
 
@@ -94,6 +102,7 @@ def add_evaluate(commands: Commands) -> None:
     command.add_argument(
         "--sheet-images", type=positive, default=12, metavar="N", help="inputs on the sheet; default: 12"
     )
+    add_device(command)
     add_threads(command)
     add_engine(command)
     command.set_defaults(command=evaluate, parser=command)
@@ -129,9 +138,9 @@ def evaluate(options: argparse.Namespace) -> int:
     asked = Asked(
         tuple(options.models), options.data, tuple(entries), options.list.name, threads, options.fidelity,
         options.references, options.lr_size, options.degradation, options.given_size,
-        tuple(options.working_size or [None]), options.seed, options.luminance,
+        tuple(options.working_size or [None]), options.seed, options.luminance, options.device,
     )  # fmt: skip
-    limit_opencv(threads)
+    limit_threads(threads)
     opened = asked.open()
     for line in opened.missing:
         complain(f"hime: {line}")
@@ -187,6 +196,7 @@ class Asked:
     working_size: tuple[int | None, ...]
     seed: int
     luminance: bool
+    device: str
 
     def open(self) -> Opened:
         """Open models and measures.
@@ -197,7 +207,9 @@ class Asked:
         from hime.evaluation.evaluate import Evaluation, check_methods
         from hime.evaluation.measures import available_measures
 
-        opened = [open_method(model, self.threads, self.fidelity or 0.0) for model in self.models]
+        opened = [
+            open_method(model, self.threads, self.fidelity or 0.0, self.device) for model in self.models
+        ]
         methods = [method for method, _ in opened]
         restorers = [restorer for _, restorer in opened]
         if self.fidelity is not None and all(restorer.fidelity is None for restorer in restorers):

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hime.cli.arguments import Commands, add_set, add_threads, not_negative, positive
+from hime.cli.arguments import Commands, add_device, add_set, add_threads, not_negative, positive
 from hime.cli.models import is_preset, open_restorer
 from hime.restoring.exported import DEFAULT_MODEL, available_models
 from hime.terminal import answer, shown
@@ -122,6 +122,7 @@ def add_bench(commands: Commands) -> None:
     add_set(command, "the preset of --training")
     command.add_argument("--json", action="store_true", help="for other programs")
     command.add_argument("--repeats", type=positive, default=50, metavar="N", help="default: 50")
+    add_device(command)
     add_threads(command)
     command.set_defaults(command=bench, parser=command)
 
@@ -135,7 +136,7 @@ def bench(options: argparse.Namespace) -> int:
     from hime.tools.bench import bench as run_bench
     from hime.tools.bench import format_bench
 
-    result = run_bench(options.model, threads=options.threads, repeats=options.repeats)
+    result = run_bench(options.model, threads=options.threads, repeats=options.repeats, device=options.device)
     text = json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench(result)
     answer(*text.split("\n"))
     return 0

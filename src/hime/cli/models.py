@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hime.errors import HimeError
+from hime.restoring.devices import PROCESSOR
 from hime.restoring.exported import available_models
 from hime.restoring.restorer import Restorer, load
 
@@ -15,17 +16,25 @@ if TYPE_CHECKING:
     from hime.evaluation.evaluate import Method
 
 
-def open_restorer(model: str | Path, threads: int | None = None, fidelity: float | None = None) -> Restorer:
+def open_restorer(
+    model: str | Path,
+    threads: int | None = None,
+    fidelity: float | None = None,
+    device: str = PROCESSOR,
+) -> Restorer:
     """A restorer of an exported model, or of a run folder or ``.safetensors`` checkpoint (needs PyTorch).
 
     A preset's name stands for the run folder that ``hime train`` writes by default.
 
     Raises:
-        HimeError: no such model, it is damaged, or has no dial for that ``fidelity``.
+        HimeError: no such model, it is damaged, has no dial for that ``fidelity``, or the device is
+            not there, or not for it.
     """
     path = Path(model)
     is_named = str(model) in available_models()  # a run folder of the same name is ./NAME
     if not is_named and (path.suffix == ".safetensors" or any(path.glob("*.safetensors"))):
+        if device != PROCESSOR:
+            raise HimeError(f"{model}: is run by PyTorch; --device is for exported models (`hime export`)")
         import torch
 
         from hime.evaluation.checkpoint import TorchBackend
@@ -36,10 +45,10 @@ def open_restorer(model: str | Path, threads: int | None = None, fidelity: float
     if not (is_named or path.exists()):
         run = Path("runs") / str(model)  # where `hime train NAME` writes
         if any(run.glob("*.safetensors")):
-            return open_restorer(run, threads, fidelity)
+            return open_restorer(run, threads, fidelity, device)
         if is_preset(str(model)):
             raise HimeError(f"{model}: not trained yet, and no {run}; run `hime train {model}` first")
-    return load(model, threads, fidelity)
+    return load(model, threads, fidelity, device)
 
 
 def is_preset(name: str) -> bool:
@@ -51,19 +60,23 @@ def is_preset(name: str) -> bool:
     return name in PRESETS
 
 
-def open_measured(model: str | Path, threads: int | None = None, fidelity: float = 0.0) -> Restorer:
+def open_measured(
+    model: str | Path, threads: int | None = None, fidelity: float = 0.0, device: str = PROCESSOR
+) -> Restorer:
     """A restorer whose dial, if it has one, stands at ``fidelity``: by default it is the model itself.
 
     Raises:
         HimeError: as `open_restorer`.
     """
-    restorer = open_restorer(model, threads)
+    restorer = open_restorer(model, threads, device=device)
     if restorer.fidelity is not None:
         restorer.fidelity = fidelity
     return restorer
 
 
-def open_method(model: str, threads: int | None = None, fidelity: float = 0.0) -> tuple[Method, Restorer]:
+def open_method(
+    model: str, threads: int | None = None, fidelity: float = 0.0, device: str = PROCESSOR
+) -> tuple[Method, Restorer]:
     """A model to evaluate, and its restorer; MODEL@N gets N references at most.
 
     Raises:
@@ -73,7 +86,7 @@ def open_method(model: str, threads: int | None = None, fidelity: float = 0.0) -
 
     name, _, count = model.rpartition("@")
     is_limited = bool(name) and count.isdecimal() and not Path(model).exists()
-    restorer = open_measured(name if is_limited else model, threads, fidelity)
+    restorer = open_measured(name if is_limited else model, threads, fidelity, device)
     limit = f"@{count}" if is_limited else ""
     place = f", fidelity {restorer.fidelity:g}" if restorer.fidelity else ""
     if not limit and not place:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hime.cli.arguments import (
     Commands,
     add_debug,
+    add_device,
     add_fidelity,
     add_quiet,
     add_threads,
@@ -21,13 +22,13 @@ from hime.cli.models import open_restorer
 from hime.cli.summary import tell, tell_json
 from hime.errors import HimeError
 from hime.files import check_writable
-from hime.processors import limit_opencv
+from hime.processors import limit_threads
 from hime.restoring.batch import Summary
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
 from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
 from hime.restoring.inputs import Listing, find_inputs
 from hime.restoring.photographs import restore_photos
-from hime.restoring.restorer import load
+from hime.restoring.restorer import Restorer, load
 from hime.terminal import Meter, answer, note, say
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def add_restore(commands: Commands) -> None:
     )
     _add_aligned(command)
     _add_cache(command)
+    add_device(command)
     add_threads(command)
     add_engine(command)
     _add_telling(command)
@@ -202,7 +204,7 @@ def restore(options: argparse.Namespace) -> int:
     else:
         listing = find_inputs(options.inputs, options.out)
         _check(options, listing)
-        limit_opencv(options.threads)
+        limit_threads(options.threads)
         summaries = [_photos(options, listing)] if listing.inputs else []
         summaries += [_clips(options, listing)] if listing.clips else []
     if options.json:
@@ -249,10 +251,14 @@ def _check(options: argparse.Namespace, listing: Listing | None) -> None:
         )
 
 
+def _opened(options: argparse.Namespace, default: str) -> Restorer:
+    return open_restorer(options.model or default, options.threads, options.fidelity, options.device)
+
+
 def _headshots(options: argparse.Namespace) -> Summary:
     """Restore headshots: ``--aligned``."""
     return restore_headshots(
-        open_restorer(options.model or DEFAULT_MODEL, options.threads, options.fidelity),
+        _opened(options, DEFAULT_MODEL),
         options.inputs,
         options.refs,
         options.out,
@@ -270,7 +276,7 @@ def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
     from hime.restoring.video.batch import restore_clips
 
     return restore_clips(
-        open_restorer(options.model or DEFAULT_VIDEO_MODEL, options.threads, options.fidelity),
+        _opened(options, DEFAULT_VIDEO_MODEL),
         listing,
         options.refs,
         options.out,
@@ -288,7 +294,7 @@ def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
 def _photos(options: argparse.Namespace, listing: Listing) -> Summary:
     """Restore the faces in photographs."""
     return restore_photos(
-        open_restorer(options.model or DEFAULT_PHOTO_MODEL, options.threads, options.fidelity),
+        _opened(options, DEFAULT_PHOTO_MODEL),
         listing,
         options.refs,
         options.out,
@@ -369,7 +375,7 @@ def person_add(options: argparse.Namespace) -> int:
     if options.out.suffix.lower() != SUFFIX:
         raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
     check_writable(options.out)
-    limit_opencv(options.threads)
+    limit_threads(options.threads)
     restorer = load(options.model, options.threads)
     is_folder = len(options.photos) == 1 and options.photos[0].is_dir()
     photos, name = (options.photos[0], None) if is_folder else (options.photos, options.out.stem)

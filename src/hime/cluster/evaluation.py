@@ -17,7 +17,7 @@ from hime.cluster.storage import Store
 from hime.cluster.work import Do
 from hime.errors import HimeError
 from hime.evaluation.evaluate import Evaluation, Measured
-from hime.processors import limit_opencv
+from hime.processors import limit_threads
 from hime.restoring.batch import told
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Entries:
 
     def open(self, store: Store) -> Do:
         """Open models and measures."""
-        limit_opencv(self.threads)
+        limit_threads(self.threads)
         evaluation = self.open_evaluation()
 
         def do(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hime.cluster.storage import Store
 from hime.cluster.work import Do
 from hime.data.placing import Outcome, Placement
 from hime.errors import HimeError
-from hime.processors import limit_opencv
+from hime.processors import limit_threads
 from hime.restoring.batch import told
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Placements:
 
     def open(self, store: Store) -> Do:
         """Nothing is to be opened."""
-        limit_opencv(self.threads)
+        limit_threads(self.threads)
 
         def do(row: Mapping[str, Any]) -> dict[str, Any]:
             placement = self.placements[int(row["place"])]

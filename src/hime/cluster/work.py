@@ -20,8 +20,9 @@ from hime.cluster.ledger import FAILED, NOTHING, RESTORED, Part, filled
 from hime.cluster.storage import Store, fetch, is_url, unreachable
 from hime.errors import NothingToRestore
 from hime.faces.album import Reference
+from hime.faces.matching import Crowd
 from hime.files import check_writable
-from hime.processors import limit_opencv
+from hime.processors import limit_threads
 from hime.restoring.batch import Summary, told
 from hime.restoring.headshots import HeadshotChoice, HeadshotJob, HeadshotReference
 from hime.restoring.inputs import Input, digest, digests, sidecars, together
@@ -70,7 +71,7 @@ class Photographs:
 
     def open(self, store: Store) -> Do:
         """Open the model."""
-        limit_opencv(self.threads)
+        limit_threads(self.threads)
         restorer = self.restorer()
 
         def restore(each: Input, content: str, output: Output) -> Summary:
@@ -127,7 +128,7 @@ class Clips:
         """Open the model."""
         from hime.restoring.video.batch import ClipJob
 
-        limit_opencv(self.threads)
+        limit_threads(self.threads)
         restorer = self.restorer()
 
         def restore(each: Input, content: str, output: Output) -> Summary:
@@ -149,7 +150,7 @@ def portable(cast: Cast) -> Cast:
             for each in person.references
         )
         people.append(replace(person, references=references))
-    return replace(cast, people=people)
+    return replace(cast, people=Crowd(people))
 
 
 class Worker:

@@ -28,6 +28,7 @@ from hime.faces.look import Look, look_at
 from hime.pictures.arrays import Image
 from hime.pictures.formats import READ, images_in
 from hime.pictures.names import REACH, NamedFace
+from hime.processors import in_parallel
 
 if TYPE_CHECKING:
     from hime.faces.cache import LookCache
@@ -141,11 +142,16 @@ def read_person(
     files, default = _photos(paths)
     reasons: dict[Path, str] = {}
     photos: list[Sequence[Look]] = []
-    for done, file in enumerate(files, start=1):
+
+    def look(file: Path) -> Sequence[Look] | HimeError:
         try:
-            looks = look_at(file) if cache is None else cache.look_at(file)
+            return look_at(file) if cache is None else cache.look_at(file)
         except HimeError as error:
-            reasons[file] = str(error).removeprefix(f"{file}: ")
+            return error
+
+    for done, (file, looks) in enumerate(zip(files, in_parallel(look, files), strict=True), start=1):
+        if isinstance(looks, HimeError):
+            reasons[file] = str(looks).removeprefix(f"{file}: ")
         else:
             place = (places or {}).get(file)
             looks = looks if place is None else _in_place(looks, place)

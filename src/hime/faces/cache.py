@@ -23,6 +23,7 @@ import logging
 import os
 import re
 import stat
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -40,8 +41,9 @@ from safetensors.numpy import load, save
 import hime
 from hime.errors import HimeError
 from hime.faces.look import LOOK_SIDE, MAXIMUM_SIDE, MOST_FACES, SMALL_SIDE, SMALLEST_FACE, Look, look_at
-from hime.faces.networks import detector_path, embedder_path, opencv
+from hime.faces.networks import embedder_path, opencv
 from hime.faces.sealed import Identity, seal, unseal
+from hime.faces.yunet import DETECTOR
 from hime.files import open_file, write_atomically
 from hime.pictures.arrays import Image
 
@@ -74,7 +76,7 @@ def user_cache() -> LookCache | None:
 
 
 class LookCache:
-    """Looks kept in a folder. Several processes may share one; each thread has its own `LookCache`.
+    """Looks kept in a folder. Several processes may share one, and several threads a `LookCache`.
 
     Args:
         folder: made when something is to be kept.
@@ -90,6 +92,7 @@ class LookCache:
         self._written: set[tuple[str, str]] = set()
         self._looked_at: dict[str, tuple[Identity, Sequence[Look]]] = {}
         self._is_ready: bool | None = None
+        self._lock = threading.Lock()
         self._tidy()
 
     def look_at(self, path: Path) -> Sequence[Look]:
@@ -102,13 +105,16 @@ class LookCache:
             photo = Identity.of(path)
         except HimeError:
             return look_at(path)  # it says what is wrong
-        looks: Sequence[Look] | None = self._kept(path, photo)
+        with self._lock:
+            looks: Sequence[Look] | None = self._kept(path, photo)
         if looks is None:
             looks = look_at(path)
-            if not self._ready() or not _is_still(path, photo):
-                return looks
-            looks = self._keep(path, photo, looks)
-        self._looked_at[photo.name] = photo, looks
+            with self._lock:
+                if not self._ready() or not _is_still(path, photo):
+                    return looks
+                looks = self._keep(path, photo, looks)
+        with self._lock:
+            self._looked_at[photo.name] = photo, looks
         return looks
 
     def keep_verdicts(self) -> None:
@@ -271,7 +277,7 @@ def _made_with() -> bytes:
     versions = [hime.__version__, np.__version__, PIL.__version__, opencv().__version__]
     limits = [FORMAT, SMALLEST_FACE, MOST_FACES, MAXIMUM_SIDE, LOOK_SIDE, SMALL_SIDE]
     digest = hashlib.sha256(repr([versions, limits]).encode())
-    for network in (detector_path(), embedder_path()):
+    for network in (DETECTOR, embedder_path()):
         digest.update(hashlib.sha256(network.read_bytes()).digest())
     return digest.digest()
 

@@ -6,9 +6,10 @@ similarity(embed(photo, face.landmarks), embed(other, detect(other)[0].landmarks
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
-from skimage.transform import estimate_transform
 
 from hime.errors import HimeError
 from hime.faces.networks import embedder, opencv, resize_with_points
@@ -47,22 +48,35 @@ def embedding_of(image: Image, landmarks: npt.ArrayLike) -> FloatArray:
     """What `embed` gives, of what is known to be a picture and landmarks."""
     points = np.asarray(landmarks, dtype=np.float64)
     cv2 = opencv()
-    transform = estimate_transform("similarity", points, TEMPLATE)
-    if transform.scale < 1:  # reduced by area first, so that pixels between the samples count too
-        image, points = resize_with_points(image, points, float(transform.scale))
-        transform = estimate_transform("similarity", points, TEMPLATE)
+    transform = to_template(points)
+    scale = math.hypot(*transform[:, 0])
+    if scale < 1:  # reduced by area first, so that pixels between the samples count too
+        image, points = resize_with_points(image, points, scale)
+        transform = to_template(points)
     aligned = cv2.warpAffine(
         image,
-        transform.params[:2],
+        transform,
         (ALIGNED_SIDE, ALIGNED_SIDE),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    network = embedder()
-    network.setInput(cv2.dnn.blobFromImage(aligned), "data")  # RGB, 0 to 255
-    vector = network.forward().reshape(-1).astype(np.float32)
+    with embedder() as network:
+        network.setInput(cv2.dnn.blobFromImage(aligned), "data")  # RGB, 0 to 255
+        vector = np.array(network.forward(), np.float32).reshape(-1)
     unit: FloatArray = vector / np.linalg.norm(vector)
     return unit
+
+
+def to_template(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """2×3: the similarity transform that brings the landmarks nearest to `TEMPLATE`, by least squares.
+
+    As Umeyama (1991) has it. In the plane, with points as complex numbers, it is z → a·z + b.
+    """
+    here, there = (each @ [1, 1j] for each in (points, TEMPLATE))
+    around = here - here.mean()
+    a = np.vdot(around, there) / np.vdot(around, around).real
+    b = there.mean() - a * here.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
 def similarity(first: FloatArray, second: FloatArray) -> float:

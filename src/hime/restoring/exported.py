@@ -24,6 +24,7 @@ from hime.errors import HimeError
 from hime.files import open_file
 from hime.processors import usable_threads
 from hime.restoring.card import FILES, GRAPHS, PAGE, WEIGHT_TYPES, WEIGHTS, read_card
+from hime.restoring.devices import PROCESSOR, check_same, check_used, configure, providers
 from hime.restoring.hub import fetch_model, is_address
 
 FloatArray = npt.NDArray[np.float32]
@@ -136,30 +137,38 @@ def read_weights(folder: Path, card: dict[str, Any]) -> FloatArray:
 
 
 class OnnxBackend:
-    """An exported model in ONNX Runtime, on the processor.
+    """An exported model in ONNX Runtime.
 
-    Every file is compared with its checksum in the card before it is used.
+    Every file is compared with its checksum in the card before it is used, and what another device than the
+    processor makes of the model with what the processor makes of it.
 
     Args:
         folder: what `hime export` wrote.
         threads: threads for one picture; default the cores that this process may use.
+        device: what to run it on, see `hime.restoring.devices.DEVICES`.
 
     Raises:
-        HimeError: a file is missing, damaged or of another format.
+        HimeError: a file is missing, damaged or of another format; or the device is not installed, cannot be
+            started, or makes something else of the model.
     """
 
-    def __init__(self, folder: str | Path, threads: int | None = None) -> None:
+    def __init__(self, folder: str | Path, threads: int | None = None, device: str = PROCESSOR) -> None:
         if threads is not None and threads < 1:
             raise HimeError(f"threads must be at least 1, not {threads}")
         self.folder = Path(folder)
         self.card = read_card(self.folder)
         self.threads = threads or usable_threads()
+        self.device = device
+        self._providers = providers(device, self.threads)
         weights = read_weights(self.folder, self.card).astype("<f4").tobytes()
         # Between two operators the threads of `restore`, which a live video runs all the time, wait awake
         # (a fourth faster); those of `encode`, once a person, sleep: both awake would fight for the cores. So
         # would those of the dial's two ends, which therefore go to sleep when a picture is done.
         self._encode = self._open(GRAPHS[0], weights, spinning=False)
         self._restore = self._open(GRAPHS[1], weights, spinning=True)
+        if device != PROCESSOR:
+            processor = OnnxBackend(folder, threads)
+            check_same(self.card, device, self._both, processor._both)
 
     @functools.cached_property
     def reconstruction(self) -> OnnxBackend | None:
@@ -181,7 +190,7 @@ class OnnxBackend:
                 f"{own}: a fidelity above 0 needs its reconstruction model, {name}, which is not there; "
                 f"put that into {places[1]}"
             )
-        other = OnnxBackend(folder, self.threads)
+        other = OnnxBackend(folder, self.threads, self.device)
         if "reconstruction" in other.card:
             raise HimeError(f"{own}: {folder} cannot be its reconstruction model, since it has a dial itself")
         if other.card["scale"] != self.card["scale"]:
@@ -200,13 +209,15 @@ class OnnxBackend:
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 4  # what goes wrong comes as an exception, and is told once
+        configure(options, self.device)
         try:
-            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(graph, options, providers=self._providers)
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             reason = _first_line(error)
             raise HimeError(
                 f"{self.folder / file}: ONNX Runtime cannot load it ({reason}); update onnxruntime"
             ) from error
+        check_used(session, self.device)
         found = tuple(
             [(each.name, each.type) for each in each_side]
             for each_side in (session.get_inputs(), session.get_outputs())
@@ -232,6 +243,10 @@ class OnnxBackend:
         self._check(hr, (1, 3, scale * height, scale * width))
         self._check(scores, (len(features), 1, height, width))
         return hr, scores
+
+    def _both(self, lr: FloatArray, references: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """1×3×H×W and N×3×sH×sW in [0, 1] → picture and scores, by both graphs."""
+        return self.restore(lr, self.encode(references))
 
     def _check(self, values: FloatArray, shape: tuple[int, ...]) -> None:
         """Refuse what no graph that `hime export` wrote gives."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from hime.terminal import Meter
 if TYPE_CHECKING:
     from hime.faces.album import Person
     from hime.faces.cache import LookCache
+    from hime.faces.matching import Crowd
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,26 @@ class Cast:
         digest: of all their photos and names.
     """
 
-    people: Sequence[Person]
+    people: Crowd
     contents: Mapping[Path, str]
     digest: str
 
-    def without(self, content: str) -> list[Person]:
+    def without(self, content: str) -> Crowd:
         """The people less the photos of that content: no picture is a reference for itself."""
-        return [self._without(person, content) for person in self.people]
+        return self.people.with_others(
+            {place: self._without(self.people[place], content) for place in self._owners.get(content, ())}
+        )
+
+    @cached_property
+    def _owners(self) -> dict[str, set[int]]:
+        """Who has photos of each content among the references, by their places among the people."""
+        owners: dict[str, set[int]] = {}
+        for place, person in enumerate(self.people):
+            for reference in person.references:
+                content = None if reference.path is None else self.contents.get(reference.path)
+                if content is not None:
+                    owners.setdefault(content, set()).add(place)
+        return owners
 
     def _without(self, person: Person, content: str) -> Person:
         kept = tuple(
@@ -44,7 +58,7 @@ class Cast:
             for reference in person.references
             if reference.path is None or self.contents.get(reference.path) != content
         )
-        return person if len(kept) == len(person.references) else replace(person, references=kept)
+        return replace(person, references=kept)
 
 
 def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: LookCache | None = None) -> Cast:
@@ -59,8 +73,14 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
     Raises:
         HimeError: as for `read_people`.
     """
-    contents = digests(sources.files)
+    from hime.faces.matching import Crowd
+    from hime.restoring.person import stored_digest
+
+    contents = digests(file for each in sources.people if not each.is_encoded for file in each.files)
     people = read_people(sources.people, restorer, cache)
+    for source, person in zip(sources.people, people, strict=True):
+        if source.is_encoded:
+            contents[source.files[0]] = stored_digest(person)
     for person in people:
         summary.notes.extend(
             f"{person.name}: {name} is not used: {reason}" for name, reason in person.rejected
@@ -75,7 +95,7 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
         )
         for source, person in zip(sources.people, people, strict=True)
     ]
-    return Cast(people, contents, together(whole))
+    return Cast(Crowd(people), contents, together(whole))
 
 
 def made_with(restorer: Restorer, cast: Cast) -> dict[str, str]:

@@ -62,7 +62,7 @@ class StoredReference(Reference):
     """A reference in a .person file: no picture, but its features (`hime.restoring.restorer.Encoded`).
 
     Attributes:
-        file: the .person file, kept open.
+        file: the .person file.
         index: of the reference in it.
     """
 
@@ -83,7 +83,8 @@ class StoredReference(Reference):
         _check_model(self.file, backend, str(backend.card["name"]))
         longest = max(height, width)  # as of a photo, the middle is used
         side = min((side for side in SIDES if side >= longest), default=SIDES[-1])
-        stored = self.file.read(key(_digest(backend), side), self.index).astype(np.float32)
+        channels = int(backend.card["feature_channels"])
+        stored = self.file.features(_digest(backend), channels, side, self.index).astype(np.float32)
         if not np.isfinite(stored).all():
             raise self.file.damaged("values that are no numbers")
         if side != longest:
@@ -164,8 +165,7 @@ def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
     if restorer is not None:
         for backend in restorer.backends:
             _check_model(file, backend, restorer.name)
-    embeddings, embedding = file.read("embeddings"), file.read("embedding")
-    qualities, yaws = file.read("qualities"), file.read("yaws")
+    embeddings, embedding, qualities, yaws = file.embeddings, file.embedding, file.qualities, file.yaws
     lengths = np.linalg.norm(np.vstack([embeddings, embedding]).astype(np.float64), axis=1)
     if not np.abs(lengths - 1).max() <= UNIT_TOLERANCE:  # also not a number
         raise file.damaged("embeddings that are not of length 1")
@@ -187,6 +187,14 @@ def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
         for index, name in enumerate(file.references)
     )
     return Person(file.name, references, (), embedding)
+
+
+def stored_digest(person: Person) -> str:
+    """A digest of the .person file that `load_person` read the person from, less the features themselves:
+    those are what the models named in it make of the references named in it.
+    """
+    (file,) = {reference.file for reference in person.references if isinstance(reference, StoredReference)}
+    return file.digest
 
 
 def describe_person(path: Path | str) -> list[str]:

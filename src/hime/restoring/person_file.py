@@ -5,14 +5,18 @@ What is in it, and what it is for, says `hime.restoring.person`.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import json
 import math
 import os
 import re
 import threading
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +34,9 @@ MOST_REFERENCES = 12
 LONGEST_HEADER, LONGEST_NAME, MOST_MODELS = 1 << 20, 1024, 8
 """Bytes, characters and models that a file has at the most; none that was ever written has a tenth."""
 
+MOST_OPEN = 128
+"""Files that stay open; systems allow a process 256 and more."""
+
 _KINDS: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -40,7 +47,9 @@ def key(digest: str, side: int) -> str:
 
 
 class StoredFile:
-    """A .person file, open, with its header checked: what becomes of its name later does not matter.
+    """A .person file with its header checked. The first `MOST_OPEN` stay open: what becomes of their names
+    later does not matter. Of more people than that each file is opened anew when its features are needed, and
+    must be the same then.
 
     The format is safetensors: the length of the header (8 bytes), the header in JSON, the tensors. It is read
     piece by piece and not mapped into memory, where a file that is cut short, or a disk that goes away, would
@@ -58,22 +67,31 @@ class StoredFile:
         name: the person's.
         references: the photos' file names.
         models: the name of each model by the digest of what made its features.
+        embedding: the person's, float32 128.
+        embeddings: the references', float32 N×128.
+        qualities: theirs, float32 N.
+        yaws: theirs, float32 N.
+        digest: of all that is read here, hexadecimal: of the header and the numbers that tell who it is.
 
     Raises:
         HimeError: missing, damaged, of another version, or anything in the header is not as it must be.
     """
 
+    _open: ClassVar[weakref.WeakSet[StoredFile]] = weakref.WeakSet()
+
     def __init__(self, path: Path, content: npt.NDArray[np.uint8] | None = None) -> None:
         self.path = path
-        self._file = open_file(path) if content is None else _Memory(content)
         self._lock = threading.Lock()
-        self.size = self._file.seek(0, os.SEEK_END)
+        file = open_file(path) if content is None else _Memory(content)
+        self._file: io.BufferedReader | _Memory | None = file
+        self._identity = _identity(file)
+        self.size = file.seek(0, os.SEEK_END)
         length = int.from_bytes(self._at(0, 8), "little")
         if not 2 <= length <= min(LONGEST_HEADER, self.size - 8):
             raise self.damaged("no header")
-        self._begin = 8 + length
-        header = self._json(self._at(8, length), dict)
-        metadata = header.pop("__metadata__", {})
+        self._header = self._at(8, length)
+        tensors = self._json(self._header, dict)
+        metadata = tensors.pop("__metadata__", {})
         if not _is_texts(metadata):
             raise self.damaged("metadata that are no texts")
         self._check_version(metadata.get("format"))
@@ -86,15 +104,24 @@ class StoredFile:
             raise self.damaged("no models")
         for name in self.models.values():
             self._text(name)
-        for described in header.values():
+        for described in tensors.values():
             self._check_tensor(described)
-        self._tensors = header
-        self._places: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {}
         count = len(self.references)
-        self._expect("embedding", "F32", (EMBEDDING_SIZE,))
-        self._expect("embeddings", "F32", (count, EMBEDDING_SIZE))
-        self._expect("qualities", "F32", (count,))
-        self._expect("yaws", "F32", (count,))
+        self.embedding = self._tensor(tensors, "embedding", "F32", (EMBEDDING_SIZE,))
+        self.embeddings = self._tensor(tensors, "embeddings", "F32", (count, EMBEDDING_SIZE))
+        self.qualities = self._tensor(tensors, "qualities", "F32", (count,))
+        self.yaws = self._tensor(tensors, "yaws", "F32", (count,))
+        digest = hashlib.sha256(self._header)
+        for values in (self.embedding, self.embeddings, self.qualities, self.yaws):
+            digest.update(values.tobytes())
+        self.digest = digest.hexdigest()
+        if isinstance(file, _Memory):
+            return
+        if len(self._open) < MOST_OPEN:
+            self._open.add(self)
+        else:
+            file.close()
+            self._file = None
 
     def expect_features(self, digest: str, channels: int, sides: Sequence[int]) -> None:
         """Check that the features are there that a model of so many channels needs, before they are read.
@@ -102,21 +129,20 @@ class StoredFile:
         Raises:
             HimeError: they are not.
         """
+        tensors = self._json(self._header, dict)
         for side in sides:
-            self._expect(key(digest, side), "F16", (len(self.references), channels, side, side))
+            self._place(tensors, key(digest, side), "F16", (len(self.references), channels, side, side))
 
-    def read(self, name: str, index: int | None = None) -> npt.NDArray[Any]:
-        """A tensor, or one part of it along its first axis.
+    def features(self, digest: str, channels: int, side: int, index: int) -> npt.NDArray[Any]:
+        """What a model of so many channels made of a reference, for LR headshots of that side: F×side×side.
 
         Raises:
-            HimeError: the file is shorter than it was, or cannot be read.
+            HimeError: there is no such, the file is shorter or another than it was, or cannot be read.
         """
-        kind, shape, place = self._places[name]
-        if index is not None:
-            shape = shape[1:]
-            place += index * math.prod(shape) * kind.itemsize
-        content = self._at(place, math.prod(shape) * kind.itemsize)
-        return np.frombuffer(content, kind).reshape(shape).copy()
+        shape = (channels, side, side)
+        whole = (len(self.references), *shape)
+        place = self._place(self._json(self._header, dict), key(digest, side), "F16", whole)
+        return self._values("F16", shape, place + index * math.prod(shape) * _KINDS["F16"].itemsize)
 
     def damaged(self, reason: str) -> HimeError:
         """The error that says so, for the caller to raise."""
@@ -129,9 +155,9 @@ class StoredFile:
 
     def _at(self, place: int, count: int) -> bytes:
         try:
-            with self._lock:
-                self._file.seek(place)
-                content = self._file.read(count)
+            with self._lock, self._opened() as file:
+                file.seek(place)
+                content = file.read(count)
         except OSError as error:
             raise HimeError(
                 f"{self.path}: cannot be read ({error.strerror or error}); check the file"
@@ -139,6 +165,17 @@ class StoredFile:
         if len(content) != count:
             raise self.damaged("cut short")
         return content
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[io.BufferedReader | _Memory]:
+        """The file, which stays open if it is so."""
+        if self._file is not None:
+            yield self._file
+            return
+        with open_file(self.path) as file:
+            if _identity(file) != self._identity:
+                raise HimeError(f"{self.path}: has changed since it was read; run the command again")
+            yield file
 
     def _check_version(self, version: str | None) -> None:
         if version != FORMAT:
@@ -159,22 +196,39 @@ class StoredFile:
             raise self.damaged("a name that is none")
         return value
 
-    def _expect(self, name: str, kind: str, shape: tuple[int, ...]) -> None:
-        """Note where a tensor lies, if it is of that kind and shape."""
-        described, dtype = self._tensors.get(name, {}), _KINDS[kind]
+    def _place(self, tensors: dict[str, Any], name: str, kind: str, shape: tuple[int, ...]) -> int:
+        """Where a tensor lies, if it is of that kind and shape."""
+        described = tensors.get(name, {})
         begin, end = described.get("data_offsets", (0, 0))
-        size = math.prod(shape) * dtype.itemsize
+        size = math.prod(shape) * _KINDS[kind].itemsize
         if described.get("dtype") != kind or described.get("shape") != list(shape) or end - begin != size:
             raise self.damaged(f"{name} is not {'×'.join(map(str, shape))} numbers ({kind})")
-        self._places[name] = (dtype, shape, self._begin + begin)
+        return 8 + len(self._header) + int(begin)
+
+    def _tensor(
+        self, tensors: dict[str, Any], name: str, kind: str, shape: tuple[int, ...]
+    ) -> npt.NDArray[Any]:
+        return self._values(kind, shape, self._place(tensors, name, kind, shape))
+
+    def _values(self, kind: str, shape: tuple[int, ...], place: int) -> npt.NDArray[Any]:
+        content = self._at(place, math.prod(shape) * _KINDS[kind].itemsize)
+        return np.frombuffer(content, _KINDS[kind]).reshape(shape).copy()
 
     def _check_tensor(self, described: object) -> None:
         """What the header says of a tensor: that it lies in the file, whatever it is."""
         offsets = described.get("data_offsets") if isinstance(described, dict) else None
         if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_count, offsets)):
             raise self.damaged("a tensor that lies nowhere")
-        if not offsets[0] <= offsets[1] <= self.size - self._begin:
+        if not offsets[0] <= offsets[1] <= self.size - 8 - len(self._header):
             raise self.damaged("cut short")
+
+
+def _identity(file: io.BufferedReader | _Memory) -> tuple[int, int, int, int]:
+    """What tells an open file from another, and from what it is after a change."""
+    if isinstance(file, _Memory):
+        return 0, 0, 0, 0
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class _Memory:

@@ -30,6 +30,7 @@ import numpy as np
 from hime.errors import HimeError
 from hime.pictures.arrays import Image, check_image, from_planes, resize, to_planes
 from hime.restoring.card import read_card
+from hime.restoring.devices import PROCESSOR
 from hime.restoring.exported import (
     DEFAULT_MODEL,
     Backend,
@@ -133,7 +134,10 @@ class Restoration:
 
 
 def load(
-    name_or_path: str | Path = DEFAULT_MODEL, threads: int | None = None, fidelity: float | None = None
+    name_or_path: str | Path = DEFAULT_MODEL,
+    threads: int | None = None,
+    fidelity: float | None = None,
+    device: str = PROCESSOR,
 ) -> Restorer:
     """Open a model by its name (`available_models`), its folder, or where it lies on the Hub.
 
@@ -143,12 +147,15 @@ def load(
             (extra ``hub``; fetched once, see `hime.restoring.hub`).
         threads: processor threads for one picture; all cores this process may use by default.
         fidelity: see `Restorer.fidelity`; the model's own choice by default.
+        device: ``"cpu"``, or ``"cuda"``, ``"coreml"``, ``"directml"``, ``"openvino"``, which need another
+        build
+            of ONNX Runtime (`hime.restoring.devices`).
 
     Raises:
         HimeError: no such model, it cannot be fetched, its files are missing, damaged or of another format,
-            or as for setting `Restorer.fidelity`.
+            the device is not installed or makes something else of it, or as for setting `Restorer.fidelity`.
     """
-    return Restorer(OnnxBackend(find_model(name_or_path), threads), fidelity)
+    return Restorer(OnnxBackend(find_model(name_or_path), threads, device), fidelity)
 
 
 def check_fidelity(fidelity: float) -> None:

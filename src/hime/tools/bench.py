@@ -22,6 +22,7 @@ import onnxruntime
 
 from hime.evaluation.provenance import LIBRARIES, provenance
 from hime.processors import usable_threads
+from hime.restoring.devices import PROCESSOR
 from hime.restoring.exported import DEFAULT_MODEL, Backend, FloatArray, OnnxBackend, find_model
 
 Product = Callable[[FloatArray, FloatArray], object]
@@ -44,6 +45,7 @@ def bench(
     threads: int | None = None,
     repeats: int = 50,
     matrix_sizes: tuple[int, ...] = (1024, 1536, 2048),
+    device: str = PROCESSOR,
 ) -> dict[str, Any]:
     """Measure an exported model; PyTorch and training too where PyTorch is installed.
 
@@ -52,9 +54,10 @@ def bench(
         threads: processor threads for everything; those this process may use by default.
         repeats: timed calls, of which the median counts (a fifth of them for training steps).
         matrix_sizes: sides of the square fp32 matrix products, of which the fastest is the peak.
+        device: what ONNX Runtime runs the model on; the peak is the processor's all the same.
 
     Returns:
-        ``provenance``, ``model``, ``scale``, ``lr`` (height, width), ``references``, ``threads``;
+        ``provenance``, ``model``, ``scale``, ``lr`` (height, width), ``references``, ``threads``, ``device``;
         ``peak`` (``gflops``, ``by``, ``side``, and ``all``: GFLOP/s by library); ``onnxruntime`` and
         ``pytorch`` (None without it), each ``cold`` (references encoded and headshot restored) and ``warm``
         (headshot restored) with ``milliseconds``, ``images_per_second``, ``gmacs``, ``share_of_peak``;
@@ -64,10 +67,10 @@ def bench(
         `hime train` takes on this machine, and the layout, that of both figures.
 
     Raises:
-        HimeError: no such model, or it is damaged.
+        HimeError: no such model, it is damaged, or as for another device than the processor.
     """
     threads = threads or usable_threads()
-    backend = OnnxBackend(find_model(model), threads)
+    backend = OnnxBackend(find_model(model), threads, device)
     card = backend.card
     has_pytorch = importlib.util.find_spec("torch") is not None
     result: dict[str, Any] = {
@@ -77,6 +80,7 @@ def bench(
         "lr": card["macs"]["lr"],
         "references": REFERENCES,
         "threads": threads,
+        "device": device,
     }
     products = {
         "onnxruntime": _onnxruntime_product(threads),
@@ -126,7 +130,7 @@ def format_bench(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{library} {machine[library]}" for library in LIBRARIES if machine[library])
     lines = [
         f"{result['model']}: {width}×{height} → {width * scale}×{height * scale}, "
-        f"{result['references']} references, {result['threads']} threads",
+        f"{result['references']} references, {result['threads']} threads, device {result['device']}",
         f"{machine['processor']}, {' '.join(machine['vector_units'])}; {versions}",
         f"fp32 matrix-product peak: {peak['gflops']:.1f} GFLOP/s ({peak['by']}, {peak['side']}²); best of "
         + ", ".join(f"{library} {rate:.1f}" for library, rate in peak["all"].items()),

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from hime.faces.face import Face
 from hime.faces.headshot import Frame
-from hime.faces.networks import MINIMUM_SCORE, OVERLAP, detector_path, opencv
+from hime.faces.networks import opencv
+from hime.faces.yunet import seen
 from hime.pictures.arrays import Image
 from hime.restoring.video.planes import Planes
 
@@ -275,26 +276,10 @@ def look(planes: Planes, frame: Frame) -> Face | None:
     return Face((x - width / 2, y - height / 2, width, height), landmarks, best.score)
 
 
-_networks: dict[tuple[int, int], Any] = {}  # one a size: changing it costs more than a look
-
-
 def _detected(image: Image) -> list[Face]:
     """The faces in a picture at its own size, those with five different landmarks."""
-    height, width = image.shape[:2]
-    if (width, height) not in _networks:
-        if len(_networks) > 8:
-            _networks.clear()
-        logging = opencv().utils.logging
-        level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # it warns of a default of its own
-        try:
-            _networks[width, height] = opencv().FaceDetectorYN.create(
-                str(detector_path()), "", (width, height), MINIMUM_SCORE, OVERLAP
-            )
-        finally:
-            logging.setLogLevel(level)
-    _, rows = _networks[width, height].detect(np.ascontiguousarray(image[:, :, ::-1]))  # BGR
     faces = []
-    for row in () if rows is None else rows:
+    for row in seen(image):
         landmarks = row[4:14].reshape(5, 2).copy()
         if np.isfinite(row).all() and np.ptp(landmarks, axis=0).max() >= 1:
             faces.append(
