@@ -12,14 +12,14 @@ from fuzz_video import CODECS, make_case, outcomes
 
 
 def test_each_clip_ends_in_a_result_or_one_clear_line() -> None:
-    count = 32
+    count = len(CODECS) + 1
     ended = {
         f"{case.name} ({case.kind})": outcome
         for case, outcome in outcomes(range(count), seed=0, model="small-x4", seconds=300)
     }
     assert len(ended) == count > len(CODECS)
     assert {name: outcome["problem"] for name, outcome in ended.items() if outcome["problem"]} == {}
-    assert 5 <= sum(outcome["status"] == 0 for outcome in ended.values()) <= 25
+    assert 3 <= sum(outcome["status"] == 0 for outcome in ended.values()) <= 13
 
 
 def test_a_case_is_the_same_every_time() -> None:
