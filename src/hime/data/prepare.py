@@ -185,13 +185,9 @@ def prepare(
         prepared.unusable, prepared.faceless, prepared.small = placed.unusable, placed.faceless, placed.small
         if prepared.unusable and not partial:
             return prepared
-    enough = {person: list(names) for person, names in file_names.items() if len(names) > references}
+    enough = _with_enough(file_names, references, root)
     for part, people in split.items():
         split[part] = [person for person in people if person in enough]
-    if not enough:
-        raise HimeError(
-            f"{root}: nobody has {references + 1} usable pictures of that size; give another --size"
-        )
     held_out = {person: enough[person] for person in split["test"]}
     prepared.entries = choose_entries(held_out, references, inputs_per_person, seed)
     if dataset == "celebamask-hq":
@@ -201,6 +197,18 @@ def prepare(
     lists = {"seed": seed, "references": references, "inputs_per_person": inputs_per_person}
     _write_record(out, settings, lists | prepared.as_json())
     return prepared
+
+
+def _with_enough(
+    file_names: Mapping[str, Mapping[str, str]], references: int, root: Path | str
+) -> dict[str, list[str]]:
+    """The usable pictures of those who have enough of them."""
+    enough = {person: list(names) for person, names in file_names.items() if len(names) > references}
+    if not enough:
+        raise HimeError(
+            f"{root}: nobody has {references + 1} usable pictures of that size; give another --size"
+        )
+    return enough
 
 
 def is_published(split: Mapping[str, Sequence[str]], entries: Sequence[ListEntry]) -> bool:

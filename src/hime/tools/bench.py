@@ -72,7 +72,6 @@ def bench(
     threads = threads or usable_threads()
     backend = OnnxBackend(find_model(model), threads, device)
     card = backend.card
-    has_pytorch = importlib.util.find_spec("torch") is not None
     result: dict[str, Any] = {
         "provenance": provenance(),
         "model": card["name"],
@@ -86,7 +85,7 @@ def bench(
         "onnxruntime": _onnxruntime_product(threads),
         "numpy (its own threads)": lambda left, right: left @ right,
     }
-    if not has_pytorch:
+    if importlib.util.find_spec("torch") is None:
         peak = _peak(products, matrix_sizes)
         shares = _shares(_time_backend(backend, repeats), card, peak)
         without = dict.fromkeys(("pytorch", "training", "training_takes"))
