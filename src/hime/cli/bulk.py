@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hime.cli.arguments import positive
 from hime.cli.models import open_restorer
+from hime.cli.summary import counted
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
 from hime.restoring.inputs import Listing
 from hime.restoring.restorer import Restorer
@@ -174,16 +175,8 @@ def tell(summary: JobSummary, out: Path | str) -> None:
     failed = sum(summary.failed.values())
     if failed > len(summary.lines):
         complain(f"hime: {failed - len(summary.lines)} further failures are in {summary.records}")
-    text = f"{summary.restored} restored to {out}"
-    faces = [f"{person} {count}" for person, count in summary.by_person if person is not None]
-    faces += [f"strangers {summary.people[None]}"] if summary.people[None] else []
-    if faces:
-        text += f" ({', '.join(faces)})"
-    if summary.skipped:
-        text += f"; {summary.skipped} there already, --overwrite restores again"
-    if summary.nothing:
-        text += f"; nothing to restore in {summary.nothing}"
-    say(text)
+    rest = counted(summary.by_person, summary.skipped, summary.nothing)
+    say(f"{summary.restored} restored to {out}{rest}")
     for reason, count in summary.failed.most_common():
         complain(f"hime: {count} failed: {reason}")
 

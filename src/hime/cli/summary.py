@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -58,20 +58,27 @@ def _face(face: Found) -> str:
     return f"{what}: would be restored{frames} with {photos}"
 
 
+def counted(faces: Iterable[tuple[str | None, int]], skipped: int, nothing: int) -> str:
+    """The rest of that line: how often each person was restored (None: strangers last), and what was left."""
+    named = dict(faces)
+    strangers = named.pop(None, 0)
+    told = [f"{person} {count}" for person, count in named.items()]
+    told += [f"strangers {strangers}"] if strangers else []
+    text = f" ({', '.join(told)})" if told else ""
+    if skipped:
+        text += f"; {skipped} there already, --overwrite restores again"
+    if nothing:
+        text += f"; nothing to restore in {nothing}"
+    return text
+
+
 def _told(summary: Summary, out: Path, dry_run: bool) -> str:
     """What was restored, on one line."""
     written = summary.written
     text = str(written[0]) if len(written) == 1 else f"{len(written)} restored to {out}"
     if dry_run:
         text = f"nothing is written; {len(written)} would be restored to {out}"
-    faces = [f"{person} {count}" for person, count in summary.faces.items() if person is not None]
-    faces += [f"strangers {summary.faces[None]}"] if summary.faces[None] else []
-    if faces:
-        text += f" ({', '.join(faces)})"
-    if summary.skipped:
-        text += f"; {len(summary.skipped)} there already, --overwrite restores again"
-    if summary.nothing:
-        text += f"; nothing to restore in {len(summary.nothing)}"
+    text += counted(summary.faces.items(), len(summary.skipped), len(summary.nothing))
     if summary.passed_over:
         text += f"; {len(summary.passed_over)} passed over"
     return text

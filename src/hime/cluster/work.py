@@ -6,6 +6,7 @@ needs.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import logging
@@ -32,7 +33,7 @@ from hime.restoring.photographs import Choice, PhotoJob
 from hime.restoring.restorer import Restorer
 
 if TYPE_CHECKING:
-    from hime.restoring.video.batch import ClipChoice
+    from hime.restoring.video.batch import ClipChoice, ClipJob
 
 log = logging.getLogger(__name__)
 
@@ -54,19 +55,19 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Photographs:
-    """Whole photographs restored, as `hime.restoring.photographs.restore_photos` does it.
+class _OfPeople(abc.ABC):
+    """Faces of known people restored.
 
     Attributes:
         restorer: opens the model.
-        cast: who may be in them, see `portable`.
+        cast: who may be there, see `portable`.
         choice: whom and how to restore.
         threads: of a worker.
     """
 
     restorer: Callable[[], Restorer]
     cast: Cast
-    choice: Choice
+    choice: Choice | ClipChoice
     threads: int
 
     def open(self, store: Store) -> Do:
@@ -75,11 +76,35 @@ class Photographs:
         restorer = self.restorer()
 
         def restore(each: Input, content: str, output: Output) -> Summary:
-            job = PhotoJob(restorer, self.cast, self.choice, Summary())
+            job = self._job(restorer, each)
             job.restore(each, content, output)
             return job.summary
 
         return by_files(restore, store)
+
+    @abc.abstractmethod
+    def _job(self, restorer: Restorer, each: Input) -> PhotoJob | ClipJob:
+        """What restores one input."""
+
+
+class Photographs(_OfPeople):
+    """Whole photographs restored, as `hime.restoring.photographs.restore_photos` does it."""
+
+    choice: Choice
+
+    def _job(self, restorer: Restorer, each: Input) -> PhotoJob:
+        return PhotoJob(restorer, self.cast, self.choice, Summary())
+
+
+class Clips(_OfPeople):
+    """Videos restored, as `hime.restoring.video.batch.restore_clips` does it."""
+
+    choice: ClipChoice
+
+    def _job(self, restorer: Restorer, each: Input) -> ClipJob:
+        from hime.restoring.video.batch import ClipJob
+
+        return ClipJob(restorer, self.cast, (each,), Summary(), self.choice)
 
 
 @dataclass(frozen=True)
@@ -102,37 +127,6 @@ class Headshots:
 
         def restore(each: Input, content: str, output: Output) -> Summary:
             job.summary = Summary()
-            job.restore(each, content, output)
-            return job.summary
-
-        return by_files(restore, store)
-
-
-@dataclass(frozen=True)
-class Clips:
-    """Videos restored, as `hime.restoring.video.batch.restore_clips` does it.
-
-    Attributes:
-        restorer: opens the model.
-        cast: who may be in them, see `portable`.
-        choice: whom and how to restore.
-        threads: of a worker.
-    """
-
-    restorer: Callable[[], Restorer]
-    cast: Cast
-    choice: ClipChoice
-    threads: int
-
-    def open(self, store: Store) -> Do:
-        """Open the model."""
-        from hime.restoring.video.batch import ClipJob
-
-        limit_threads(self.threads)
-        restorer = self.restorer()
-
-        def restore(each: Input, content: str, output: Output) -> Summary:
-            job = ClipJob(restorer, self.cast, (each,), Summary(), self.choice)
             job.restore(each, content, output)
             return job.summary
 

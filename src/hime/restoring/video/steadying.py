@@ -101,6 +101,7 @@ def steadied(own: Change, others: Sequence[Change], enlargement: int) -> FloatAr
     method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     window = _grey(own.planes, own, enlargement, factor)
     rows, columns = np.indices(window.shape, dtype=np.float32)
+    here = np.indices((side, side), dtype=np.float32)[::-1].transpose(1, 2, 0)
     total, weights = own.values.copy(), np.ones((side, side, 1), np.float32)
     for other in others:
         there = _grey(other.planes, own, enlargement, factor)
@@ -108,9 +109,7 @@ def steadied(own: Change, others: Sequence[Change], enlargement: int) -> FloatAr
         moved = cv2.remap(there, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR)
         apart = cv2.GaussianBlur(cv2.absdiff(window, moved).astype(np.float32), (0, 0), SPREAD * factor)
         weight = np.exp(-((_reduced(apart, side) / AGREE) ** 2))
-        places = _reduced(flow, side) * np.float32(enlargement / factor) + np.indices(
-            (side, side), dtype=np.float32
-        )[::-1].transpose(1, 2, 0)
+        places = here + _reduced(flow, side) * np.float32(enlargement / factor)
         places += np.subtract(own.corner, other.corner, dtype=np.float32)
         inside = np.logical_and(places >= 0, places <= other.values.shape[0] - 1).all(axis=-1)
         carried = cv2.remap(other.values, places[..., 0], places[..., 1], cv2.INTER_CUBIC)
