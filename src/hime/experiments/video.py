@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,10 @@ CLAIMS = tuple(
 TITLE = "Table 5: interval between input and reference"
 TEXT = """# {title}
 
-`hime reproduce table5 --model {model} --video {video}`: {images} of {frames} frames, {size} → {target}. \
-The reference is one HR frame, the latest of every j; frames that are one in any row are measured in none. \
-95 % bootstrap intervals over stretches of {stretch} frames. The paper's figures are on its own video calls, \
-over 5,000 frames, ×4.
+`hime reproduce table5 --model {model} --video {names}`: {images} of {frames} frames, {sizes}. The reference \
+is one HR frame of the same video, the latest of every j; frames that are one in any row are measured in \
+none. 95 % bootstrap intervals over stretches of {stretch} frames. The paper's figures are on its own video \
+calls, over 5,000 frames, ×4.
 
 {table}
 
@@ -66,50 +66,58 @@ Two intervals are compared over all frames, those too that have the same referen
 """
 
 
-def video_table(restorer: Restorer, video: Path | None, out: Path | str) -> str:
-    """Measure a model over a video for every interval; write OUT/table5.md, .json and .png.
+def video_table(restorer: Restorer, videos: Sequence[Path], out: Path | str, every: int = 1) -> str:
+    """Measure a model over videos for every interval; write OUT/table5.md, .json and .png.
 
     Args:
         restorer: the model.
-        video: any file that PyAV reads; None: the `CLIP`, where its package is installed.
+        videos: any files that PyAV reads; none: the `CLIP`, where its package is installed.
         out: folder for the results; made if missing.
+        every: one frame of so many is measured; the others are still there to be references.
 
     Returns:
         The Markdown.
 
     Raises:
-        HimeError: the video cannot be read, there is none, or it is not longer than the shortest interval.
+        HimeError: a video cannot be read, there is none, one is not longer than the shortest interval, or
+            ``every`` is below 1.
     """
-    path, out = video or default_video(), Path(out)
-    measured, frames = measure(restorer, read_frames(path, restorer.scale))
-    if frames <= INTERVALS[0]:
-        raise HimeError(f"{path}: {frames} frames; give a video of more than {INTERVALS[0]}")
-    rows = [row for row in ROWS if not row.name.isdecimal() or int(row.name) <= frames]
+    if every < 1:
+        raise HimeError(f"--every must be at least 1, not {every}")
+    paths, out = list(videos) or [default_video()], Path(out)
+    per_image: list[dict[str, Any]] = []
+    clips: list[dict[str, Any]] = []
+    for path in paths:
+        images, frames, lr_size = measure(restorer, read_frames(path, restorer.scale), path.name, every)
+        if frames <= INTERVALS[0]:
+            raise HimeError(f"{path}: {frames} frames; give a video of more than {INTERVALS[0]}")
+        per_image += images
+        clips.append({"name": path.name, "frames": frames, "images": len(images), "lr_size": lr_size})
+    shortest = min(clip["frames"] for clip in clips)
+    rows = [row for row in ROWS if not row.name.isdecimal() or int(row.name) <= shortest]
     names = {row.name for row in rows}
+    files: dict[str, Any] = {f"video {number}": path for number, path in enumerate(paths, 1)}
     result = {
-        "provenance": provenance(video=path),
+        "provenance": provenance(**files),
         "experiment": "table5",
         "title": TITLE,
         "model": restorer.name,
-        "video": path.name,
-        "frames": frames,
-        "images": len(measured["per_image"]),
-        "lr_size": measured["lr_size"],
+        "videos": clips,
+        "every": every,
+        "frames": sum(clip["frames"] for clip in clips),
+        "images": len(per_image),
         "scale": restorer.scale,
         "axis": "interval j in frames",
-        "rows": table_rows(rows, measured, None, tuple(METRICS)),
+        "rows": table_rows(rows, summary(per_image), None, tuple(METRICS)),
         "claims": [
-            examine(claim, rows, measured["per_image"])
-            for claim in CLAIMS
-            if {claim.better, claim.worse} <= names
+            examine(claim, rows, per_image) for claim in CLAIMS if {claim.better, claim.worse} <= names
         ],
         "longer_than_the_video": [row.label for row in ROWS if row.name not in names],
     }
-    height, width = measured["lr_size"]
     text = TEXT.format(
-        **{key: result[key] for key in ("title", "model", "video", "images", "frames")},
-        size=f"{width}×{height}",
-        target=f"{width * restorer.scale}×{height * restorer.scale}",
+        **{key: result[key] for key in ("title", "model", "images", "frames")},
+        names=" ".join(path.name for path in paths),
+        sizes=", ".join(dict.fromkeys(_sizes(clip["lr_size"], restorer.scale) for clip in clips)),
         stretch=INTERVALS[0],
         table=table(result),
         findings=findings(result),
@@ -120,41 +128,47 @@ def video_table(restorer: Restorer, video: Path | None, out: Path | str) -> str:
     return text
 
 
-def measure(restorer: Restorer, frames: Iterator[Image]) -> tuple[dict[str, Any], int]:
-    """Restore the frames in every row's way.
+def _sizes(lr_size: tuple[int, int], scale: int) -> str:
+    height, width = lr_size
+    return f"{width}×{height} → {width * scale}×{height * scale}"
+
+
+def measure(
+    restorer: Restorer, frames: Iterable[Image], name: str, every: int = 1
+) -> tuple[list[dict[str, Any]], int, tuple[int, int]]:
+    """Restore the frames of a video in every row's way.
 
     Returns:
-        ``methods``, ``intervals`` and ``per_image`` as `hime.evaluation.evaluate.evaluate` gives them, an
-        input being called STRETCH/FRAME, and ``lr_size``, height and width; and how many frames there were.
+        The figures of each measured frame, as ``per_image`` of `hime.evaluation.evaluate.evaluate`, called
+        NAME STRETCH/FRAME; how many frames there were; and height and width of the LR ones.
     """
     # One network; each restorer keeps the features of its row's reference.
     methods = {row.name: Restorer(restorer.backend, restorer.fidelity) for row in ROWS}
     per_image: list[dict[str, Any]] = []
     count, lr_size = 0, (0, 0)
-    for number, frame in enumerate(tqdm(frames, "table5", unit="frame", disable=None)):
+    for number, frame in enumerate(tqdm(frames, name, unit="frame", disable=None)):
         count = number + 1
         if number == 0:
             methods[BLANK].set_references([np.full_like(frame, MID_GREY)])
         due = [interval for interval in INTERVALS if number % interval == 0]
         for interval in due:
             methods[str(interval)].set_references([frame])
-        if due:
+        if due or number % every:
             continue
         lr = downscale(frame, restorer.scale)
         lr_size = lr.shape[0], lr.shape[1]
         pictures = {BASELINE: upscale(lr, restorer.scale)}
-        pictures |= {name: method.restore(lr).image for name, method in methods.items()}
+        pictures |= {row: method.restore(lr).image for row, method in methods.items()}
         figures = {
-            name: {metric: measured(picture, frame) for metric, measured in METRICS.items()}
-            for name, picture in pictures.items()
+            row: {metric: measured(picture, frame) for metric, measured in METRICS.items()}
+            for row, picture in pictures.items()
         }
-        per_image.append({"input": f"{number // INTERVALS[0]}/{number}", **figures})
-    means, intervals = summary(per_image) if per_image else ({}, {})
-    return {"methods": means, "intervals": intervals, "per_image": per_image, "lr_size": lr_size}, count
+        per_image.append({"input": f"{name} {number // INTERVALS[0]}/{number}", **figures})
+    return per_image, count, lr_size
 
 
-def summary(per_image: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The mean of each method in each metric, and its interval."""
+def summary(per_image: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """``methods`` and ``intervals``: the mean of each method in each metric, and its interval."""
     bootstrap = PeopleBootstrap([image["input"].partition("/")[0] for image in per_image])
     means: dict[str, Any] = {}
     intervals: dict[str, Any] = {}
@@ -162,7 +176,7 @@ def summary(per_image: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dic
         columns = {metric: np.array([image[name][metric] for image in per_image]) for metric in METRICS}
         means[name] = {metric: round(float(values.mean()), 4) for metric, values in columns.items()}
         intervals[name] = {metric: bootstrap.interval(values) for metric, values in columns.items()}
-    return means, intervals
+    return {"methods": means, "intervals": intervals}
 
 
 def default_video() -> Path:
