@@ -203,8 +203,10 @@ def measure_references(
             step = max(1, round(every * float(followed.clip.rate)))
             for number, seconds, around in followed.stretches(FRAMES // 2 if others else 0):
                 frame = followed.track.frame(number)
+                if (number - followed.track.start) % step or frame.side < 0.9 * HR:
+                    continue
                 references = followed.references(seconds, count)
-                if (number - followed.track.start) % step or frame.side < 0.9 * HR or not references:
+                if not references:
                     continue
                 truth = headshot(around[len(around) // 2], frame, HR)
                 lr = downscale(truth, HR // LR)
