@@ -51,7 +51,7 @@ _WHEN_ASKED_FOR = {
     "restore_photo": "hime.restoring.photo",
     "restore_video": "hime.restoring.video.restore",
 }
-"""What looks at faces comes with SciPy, which takes half a second to import."""
+"""What looks at faces, which who has headshots does not need."""
 
 
 def __getattr__(name: str) -> Any:

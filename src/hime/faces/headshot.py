@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
-from scipy.ndimage import affine_transform
 
 from hime.errors import HimeError
+from hime.faces.splines import sample
 from hime.pictures.arrays import Image, resize
 
 FloatArray = npt.NDArray[np.float32]
@@ -126,7 +126,7 @@ def cut(image: Image, frame: Frame, size: int) -> Image:
     grid = size * max(1, math.ceil(frame.side / (reduction * size) - TOLERANCE))
     matrix = np.diag([1 / reduction, 1 / reduction, 1.0])
     matrix[:2, 2] = [(0.5 - x) / reduction - 0.5 for x in corner]
-    turned = _sample(part, matrix @ frame.from_crop(grid), (grid, grid))
+    turned = sample(part, matrix @ frame.from_crop(grid), (grid, grid))
     return resize(np.rint(turned.clip(0, 255)).astype(np.uint8), size, size)
 
 
@@ -163,7 +163,7 @@ def add(
     to_picture[:2, 2] -= left, top
     to_crop = np.asarray(np.linalg.inv(to_picture), dtype=np.float64)
     shape = (bottom - top, right - left)
-    change = _sample(difference, to_crop, shape)
+    change = sample(difference, to_crop, shape)
     change *= mask(frame, (left, top), shape, others, strangers)[:, :, np.newaxis]
     largest = np.iinfo(canvas.dtype).max
     part = canvas[top:bottom, left:right]
@@ -230,24 +230,6 @@ def _around(image: Image, frame: Frame, multiple: int) -> tuple[Image, tuple[int
         indices.append(np.clip(np.arange(start, start + length), 0, extent - 1))
         corner.append(start)
     return image[indices[1][:, np.newaxis], indices[0]], (corner[0], corner[1])
-
-
-def _sample(values: Image | FloatArray, matrix: FloatMatrix, shape: tuple[int, int]) -> FloatArray:
-    """The values at ``matrix`` · (x, y, 1) for each pixel of a picture of that shape.
-
-    By cubic splines: exact on whole pixels, and sharper between them than bicubic interpolation.
-
-    Args:
-        values: H×W×3.
-        matrix: 3×3, of a similarity.
-        shape: height and width of the result.
-    """
-    rows_first = matrix[[1, 0, 2]][:, [1, 0, 2]]
-    channels = [
-        affine_transform(channel, rows_first, output_shape=shape, output=np.float32, order=3, mode="nearest")
-        for channel in np.moveaxis(values, -1, 0)
-    ]
-    return np.stack(channels, axis=-1)
 
 
 def _reduce(values: FloatArray, size: int) -> FloatArray:

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import laplace
 
 from hime.faces.detection import detect
 from hime.faces.embedding import FloatArray
 from hime.faces.found import FoundFace
+from hime.faces.networks import opencv
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 
@@ -125,14 +125,19 @@ def look_at(path: Path) -> list[Look]:
     return [_look(path, face) for face in detect(read_image(path), smallest=SMALLEST_FACE)[:MOST_FACES]]
 
 
-def _look(path: Path, face: FoundFace) -> Look:
-    import cv2  # there, since faces were found
+def sharpness_of(grey: FloatArray) -> float:
+    """See `MINIMUM_SHARPNESS`; of a headshot's luminance, float32 of `LOOK_SIDE` a side."""
+    cv2 = opencv()
+    edges = cv2.Laplacian(grey, cv2.CV_32F, borderType=cv2.BORDER_REFLECT)
+    return float(edges[INNER_FACE].var() / max(1.0, float(grey[INNER_FACE].var())))
 
+
+def _look(path: Path, face: FoundFace) -> Look:
     crop = face.headshot(MAXIMUM_SIDE)
     luminance = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
     grey: FloatArray = resize(crop, LOOK_SIDE, LOOK_SIDE) @ luminance
     inner = grey[INNER_FACE]
-    small = cv2.resize(grey, (SMALL_SIDE, SMALL_SIDE), interpolation=cv2.INTER_AREA)
+    small = opencv().resize(grey, (SMALL_SIDE, SMALL_SIDE), interpolation=opencv().INTER_AREA)
     height, width = face.picture.shape[:2]
     x, y = (face.landmarks.mean(axis=0) + 0.5) / (width, height)
     return Look(
@@ -140,7 +145,7 @@ def _look(path: Path, face: FoundFace) -> Look:
         side=face.frame.side,
         yaw=face.yaw,
         embedding=face.embedding,
-        sharpness=float(laplace(grey)[INNER_FACE].var() / max(1.0, float(inner.var()))),
+        sharpness=sharpness_of(grey),
         lights=float(np.percentile(inner, 95)),
         white=float((inner > 247).mean()),
         x=float(x),

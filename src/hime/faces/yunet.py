@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from hime.faces.networks import opencv
 from hime.pictures.arrays import Image
 
 FloatArray = npt.NDArray[np.float32]
@@ -38,16 +37,13 @@ def seen(image: Image) -> FloatArray:
 
     Args:
         image: uint8 H×W×3, sRGB.
-
-    Raises:
-        HimeError: the extra ``faces`` is not installed.
     """
-    cv2 = opencv()
-    height, width = (-side % MULTIPLE for side in image.shape[:2])
-    filled = cv2.copyMakeBorder(image, 0, height, 0, width, cv2.BORDER_CONSTANT)
-    planes = cv2.dnn.blobFromImage(filled, swapRB=True)  # BGR, 0 to 255
+    height, width = image.shape[:2]
+    planes = np.empty((1, 3, height + -height % MULTIPLE, width + -width % MULTIPLE), np.float32)
+    planes[0, :, :height, :width] = image.transpose(2, 0, 1)[::-1]  # BGR, 0 to 255
+    planes[..., height:, :], planes[..., width:] = 0, 0
     values = dict(zip(_outputs(), _session().run(None, {"input": planes}), strict=True))
-    columns = filled.shape[1]
+    columns = planes.shape[-1]
     rows = np.concatenate([_rows(values, stride, columns // stride) for stride in STRIDES])
     return rows[_distinct(rows)]
 

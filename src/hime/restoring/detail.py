@@ -14,18 +14,19 @@ Frequencies are told as the side in pixels of a picture that just holds them: tw
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dctn, idctn
-from scipy.ndimage import median_filter
+from numpy.lib.stride_tricks import sliding_window_view
 
 from hime.pictures.arrays import Image, check_image, resize
 
 FloatArray = npt.NDArray[np.float32]
+FloatMatrix = npt.NDArray[np.float64]
 
 SIDE = 256
 """Pixels a side at which headshots are measured; what is finer is not restored anyway."""
@@ -146,7 +147,7 @@ def spectrum(headshot: Image) -> Spectrum:
     top, left = (height - shorter) // 2, (width - shorter) // 2
     square = resize(headshot[top : top + shorter, left : left + shorter], SIDE, SIDE)
     luminance = square.astype(np.float32) @ np.array(LUMA, np.float32)
-    waves: FloatArray = dctn(luminance, norm="ortho")
+    waves = _cosines(SIDE) @ luminance @ _cosines(SIDE).T
     power = (waves / SIDE) ** 2
     grid = _grid()
     bands = np.bincount(grid.band, power.ravel(), len(BANDS) + 1)[1:-1] / grid.counts
@@ -185,13 +186,25 @@ def _blocks(luminance: FloatArray) -> float:
     found = np.zeros(len(DISTANCES))
     for steps in (np.diff(luminance, axis=1), np.diff(luminance.T, axis=1)):
         profile = np.log(np.abs(steps).mean(axis=0) + STEP_FLOOR)
-        profile = np.clip(profile - median_filter(profile, MEDIAN), *STEP_CLIP)
+        around = sliding_window_view(np.pad(profile, MEDIAN // 2, mode="symmetric"), MEDIAN)
+        profile = np.clip(profile - np.median(around, axis=1), *STEP_CLIP)
         waves = _combs() @ (profile - profile.mean())
         first = waves[:, 0]
         phase = first / np.maximum(np.abs(first), 1e-9)
         turned = [waves[:, harmonic] * phase.conj() ** (harmonic + 1) for harmonic in range(HARMONICS)]
         found += np.real(turned).sum(axis=0)
     return max(0.0, float(2 * found.max()))
+
+
+@cache
+def _cosines(count: int) -> FloatMatrix:
+    """The orthonormal waves of so many samples (DCT-II), a row each: by it twice, a square goes to its waves,
+    by its transpose back.
+    """
+    numbers = np.arange(count)
+    waves = np.cos(np.pi / count * numbers[:, np.newaxis] * (numbers + 0.5)) * math.sqrt(2 / count)
+    waves[0] /= math.sqrt(2)
+    return waves
 
 
 @cache
@@ -225,13 +238,13 @@ def _grid() -> _Grid:
     return _Grid(radius, band, counts, [(octave & on_axis, octave & ~on_axis) for octave in inside])
 
 
-def _in_places(waves: FloatArray, luminance: FloatArray, start: int) -> tuple[float, float]:
+def _in_places(waves: FloatMatrix, luminance: FloatArray, start: int) -> tuple[float, float]:
     """The octave's variance in the smoothest places, and in all, in levels²."""
     size = 2 * start  # a picture that just holds the octave, all else left out
     radius = _grid().radius[:size, :size]
     octave = np.where((radius >= start) & (radius < size), waves[:size, :size], 0) * (size / SIDE)
     count = size // CELL
-    values = idctn(octave, norm="ortho").reshape(count, CELL, count, CELL)
+    values = (_cosines(size).T @ octave @ _cosines(size)).reshape(count, CELL, count, CELL)
     variances = (values**2).mean(axis=(1, 3))
     levels = luminance.reshape(count, SIDE // count, count, SIDE // count).mean(axis=(1, 3))
     unclipped = (levels > UNCLIPPED[0]) & (levels < UNCLIPPED[1])

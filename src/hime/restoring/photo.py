@@ -12,11 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 
 from hime.errors import HimeError, NothingToRestore
 from hime.faces.album import Person
@@ -26,19 +24,14 @@ from hime.faces.headshot import Frame, add
 from hime.faces.matching import match
 from hime.pictures.arrays import lanczos
 from hime.pictures.reading import Picture
-from hime.processors import in_parallel
+from hime.restoring.enlarging import enlarge
 from hime.restoring.face import LR_SIDES, RestoredFace, leave, restore_found
 from hime.restoring.restorer import Restorer, check_strength
 
 Canvas = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-AnyImage = TypeVar("AnyImage", npt.NDArray[np.uint8], npt.NDArray[np.uint16])
 
 MAX_RESULT_PIXELS = 64_000_000
 """A picture is enlarged less where it would have more pixels."""
-STRIP = 256
-"""Rows of a picture that a thread enlarges at once."""
-LANCZOS_REACH = 3
-"""Rows beyond its own that a strip is made from."""
 MOST_REFERENCES = 5
 """How many photos of a person are used at most."""
 
@@ -206,38 +199,6 @@ def _nothing(faces: Sequence[RestoredFace], people: Sequence[Person]) -> str:
     names = " or ".join(person.name for person in people) if 0 < len(people) < 5 else "known"
     those = "its face is not" if len(faces) == 1 else f"none of its {len(faces)} faces is"
     return f"{those} {names}; restore strangers with --face N or --everyone"
-
-
-def enlarge(image: AnyImage, factor: int) -> AnyImage:
-    """By Lanczos, in strips side by side in all threads; always a new array.
-
-    The strips are to the bit what Pillow makes of the whole picture at once.
-    """
-    if factor == 1:
-        return image.copy()
-    height, width = image.shape[:2]
-    large = np.empty((factor * height, factor * width, 3), image.dtype)
-
-    def fill(start: int) -> None:
-        end = min(start + STRIP, height)
-        top, bottom = max(0, start - LANCZOS_REACH), min(height, end + LANCZOS_REACH)
-        part, target = image[top:bottom], large[factor * start : factor * end]
-        box = (0, start - top, factor * width, end - top)
-
-        def resized(picture: PIL.Image.Image) -> npt.NDArray[Any]:
-            wide = picture.resize((factor * width, bottom - top), PIL.Image.Resampling.LANCZOS)
-            return np.asarray(wide.resize(target.shape[1::-1], PIL.Image.Resampling.LANCZOS, box))
-
-        if image.dtype == np.uint8:
-            target[...] = resized(PIL.Image.fromarray(part))
-            return
-        for channel in range(3):  # Pillow has no colours of 16 bits
-            values = resized(PIL.Image.fromarray(part[:, :, channel].astype(np.float32)))
-            target[:, :, channel] = np.rint(values.clip(0, 65535))
-
-    for _ in in_parallel(fill, range(0, height, STRIP)):
-        pass
-    return large
 
 
 def _fitting(sides: tuple[int, ...], factor: int, largest_side: int | None) -> int:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import laplace
 
 from hime.errors import HimeError
 from hime.faces.embedding import embed
@@ -32,6 +31,7 @@ from hime.faces.look import (
     MAXIMUM_YAW,
     MINIMUM_SHARPNESS,
     MINIMUM_SIDE,
+    sharpness_of,
 )
 from hime.files import write_atomically, write_json
 from hime.pictures.arrays import Image
@@ -260,7 +260,7 @@ class _Chunk:
             return
         grey = planes.sample_luma(frame, LOOK_SIDE).astype(np.float32)
         inner = grey[INNER_FACE]
-        sharpness = float(laplace(grey)[INNER_FACE].var() / max(1.0, float(inner.var())))
+        sharpness = sharpness_of(grey)
         if (
             sharpness < MINIMUM_SHARPNESS
             or np.percentile(inner, 95) < DARKEST_LIGHTS

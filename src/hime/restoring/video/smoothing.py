@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import median_filter
+from numpy.lib.stride_tricks import sliding_window_view
 
 from hime.faces.headshot import Frame
 from hime.restoring.video.findings import Findings
@@ -101,7 +101,8 @@ def _steady(rows: FloatMatrix, rate: float, cuts: set[int], count: int) -> Stead
     places[:, 3] = np.unwrap(places[:, 3])
     apart = places - summed[found]
     if len(apart) >= 5:  # a single look that is far off counts as its neighbours do
-        middle = median_filter(apart, size=(5, 1), mode="nearest")
+        around = np.pad(apart, ((2, 2), (0, 0)), mode="edge")
+        middle = np.median(sliding_window_view(around, 5, axis=0), axis=-1)
         spread = np.median(np.abs(apart - middle), axis=0) + 1e-9
         apart = np.where(np.abs(apart - middle) > 4 * spread, middle, apart)
     steady = summed + _smoothed(found, apart, kept, SMOOTHING_SECONDS * rate)
