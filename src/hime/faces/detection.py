@@ -12,7 +12,8 @@ and only where a face lies so that picture is searched at all sizes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from hime.faces.found import FoundFace
 from hime.faces.refining import from_all_sides, refine
 from hime.faces.scanning import DETECTION_SIDES, coarse, detect_at, levels, scan
 from hime.pictures.arrays import Image, check_image
+from hime.processors import in_parallel
 
 SMALLEST_HEIGHT = 15
 """Height in pixels of the faces that are looked for, of the box: the headshot is a third larger."""
@@ -61,7 +63,7 @@ def detect(image: Image, smallest: float = SMALLEST_HEIGHT) -> list[FoundFace]:
     if min(image.shape[:2]) < smallest / 2:
         return []
     # Once more after the refinement, which draws two halves of a face to the same whole.
-    upright = distinct(refine(image, face) for face in distinct(scan(image, smallest)))
+    upright = distinct(_all_refined(image, distinct(scan(image, smallest))))
     faces = [face for face in upright if face.is_one]
     if not any(_is_sure(face) and face.frame.side > LONE_SHARE * max(image.shape[:2]) for face in faces):
         faces = _with_turned(image, smallest, faces)
@@ -88,7 +90,11 @@ def _refined(image: Image, seen: Sequence[Face], sure: Sequence[Face]) -> list[F
     """Those seen in turned pictures, looked at once more, less what is in the place of a sure one."""
     rest = [face for face in seen if not any(face.is_at(other) for other in sure)]
     by_quarter = [distinct(face for face in rest if face.quarter == quarter) for quarter in range(4)]
-    return distinct(refine(image, face) for those in by_quarter for face in those)
+    return distinct(_all_refined(image, [face for those in by_quarter for face in those]))
+
+
+def _all_refined(image: Image, faces: Sequence[Face]) -> Iterator[Face]:
+    return in_parallel(partial(refine, image), faces)
 
 
 def _from_all_sides(image: Image, seen: Sequence[Face], sure: Sequence[Face]) -> list[Face]:

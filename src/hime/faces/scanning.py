@@ -37,10 +37,10 @@ LEVEL_STEP = 4
 TILE, TILE_OVERLAP = 1920, 256
 """Sides in pixels of the parts in which these levels are looked at, to bound memory, and how far they share
 the picture: a face is taken from the part that its centre lies deepest in, which holds all of it."""
-TILES_AT_ONCE = 4
+PARTS_AT_ONCE = 4
 """At the most, since each takes 100 MiB."""
 
-Tile = tuple[tuple[int, int], tuple[float, float]]
+Tile = tuple[tuple[int, int | None], tuple[float, float]]
 """Along one side: from where to where it goes, and where the middles of its own faces are."""
 
 
@@ -52,12 +52,16 @@ def scan(image: Image, smallest: float, quarter: int = 0) -> list[Face]:
         smallest: height in pixels of the faces that are looked for.
         quarter: of a turn to the left, which sets faces upright that lie a quarter to the right.
     """
-    found = [face for side in DETECTION_SIDES for face in detect_at(image, coarse(image, side), [quarter])]
+    whole: Tile = ((0, None), (-math.inf, math.inf))
+    parts = [(coarse(image, side), whole, whole) for side in DETECTION_SIDES]
     for factor in levels(image, smallest):
-        for face in _detect_in_tiles(image, factor, quarter):
-            if face.box[3 - quarter % 2] * factor <= LARGEST_HEIGHT:
-                found.append(face)
-    return found
+        columns, rows = (tiles(extent, factor) for extent in image.shape[1::-1])
+        parts += [(factor, row, column) for row in rows for column in columns]
+    found = in_parallel(lambda part: _detect_in(image, *part, quarter), parts, PARTS_AT_ONCE)
+    faces = [face for those in found for face in those]
+    if len(parts) > len(DETECTION_SIDES) + 1:
+        shrink()
+    return faces
 
 
 def coarse(image: Image, side: float) -> float:
@@ -107,26 +111,20 @@ def _turned_back(
     return np.stack([x, y], axis=1)
 
 
-def _detect_in_tiles(image: Image, factor: float, quarter: int) -> list[Face]:
-    """What `detect_at` gives of a picture of any size, but of faces larger than `TILE_OVERLAP`."""
-    columns, rows = (tiles(extent, factor) for extent in image.shape[1::-1])
-
-    def detect_in(tile: tuple[Tile, Tile]) -> list[Face]:
-        ((top, bottom), rows_kept), ((left, right), columns_kept) = tile
-        faces = []
-        for face in detect_at(image[top:bottom, left:right], factor, [quarter]):
-            x, y = face.box[0] + left, face.box[1] + top
-            middle, centre = x + face.box[2] / 2, y + face.box[3] / 2
-            if columns_kept[0] <= middle < columns_kept[1] and rows_kept[0] <= centre < rows_kept[1]:
-                landmarks = face.landmarks + np.array([left, top], np.float32)
-                faces.append(Face((x, y, *face.box[2:]), landmarks, face.score))
-        return faces
-
-    parts = [(row, column) for row in rows for column in columns]
-    found = [face for faces in in_parallel(detect_in, parts, TILES_AT_ONCE) for face in faces]
-    if len(parts) > 1:
-        shrink()
-    return found
+def _detect_in(image: Image, factor: float, row: Tile, column: Tile, quarter: int) -> list[Face]:
+    """What `detect_at` gives of a part of a picture, less what is another part's; but for the whole picture
+    no larger faces than `LARGEST_HEIGHT`.
+    """
+    ((top, bottom), rows_kept), ((left, right), columns_kept) = row, column
+    faces = []
+    for face in detect_at(image[top:bottom, left:right], factor, [quarter]):
+        x, y = face.box[0] + left, face.box[1] + top
+        middle, centre = x + face.box[2] / 2, y + face.box[3] / 2
+        is_own = columns_kept[0] <= middle < columns_kept[1] and rows_kept[0] <= centre < rows_kept[1]
+        if is_own and (bottom is None or face.box[3 - quarter % 2] * factor <= LARGEST_HEIGHT):
+            landmarks = face.landmarks + np.array([left, top], np.float32)
+            faces.append(Face((x, y, *face.box[2:]), landmarks, face.score))
+    return faces
 
 
 def tiles(extent: int, factor: float) -> list[Tile]:

@@ -187,7 +187,7 @@ def _blocks(luminance: FloatArray) -> float:
     for steps in (np.diff(luminance, axis=1), np.diff(luminance.T, axis=1)):
         profile = np.log(np.abs(steps).mean(axis=0) + STEP_FLOOR)
         around = sliding_window_view(np.pad(profile, MEDIAN // 2, mode="symmetric"), MEDIAN)
-        profile = np.clip(profile - np.median(around, axis=1), *STEP_CLIP)
+        profile = np.clip(profile - np.sort(around, axis=1)[:, MEDIAN // 2], *STEP_CLIP)
         waves = _combs() @ (profile - profile.mean())
         first = waves[:, 0]
         phase = first / np.maximum(np.abs(first), 1e-9)

@@ -80,13 +80,13 @@ def _filter(shift: float) -> npt.NDArray[np.float64]:
     return unit
 
 
-def _by_pillow(image: AnyImage, factor: int) -> AnyImage:
+def _by_pillow(image: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
     size = (factor * image.shape[1], factor * image.shape[0])
     if image.dtype == np.uint8:
         return np.asarray(PIL.Image.fromarray(image).resize(size, PIL.Image.Resampling.LANCZOS))
     channels = [  # Pillow has no colours of 16 bits
-        PIL.Image.fromarray(channel).resize(size, PIL.Image.Resampling.LANCZOS)
+        np.asarray(PIL.Image.fromarray(channel).resize(size, PIL.Image.Resampling.LANCZOS))
         for channel in np.moveaxis(image.astype(np.float32), -1, 0)
     ]
-    levels = np.rint(np.stack(channels, axis=-1).clip(0, np.iinfo(image.dtype).max))
-    return levels.astype(image.dtype)
+    levels: npt.NDArray[Any] = np.rint(np.stack(channels, axis=-1).clip(0, np.iinfo(image.dtype).max))
+    return levels

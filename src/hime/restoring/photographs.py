@@ -156,7 +156,6 @@ class PhotoJob:
 
     def _photograph(self, each: Input, content: str, output: Output) -> None:
         from hime.restoring.photo import restore_photo
-        from hime.restoring.report import write_report
 
         choice, written = self.choice, self.summary.written
         page = output.path.with_name(f"{output.path.name}.html")
@@ -199,6 +198,8 @@ class PhotoJob:
                 write_picture(output.path, photo.image, picture, keep_date=choice.keep_date, notes=left_out)
             )
         if choice.report and not self.dry_run:
+            from hime.restoring.report import write_report
+
             write_report(page, photo, each.path.name)
         self._tell(each.path, output.path, photo)
         self.summary.faces.update(face.person for face in photo.faces if face.restored is not None)
