@@ -209,10 +209,10 @@ export const engine = {
     return live.collection.references.map(shown);
   },
 
-  /** Restore a headshot with photos framed alike; no faces are looked for. */
-  async restoreHeadshot(lr: Image, photos: readonly Image[]): Promise<Restoration> {
+  /** Restore a headshot with photos framed alike, null for those of the call before; no faces are looked for. */
+  async restoreHeadshot(lr: Image, photos: readonly Image[] | null): Promise<Restoration> {
     const current = opened();
-    current.setReferences(photos);
+    if (photos !== null) current.setReferences(photos);
     return current.restore(lr);
   },
 
