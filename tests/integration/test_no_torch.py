@@ -64,3 +64,12 @@ def test_everything_under_use_does_without_torch() -> None:
     ran = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert "restore" in ran.stdout
+
+
+def test_restoring_does_not_load_scipy() -> None:
+    """It takes a quarter of a second to import, of every command."""
+    modules = (
+        "hime.restoring.photo, hime.restoring.photographs, hime.restoring.video.restore, hime.faces.album"
+    )
+    program = f"import sys, {modules}; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
