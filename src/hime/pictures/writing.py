@@ -38,7 +38,6 @@ from hime.pictures.colour import deep_from_srgb, from_srgb
 from hime.pictures.decoding import quiet_libtiff, unremarked
 from hime.pictures.deep import encode_deep_png, grey_of
 from hime.pictures.formats import SUFFIXES, WRITTEN, check_sides
-from hime.pictures.jpeg_strips import encode_in_strips
 from hime.pictures.metadata import exif_for, png_texts
 from hime.pictures.places import Placement
 from hime.pictures.reading import Picture
@@ -223,28 +222,21 @@ def _encode(
                 return content
             lines.append(IN_8_BITS.format(form="its colour profile"))
         image = to_8_bits(image)
+    picture = PIL.Image.fromarray(image)
     if alpha is not None and alpha.dtype == np.uint16:
         alpha = to_8_bits(alpha)
     if alpha is not None and form == "JPEG":
-        white = PIL.Image.new("RGB", image.shape[1::-1], "white")
-        over = PIL.Image.composite(PIL.Image.fromarray(image), white, PIL.Image.fromarray(alpha))
-        image, alpha = np.asarray(over), None
-
-    def finished(part: Image) -> PIL.Image.Image:
-        picture = PIL.Image.fromarray(part)
-        if like.icc is not None:
-            picture = from_srgb(picture, like.icc) or picture
-        return picture.convert("L") if like.grey else picture
-
-    options = _options(like, form, metadata)
-    if form == "JPEG" and not options.get("progressive"):
-        return encode_in_strips(image, finished, options)
-    picture = finished(image)
+        white = PIL.Image.new("RGB", picture.size, "white")
+        picture, alpha = PIL.Image.composite(picture, white, PIL.Image.fromarray(alpha)), None
+    if like.icc is not None:
+        picture = from_srgb(picture, like.icc) or picture
+    if like.grey:
+        picture = picture.convert("L")
     if alpha is not None:
         picture.putalpha(PIL.Image.fromarray(alpha))
     if form == "TIFF":
         return _encode_tiff(picture, like, metadata)
-    return _save(picture, form, options)
+    return _save(picture, form, _options(like, form, metadata))
 
 
 def _options(like: Picture, form: str, metadata: _Metadata) -> dict[str, Any]:
