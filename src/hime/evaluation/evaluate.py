@@ -321,21 +321,30 @@ def _references_of(
     if references == "blank":
         return []
     if references == "wrong":
-        following = [*entries[number + 1 :], *entries[:number]]
-        count = len(entry.references)
-        for other in following:
-            if other.person != entry.person and len(other.references) >= count:
-                return list(other.references[:count])
-        raise HimeError(
-            f"{list_name}: nobody but {entry.person} has {count} references to take for wrong ones; "
-            "use a list of two people or more"
-        )
+        return wrong_references(number, entries, list_name)
     if not 0 <= references <= len(entry.references):
         raise HimeError(
             f"{list_name}: {entry.input} has {len(entry.references)} references, not {references}; "
             "make a list with more, or ask for fewer"
         )
     return list(entry.references[:references])
+
+
+def wrong_references(number: int, entries: Sequence[ListEntry], list_name: str) -> list[str]:
+    """As many references as entry ``number`` has, of the next entry of another person who has that many.
+
+    Raises:
+        HimeError: nobody else has.
+    """
+    entry = entries[number]
+    count = len(entry.references)
+    for other in (*entries[number + 1 :], *entries[:number]):
+        if other.person != entry.person and len(other.references) >= count:
+            return list(other.references[:count])
+    raise HimeError(
+        f"{list_name}: nobody but {entry.person} has {count} references to take for wrong ones; "
+        "use a list of two people or more"
+    )
 
 
 def _restore(methods: Sequence[Method], lr: Image, photos: Sequence[Image], path: Path) -> list[Restored]:

@@ -1,0 +1,150 @@
+"""What another person's photos do to a restoration: they must do no harm.
+
+    python comparisons/wrong_person.py MODEL… --data ROOT --list LIST.jsonl --out runs/wrong
+
+Every input is restored by each MODEL without references and with those of somebody else, the next person of
+the list who has as many; for a dial the model itself. Two things are asked (`LIMITS`): PSNR must not fall
+below that without references by more than 0.05 dB, and the face must not become more like the wrong person
+than without references by more than 0.02 (mean cosine of SFace embeddings to the wrong person's photos).
+
+``--out`` gets ``MODEL.json`` of each, as `hime evaluate --out` writes it; in it ``references`` are the wrong
+person's photos, so that ``identity_references`` is the likeness to that person. And ``wrong.md``, the table.
+The same command goes on where it was: a model whose file is there is not measured again. Models may be of
+different scales and LR sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hime.cli.evaluate import open_degradation
+from hime.cli.models import open_measured
+from hime.data.people import ListEntry, read_list
+from hime.errors import HimeError
+from hime.evaluation.evaluate import Variant, evaluate, wrong_references
+from hime.evaluation.measures import Distortion, Identity
+from hime.evaluation.provenance import provenance
+from hime.files import write_atomically, write_json
+
+LIMITS = {"psnr": -0.05, "identity_references": 0.02}
+"""How far a figure with another person's photos may be from that without: PSNR in dB at the least, likeness
+to that person at the most."""
+WITHOUT = "@0"
+
+
+def with_others(entries: Sequence[ListEntry], list_name: str) -> list[ListEntry]:
+    """The list with another person's references in place of each entry's own.
+
+    Raises:
+        HimeError: nobody else in the list has as many.
+    """
+    return [
+        ListEntry(entry.input, tuple(wrong_references(number, entries, list_name)))
+        for number, entry in enumerate(entries)
+    ]
+
+
+def measured(model: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One model without references and with the wrong ones: what `evaluate` returns.
+
+    Raises:
+        HimeError: no such model, or the list is of one person.
+    """
+    restorer = open_measured(model, threads=1)
+    entries = with_others(read_list(options.list), options.list.name)
+    return evaluate(
+        [Variant(restorer, restorer.name + WITHOUT, 0), restorer],
+        options.data,
+        entries,
+        lr_size=int(restorer.card["lr_size"]),
+        list_name=options.list.name,
+        references=min(len(entry.references) for entry in entries),
+        degradation=open_degradation(options.degradation, options.seed),
+        measures=[Distortion(), Identity()],
+    )
+
+
+def difference(result: Mapping[str, Any], metric: str) -> tuple[float, float, float]:
+    """With another person's photos less without: mean, and both ends of its 95 % interval."""
+    without, own = result["models"]
+    found = next(each for each in result["differences"] if (each["method"], each["minus"]) == (own, without))
+    return found["mean"][metric], *found["interval"][metric]
+
+
+def harm(result: Mapping[str, Any]) -> list[str]:
+    """In which of `LIMITS` the means miss it."""
+    missed = []
+    for metric, limit in LIMITS.items():
+        mean = difference(result, metric)[0]
+        if mean < limit if limit < 0 else mean > limit:
+            missed.append(metric)
+    return missed
+
+
+def format_markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """A row a model: PSNR, likeness to the wrong person and to the truth, without and what the photos add."""
+    columns = {
+        "psnr": ("PSNR", 3),
+        "identity_references": ("likeness to that person", 3),
+        "identity": ("likeness to the truth", 3),
+    }
+    heads = [f"{heading}, none | another's photos add" for heading, _ in columns.values()]
+    lines = [f"| model | images | {' | '.join(heads)} | within limits |", "|---" * (3 + 2 * len(heads)) + "|"]
+    for name, result in results.items():
+        cells = []
+        for metric, (_, decimals) in columns.items():
+            mean, low, high = difference(result, metric)
+            cells.append(f"{result['methods'][result['models'][0]][metric]:.{decimals}f}")
+            cells.append(f"{mean:+.{decimals}f} ({low:+.{decimals}f} … {high:+.{decimals}f})")
+        missed = harm(result)
+        verdict = "yes" if not missed else "**no**: " + ", ".join(columns[metric][0] for metric in missed)
+        size = f"{result['lr_size']}→{result['lr_size'] * result['scale']}"
+        images = f"{result['images']}, {size}, {result['degradation'].partition(',')[0]}"
+        lines.append(f"| `{name}` | {images} | {' | '.join(cells)} | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; exit status 1 if an input could not be used, 3 if a model misses a limit."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="as for `hime evaluate`")
+    parser.add_argument("--data", required=True, type=Path, metavar="ROOT", help="people folder")
+    parser.add_argument("--list", required=True, type=Path, metavar="LIST.jsonl", help="of `hime make-list`")
+    parser.add_argument("--degradation", choices=("bicubic", "mild", "medium", "strong"), default="bicubic")
+    parser.add_argument("--seed", type=int, default=0, help="of the degradation; default: 0")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR")
+    options = parser.parse_args(arguments)
+    try:
+        return _compare(options)
+    except HimeError as error:
+        print(f"wrong_person: {error}", file=sys.stderr)
+        return 1
+
+
+def _compare(options: argparse.Namespace) -> int:
+    torch.set_num_threads(1)
+    results: dict[str, dict[str, Any]] = {}
+    for model in options.models:
+        name = Path(model).name
+        file = options.out / f"{name}.json"
+        if not file.exists():
+            result = measured(model, options)
+            write_json(file, {"provenance": provenance(options.data, list=options.list), **result})
+        results[name] = json.loads(file.read_text(encoding="utf-8"))
+        table = format_markdown(results)
+        write_atomically(options.out / "wrong.md", lambda path: path.write_text(table, encoding="utf-8"))  # noqa: B023
+    print(table, end="")
+    if any(result["failed"] for result in results.values()):
+        return 1
+    return 3 if any(harm(result) for result in results.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""What is told of another person's photos: whose they are, and when they do harm."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wrong_person
+from hime.data.people import read_list, write_list
+
+
+@pytest.fixture(autouse=True)
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)  # it would be for good
+
+
+def result(psnr: float, likeness: float) -> dict[str, Any]:
+    """As `evaluate` gives it, these being the differences."""
+    figures = {"psnr": psnr, "identity_references": likeness, "identity": 0.0}
+    return {
+        "models": ["m@0", "m"],
+        "differences": [
+            {"method": "m", "minus": "bicubic", "mean": dict.fromkeys(figures, 9.0), "interval": {}},
+            {"method": "m", "minus": "m@0", "mean": figures, "interval": dict.fromkeys(figures, (0.0, 0.0))},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("psnr", "likeness", "missed"),
+    [
+        (-0.05, 0.02, []),
+        (0.3, -0.3, []),
+        (-0.051, 0.02, ["psnr"]),
+        (0.0, 0.021, ["identity_references"]),
+        (-1.0, 1.0, ["psnr", "identity_references"]),
+    ],
+)
+def test_harm_is_what_lies_beyond_the_limits(psnr: float, likeness: float, missed: list[str]) -> None:
+    assert wrong_person.harm(result(psnr, likeness)) == missed
+
+
+def test_every_input_gets_another_persons_photos(
+    demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen, out = tmp_path / "list.jsonl", tmp_path / "out"
+    entries = read_list(demo_people / "list.jsonl")[:3]
+    write_list(chosen, entries)
+    command = [str(tiny_model), "--data", str(demo_people), "--list", str(chosen), "--out", str(out)]
+    status = wrong_person.main(command)
+    measured = json.loads((out / "tiny-x4.json").read_text(encoding="utf-8"))
+    for image, entry in zip(measured["per_image"], entries, strict=True):
+        owners = {name.split("/")[0] for name in image["references"]}
+        assert len(image["references"]) == 3
+        assert len(owners) == 1
+        assert entry.person not in owners
+    assert measured["models"] == ["tiny-x4@0", "tiny-x4"]
+    told = capsys.readouterr().out
+    assert told == (out / "wrong.md").read_text(encoding="utf-8")
+    harmed = bool(wrong_person.harm(measured))
+    assert status == (3 if harmed else 0)
+    assert ("**no**" in told) == harmed
+
+    write_list(chosen, entries[:1])
+    assert wrong_person.main([*command[:-1], str(tmp_path / "alone")]) == 1
+    assert "nobody but" in capsys.readouterr().err
