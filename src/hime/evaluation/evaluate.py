@@ -239,7 +239,7 @@ class Evaluation:
         restored = _restore(self._methods, lr, photos, root / entry.input)
         pictures = {self._baseline: upscale(lr, scale)}
         pictures |= {name: each.image for name, each in zip(self.names, restored, strict=True)}
-        sample = Sample(truth, tuple(root / name for name in entry.references))
+        sample = Sample(truth, tuple(root / name for name in entry.references), root / entry.input)
         figures = _measure(self._measures, {**pictures, TRUTH: truth}, sample)
         of_truth = figures.pop(TRUTH)
         if sheet is not None and sheet.shows(number):

@@ -27,10 +27,12 @@ class Sample:
     Attributes:
         truth: the photo, uint8 sH×sW×3.
         references: files of the person's other photos: all of the list, however many the methods get.
+        file: the photo's, where it has one.
     """
 
     truth: Image
     references: tuple[Path, ...]
+    file: Path | None = None
 
 
 class Measure(Protocol):
