@@ -7,6 +7,9 @@ the list who has as many; for a dial the model itself. Two things are asked (`LI
 below that without references by more than 0.05 dB, and the face must not become more like the wrong person
 than without references by more than 0.02 (mean cosine of SFace embeddings to the wrong person's photos).
 
+`hime restore` uses somebody's photos only for faces that it takes for that person; how many of these inputs
+it would take for the wrong one is counted too (`arriving`), and how many for the right one.
+
 ``--out`` gets ``MODEL.json`` of each, as `hime evaluate --out` writes it; in it ``references`` are the wrong
 person's photos, so that ``identity_references`` is the likeness to that person. And ``wrong.md``, the table.
 The same command goes on where it was: a model whose file is there is not measured again. Models may be of
@@ -22,16 +25,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from hime import faces
 from hime.cli.evaluate import open_degradation
 from hime.cli.models import open_measured
 from hime.data.people import ListEntry, read_list
 from hime.errors import HimeError
-from hime.evaluation.evaluate import Variant, evaluate, wrong_references
+from hime.evaluation.evaluate import Degradation, Variant, evaluate, wrong_references
 from hime.evaluation.measures import Distortion, Identity
 from hime.evaluation.provenance import provenance
+from hime.faces.album import Person
+from hime.faces.embedding import FloatArray
+from hime.faces.found import FoundFace
+from hime.faces.matching import match
 from hime.files import write_atomically, write_json
+from hime.pictures.arrays import downscale, upscale
+from hime.pictures.reading import read_target
 
 LIMITS = {"psnr": -0.05, "identity_references": 0.02}
 """How far a figure with another person's photos may be from that without: PSNR in dB at the least, likeness
@@ -52,23 +63,78 @@ def with_others(entries: Sequence[ListEntry], list_name: str) -> list[ListEntry]
 
 
 def measured(model: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One model without references and with the wrong ones: what `evaluate` returns.
+    """One model without references and with the wrong ones: what `evaluate` returns, and `arriving`.
 
     Raises:
         HimeError: no such model, or the list is of one person.
     """
     restorer = open_measured(model, threads=1)
-    entries = with_others(read_list(options.list), options.list.name)
-    return evaluate(
+    own = read_list(options.list)
+    entries = with_others(own, options.list.name)
+    degradation = open_degradation(options.degradation, options.seed)
+    lr_size = int(restorer.card["lr_size"])
+    result = evaluate(
         [Variant(restorer, restorer.name + WITHOUT, 0), restorer],
         options.data,
         entries,
-        lr_size=int(restorer.card["lr_size"]),
+        lr_size=lr_size,
         list_name=options.list.name,
         references=min(len(entry.references) for entry in entries),
-        degradation=open_degradation(options.degradation, options.seed),
+        degradation=degradation,
         measures=[Distortion(), Identity()],
     )
+    side = lr_size * restorer.scale
+    shares = arriving(options.data, options.list.name, own, restorer.scale, side, degradation)
+    return {**result, "arriving": shares}
+
+
+def arriving(
+    root: Path,
+    list_name: str,
+    entries: Sequence[ListEntry],
+    scale: int,
+    side: int,
+    degradation: Degradation | None,
+) -> dict[str, float]:
+    """Shares of the inputs that `hime.faces.matching.match` takes for the next person of the list, and for
+    who it is, each known from the references; the face is looked for in the input enlarged.
+
+    Args:
+        root: people folder.
+        list_name: for messages.
+        entries: the list, with each person's own references.
+        scale: of the models.
+        side: of the truth, in pixels.
+        degradation: see `hime.evaluation.evaluate.evaluate`.
+
+    Raises:
+        HimeError: a file cannot be used, or nobody else has as many references.
+    """
+    known: dict[str, FloatArray | None] = {}
+
+    def embedding(name: str) -> FloatArray | None:
+        if name not in known:
+            found = faces.detect(read_target(root / name, side))
+            known[name] = found[0].embedding if found else None
+        return known[name]
+
+    def is_taken(face: FoundFace, names: Sequence[str]) -> bool:
+        theirs = [each for name in names if (each := embedding(name)) is not None]
+        if not theirs:
+            return False
+        total = np.sum(theirs, axis=0)
+        person = Person("them", (), (), total / np.linalg.norm(total))
+        return match([face.embedding], [person])[0] is not None
+
+    taken = {"wrong": 0, "own": 0}
+    for number, entry in enumerate(entries):
+        truth = read_target(root / entry.input, side)
+        lr = downscale(truth, scale) if degradation is None else degradation(truth, scale, number)
+        found = faces.detect(upscale(lr, scale))
+        if found:
+            taken["wrong"] += is_taken(found[0], wrong_references(number, entries, list_name))
+            taken["own"] += is_taken(found[0], entry.references)
+    return {whose: round(count / len(entries), 4) for whose, count in taken.items()}
 
 
 def difference(result: Mapping[str, Any], metric: str) -> tuple[float, float, float]:
@@ -96,7 +162,10 @@ def format_markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
         "identity": ("likeness to the truth", 3),
     }
     heads = [f"{heading}, none | another's photos add" for heading, _ in columns.values()]
-    lines = [f"| model | images | {' | '.join(heads)} | within limits |", "|---" * (3 + 2 * len(heads)) + "|"]
+    lines = [
+        f"| model | images | {' | '.join(heads)} | within limits | taken for: that person | the right one |",
+        "|---" * (5 + 2 * len(heads)) + "|",
+    ]
     for name, result in results.items():
         cells = []
         for metric, (_, decimals) in columns.items():
@@ -107,7 +176,8 @@ def format_markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
         verdict = "yes" if not missed else "**no**: " + ", ".join(columns[metric][0] for metric in missed)
         size = f"{result['lr_size']}→{result['lr_size'] * result['scale']}"
         images = f"{result['images']}, {size}, {result['degradation'].partition(',')[0]}"
-        lines.append(f"| `{name}` | {images} | {' | '.join(cells)} | {verdict} |")
+        taken = " | ".join(f"{result['arriving'][whose]:.0%}" for whose in ("wrong", "own"))
+        lines.append(f"| `{name}` | {images} | {' | '.join(cells)} | {verdict} | {taken} |")
     return "\n".join(lines) + "\n"
 
 

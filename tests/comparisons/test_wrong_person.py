@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import wrong_person
-from hime.data.people import read_list, write_list
+from hime.data.people import make_list, read_list, write_list
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +52,7 @@ def test_every_input_gets_another_persons_photos(
     command = [str(tiny_model), "--data", str(demo_people), "--list", str(chosen), "--out", str(out)]
     status = wrong_person.main(command)
     measured = json.loads((out / "tiny-x4.json").read_text(encoding="utf-8"))
+    assert measured["arriving"].keys() == {"wrong", "own"}
     for image, entry in zip(measured["per_image"], entries, strict=True):
         owners = {name.split("/")[0] for name in image["references"]}
         assert len(image["references"]) == 3
@@ -67,3 +68,15 @@ def test_every_input_gets_another_persons_photos(
     write_list(chosen, entries[:1])
     assert wrong_person.main([*command[:-1], str(tmp_path / "alone")]) == 1
     assert "nobody but" in capsys.readouterr().err
+
+
+def test_whole_faces_are_taken_for_themselves_and_nobody_else(shared: Path) -> None:
+    root = shared / "faces" / "lfw"
+    people = sorted(folder.name for folder in root.iterdir() if len(list(folder.iterdir())) > 4)[:4]
+    entries = make_list(root, people, references=3, inputs_per_person=1)
+    shares = wrong_person.arriving(root, "list", entries, 2, 128, None)
+    assert shares == {"wrong": 0, "own": 1}
+    grey = wrong_person.arriving(
+        root, "list", entries, 2, 128, lambda truth, scale, _: truth[::scale, ::scale] * 0
+    )
+    assert grey == {"wrong": 0, "own": 0}

@@ -232,6 +232,27 @@ def test_where_the_result_is_less_like_the_milder_one_is_taken(party: Picture, p
     assert fixed.faces[0].fidelity is None
 
 
+def test_a_face_that_is_hardly_like_who_it_was_said_to_be_is_told(
+    party: Picture, people: list[Person]
+) -> None:
+    """Ada, said to be somebody with the opposite embedding, whose photos are used all the same."""
+    ada = next(person for person in people if person.name == "ada")
+    assert ada.embedding is not None
+    other = replace(ada, name="gus", embedding=-ada.embedding)
+    number = 1 + next(
+        place
+        for place, face in enumerate(restore_photo(party, [ada], Restorer(Enlarging())).faces)
+        if face.person == "ada"
+    )
+    asked = restore_photo(party, [other], Restorer(Enlarging()), only_face=number).faces[number - 1]
+    assert asked.person == "gus"
+    assert asked.references
+    assert asked.warning is not None
+    assert asked.warning.startswith("hardly like gus as far as can be seen (-0.")
+    own = restore_photo(party, [ada], Restorer(Enlarging()), only_face=number).faces[number - 1]
+    assert (own.person, own.warning) == ("ada", None)
+
+
 def test_enlargement(party: Picture, people: list[Person], monkeypatch: pytest.MonkeyPatch) -> None:
     restorer = Restorer(Enlarging(texture=30))
     for factor in (1, 2, 8):

@@ -44,6 +44,11 @@ COLOUR_SMOOTHING = 1 / 8
 """Standard deviation, in sides of the headshot, of the blur: what is coarser than it is the photo's own."""
 LIKENESS_MARGIN = 0.02
 """A loss of likeness (cosine) up to this is no reason for a warning."""
+HARDLY_LIKE = 0.1
+"""Likeness of the face as it is in the picture to the person it was said to be, below which a warning tells
+that it may be somebody else: models for photographs make whoever it is more like the photos. Of CelebA's
+faces reduced to 32 pixels 2 % of the person's own lie below it and 51 % of another's, damaged besides
+(medium) 10 % and 72 % (``docs/people.md``)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +200,11 @@ def restore_found(
     warning = None
     if person and not chosen:
         warning = f"no photo of {person.name} could be used: restored without"
+    elif person and before is not None and before < HARDLY_LIKE:
+        warning = (
+            f"hardly like {person.name} as far as can be seen ({before:.2f}): if it is somebody else, "
+            f"the result looks like {person.name} all the same"
+        )
     if person and _is_less(after, before):
         warning = f"less like {person.name} than the input was: look at it with care"
         if restorer.fidelity is not None and restorer.fidelity < 1:
