@@ -7,8 +7,9 @@ the list who has as many; for a dial the model itself. Two things are asked (`LI
 below that without references by more than 0.05 dB, and the face must not become more like the wrong person
 than without references by more than 0.02 (mean cosine of SFace embeddings to the wrong person's photos).
 
-`hime restore` uses somebody's photos only for faces that it takes for that person; how many of these inputs
-it would take for the wrong one is counted too (`arriving`), and how many for the right one.
+`hime restore` uses somebody's photos only for faces that it takes for that person, or is told to be theirs,
+and then says when they are hardly like. How many of these inputs it would take for the wrong person and for
+the right one, and how many it would call hardly like them, is counted too (`arriving`).
 
 ``--out`` gets ``MODEL.json`` of each, as `hime evaluate --out` writes it; in it ``references`` are the wrong
 person's photos, so that ``identity_references`` is the likeness to that person. And ``wrong.md``, the table.
@@ -36,13 +37,12 @@ from hime.errors import HimeError
 from hime.evaluation.evaluate import Degradation, Variant, evaluate, wrong_references
 from hime.evaluation.measures import Distortion, Identity
 from hime.evaluation.provenance import provenance
-from hime.faces.album import Person
-from hime.faces.embedding import FloatArray
-from hime.faces.found import FoundFace
-from hime.faces.matching import match
+from hime.faces.album import SAME_PERSON
+from hime.faces.embedding import FloatArray, similarity
 from hime.files import write_atomically, write_json
 from hime.pictures.arrays import downscale, upscale
 from hime.pictures.reading import read_target
+from hime.restoring.face import HARDLY_LIKE
 
 LIMITS = {"psnr": -0.05, "identity_references": 0.02}
 """How far a figure with another person's photos may be from that without: PSNR in dB at the least, likeness
@@ -95,9 +95,9 @@ def arriving(
     scale: int,
     side: int,
     degradation: Degradation | None,
-) -> dict[str, float]:
-    """Shares of the inputs that `hime.faces.matching.match` takes for the next person of the list, and for
-    who it is, each known from the references; the face is looked for in the input enlarged.
+) -> dict[str, dict[str, float]]:
+    """How like the inputs are to the next person of the list (``wrong``) and to who it is (``own``), each
+    known from the references; the face is looked for in the input enlarged.
 
     Args:
         root: people folder.
@@ -106,6 +106,10 @@ def arriving(
         scale: of the models.
         side: of the truth, in pixels.
         degradation: see `hime.evaluation.evaluate.evaluate`.
+
+    Returns:
+        Of both the shares of the inputs that are ``taken`` for them (`hime.faces.album.SAME_PERSON`) and that
+        are ``hardly`` like them (`hime.restoring.face.HARDLY_LIKE`), of those in which a face is found.
 
     Raises:
         HimeError: a file cannot be used, or nobody else has as many references.
@@ -118,23 +122,24 @@ def arriving(
             known[name] = found[0].embedding if found else None
         return known[name]
 
-    def is_taken(face: FoundFace, names: Sequence[str]) -> bool:
-        theirs = [each for name in names if (each := embedding(name)) is not None]
-        if not theirs:
-            return False
-        total = np.sum(theirs, axis=0)
-        person = Person("them", (), (), total / np.linalg.norm(total))
-        return match([face.embedding], [person])[0] is not None
-
-    taken = {"wrong": 0, "own": 0}
+    cosines: dict[str, list[float]] = {"wrong": [], "own": []}
     for number, entry in enumerate(entries):
         truth = read_target(root / entry.input, side)
         lr = downscale(truth, scale) if degradation is None else degradation(truth, scale, number)
         found = faces.detect(upscale(lr, scale))
-        if found:
-            taken["wrong"] += is_taken(found[0], wrong_references(number, entries, list_name))
-            taken["own"] += is_taken(found[0], entry.references)
-    return {whose: round(count / len(entries), 4) for whose, count in taken.items()}
+        people = {"wrong": wrong_references(number, entries, list_name), "own": entry.references}
+        for whose, names in people.items():
+            theirs = [each for name in names if (each := embedding(name)) is not None]
+            if found and theirs:
+                total = np.sum(theirs, axis=0)
+                cosines[whose].append(similarity(found[0].embedding, total / np.linalg.norm(total)))
+    return {
+        whose: {
+            "taken": round(float(np.mean(np.array(own) >= SAME_PERSON)), 4) if own else 0.0,
+            "hardly": round(float(np.mean(np.array(own) < HARDLY_LIKE)), 4) if own else 0.0,
+        }
+        for whose, own in cosines.items()
+    }
 
 
 def difference(result: Mapping[str, Any], metric: str) -> tuple[float, float, float]:
@@ -163,7 +168,8 @@ def format_markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
     }
     heads = [f"{heading}, none | another's photos add" for heading, _ in columns.values()]
     lines = [
-        f"| model | images | {' | '.join(heads)} | within limits | taken for: that person | the right one |",
+        f"| model | images | {' | '.join(heads)} | within limits | taken for that person, the own "
+        "| hardly like that person, the own |",
         "|---" * (5 + 2 * len(heads)) + "|",
     ]
     for name, result in results.items():
@@ -176,7 +182,10 @@ def format_markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
         verdict = "yes" if not missed else "**no**: " + ", ".join(columns[metric][0] for metric in missed)
         size = f"{result['lr_size']}→{result['lr_size'] * result['scale']}"
         images = f"{result['images']}, {size}, {result['degradation'].partition(',')[0]}"
-        taken = " | ".join(f"{result['arriving'][whose]:.0%}" for whose in ("wrong", "own"))
+        taken = " | ".join(
+            ", ".join(f"{result['arriving'][whose][what]:.0%}" for whose in ("wrong", "own"))
+            for what in ("taken", "hardly")
+        )
         lines.append(f"| `{name}` | {images} | {' | '.join(cells)} | {verdict} | {taken} |")
     return "\n".join(lines) + "\n"
 

@@ -75,8 +75,7 @@ def test_whole_faces_are_taken_for_themselves_and_nobody_else(shared: Path) -> N
     people = sorted(folder.name for folder in root.iterdir() if len(list(folder.iterdir())) > 4)[:4]
     entries = make_list(root, people, references=3, inputs_per_person=1)
     shares = wrong_person.arriving(root, "list", entries, 2, 128, None)
-    assert shares == {"wrong": 0, "own": 1}
-    grey = wrong_person.arriving(
-        root, "list", entries, 2, 128, lambda truth, scale, _: truth[::scale, ::scale] * 0
-    )
-    assert grey == {"wrong": 0, "own": 0}
+    assert (shares["wrong"]["taken"], shares["own"]["taken"]) == (0, 1)
+    assert shares["wrong"]["hardly"] > shares["own"]["hardly"] == 0
+    black = wrong_person.arriving(root, "list", entries, 2, 128, lambda truth, scale, _: 0 * truth[::2, ::2])
+    assert black["own"] == black["wrong"] == {"taken": 0, "hardly": 0}
