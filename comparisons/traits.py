@@ -371,7 +371,8 @@ def _compare(options: argparse.Namespace) -> int:
     rendered = options.data is None
     if rendered:
         root, name = DEMO_PEOPLE, "rendered people"
-        entries = make_list(root, read_people(root / "people.txt"), references=3, inputs_per_person=6)
+        everyone = make_list(root, read_people(root / "people.txt"), references=3, inputs_per_person=6)
+        entries = [entry for entry in everyone if entry.input.removesuffix(".webp") in MARKED]
     else:
         root, name, entries = options.data, options.list.name, read_list(options.list)
     measures: list[Measure] = [Moles()] if rendered else [EyeColour()]
