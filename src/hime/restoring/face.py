@@ -47,8 +47,8 @@ LIKENESS_MARGIN = 0.02
 HARDLY_LIKE = 0.1
 """Likeness of the face as it is in the picture to the person it was said to be, below which a warning tells
 that it may be somebody else: models for photographs make whoever it is more like the photos. Of CelebA's
-faces reduced to 32 pixels 2 % of the person's own lie below it and 51 % of another's, damaged besides
-(medium) 10 % and 72 % (``docs/people.md``)."""
+faces reduced to 32 pixels 2 % of the person's own lie below it and 55 % of another's, damaged besides
+(medium) 14 % and 72 % (``docs/people.md``)."""
 
 
 @dataclass(frozen=True, eq=False)
