@@ -35,9 +35,9 @@ def sample(maps: Tensor, coordinates: Tensor) -> Tensor:
     """
     height, width = maps.shape[-2:]
     # align_corners=False: −1 and 1 are the outer edges of the border pixels: p lies at (2p + 1)/size − 1.
-    x = (2.0 * coordinates[:, 0] + 1.0) / width - 1.0
-    y = (2.0 * coordinates[:, 1] + 1.0) / height - 1.0
-    grid = torch.stack([x, y], dim=-1)
+    x = (2.0 * coordinates[:, :1] + 1.0) / width - 1.0
+    y = (2.0 * coordinates[:, 1:] + 1.0) / height - 1.0
+    grid = torch.cat([x, y], dim=1).permute(0, 2, 3, 1)  # joining them there would be slow where it is run
     with torch.autocast(maps.device.type, enabled=False):
         sampled = F.grid_sample(
             maps.float(), grid.float(), mode="bilinear", padding_mode="zeros", align_corners=False
