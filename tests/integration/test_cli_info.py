@@ -18,6 +18,7 @@ def test_info(tiny_model: Path, tiny_run: Path, capsys: Capture) -> None:
     assert card["name"] == "tiny-x4"
     assert card["macs"]["references"] == 3
     assert card["available"] == hime.available_models()
+    assert card["devices"][0] == "cpu"
     assert run("info", tiny_run) == 0
     text = capsys.readouterr().out
     assert "tiny: ×4" in text

@@ -14,7 +14,7 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 ABSENT = {"torch", "torchmetrics", "torchvision", "accelerate", "tensorboard", "onnx"}
-ABSENT |= {"ray", "pyarrow", "fsspec"}
+ABSENT |= {"ray", "pyarrow", "fsspec", "openvino"}
 sys.meta_path.insert(0, Absent())
 for module in MODULES:
     importlib.import_module(module)

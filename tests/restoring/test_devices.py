@@ -5,19 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
 import hime
 from hime.cli import main
 from hime.errors import HimeError
-from hime.restoring import devices
-from hime.restoring.devices import DEVICES, TOLERANCE, Device, check_same, check_used, providers
+from hime.restoring.devices import (
+    DEVICES,
+    TOLERANCE,
+    Device,
+    check_same,
+    check_used,
+    engine,
+    installed_devices,
+    precision,
+    providers,
+)
 from hime.restoring.exported import FloatArray, OnnxBackend
+from hime.restoring.graphs import OnnxRuntimeGraph
 
-ABSENT = [
-    name for name, device in DEVICES.items() if device.provider not in onnxruntime.get_available_providers()
-]
+ABSENT = [name for name in DEVICES if name not in installed_devices()]
 
 
 @pytest.fixture
@@ -33,7 +40,8 @@ def test_what_is_not_installed_is_named_with_its_package(device: str, tiny_model
         hime.load(tiny_model, device=device)
     line = str(told.value)
     assert line.startswith(f"device {device}: ")
-    assert f"pip install {DEVICES[device].package}" in line
+    assert DEVICES[device].package in line
+    assert "pip install " in line
     assert "\n" not in line
 
 
@@ -98,20 +106,19 @@ def test_a_device_is_compared_when_the_model_is_opened(
 
 
 def test_a_device_that_cannot_be_started_is_told(tiny_model: Path) -> None:
-    session = OnnxBackend(tiny_model, threads=1)._restore
-    check_used(session, "cpu")
+    graph = OnnxBackend(tiny_model, threads=1)._restore
+    assert isinstance(graph, OnnxRuntimeGraph)
+    check_used(graph._session, "cpu")
     with pytest.raises(HimeError, match="device cuda: is installed, but cannot be started"):
-        check_used(session, "cuda")
+        check_used(graph._session, "cuda")
 
 
-def test_threads_reach_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        devices.onnxruntime, "get_available_providers", lambda: [each.provider for each in DEVICES.values()]
-    )
-    assert providers("cpu", 3) == [("CPUExecutionProvider", {})]
-    (name, options), fallback = providers("openvino", 3)
-    assert (name, options["num_of_threads"]) == ("OpenVINOExecutionProvider", "3")
-    assert fallback == ("CPUExecutionProvider", {})
+def test_what_a_device_cannot_do_the_processor_does() -> None:
+    assert providers("cpu") == ["CPUExecutionProvider"]
+    assert providers("cuda") == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert "cpu" in installed_devices()
+    assert [engine(device)[1] for device in ("cuda", "openvino")] == ["onnxruntime", "openvino"]
+    assert precision("cpu") == precision("cuda") == "fp32"
 
 
 @pytest.mark.parametrize("device", [device for device in DEVICES if device not in ABSENT])

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from hime.cli import main
+from hime.restoring.devices import DEVICES, Device
 from hime.tools import bench as benchmark
 from hime.training.arithmetic import of_machine
 
@@ -40,6 +41,18 @@ def test_the_form(tiny_model: Path) -> None:
     assert "8×8 → 32×32, 3 references, 1 threads" in text
 
 
+def test_a_device_is_measured_beside_the_processor(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert benchmark.bench(tiny_model, threads=1, repeats=1, matrix_sizes=(16,))["on_device"] is None
+    monkeypatch.setitem(DEVICES, "twin", Device("CPUExecutionProvider", "nothing"))
+    result = benchmark.bench(tiny_model, threads=1, repeats=1, matrix_sizes=(16,), device="twin")
+    assert (result["device"], result["precision"]) == ("twin", "fp32")
+    assert set(result["on_device"]) == set(result["onnxruntime"]) == {"cold", "warm"}
+    text = benchmark.format_bench(result)
+    assert "twin fp32 warm" in text
+    ratio = result["onnxruntime"]["warm"]["milliseconds"] / result["on_device"]["warm"]["milliseconds"]
+    assert f"{ratio:.2f} times warm" in text
+
+
 def test_the_peak_is_the_fastest_librarys(tiny_model: Path) -> None:
     peak = benchmark.bench(tiny_model, threads=1, repeats=1, matrix_sizes=(16, 32))["peak"]
     assert set(peak["all"]) == {"onnxruntime", "numpy (its own threads)", "torch"}
@@ -54,9 +67,11 @@ def test_the_product_is_the_model_that_onnx_writes() -> None:
 
 
 def test_median_leaves_out_the_warm_up() -> None:
-    calls = []
-    assert benchmark.median_seconds(lambda: calls.append(0), repeats=5) >= 0
-    assert len(calls) == 5 + benchmark.WARM_UP
+    calls: list[int] = []
+    times = benchmark.median_seconds(lambda: calls.append(0), lambda: calls.append(1), repeats=5)
+    assert len(times) == 2
+    assert min(times) >= 0
+    assert calls == [0, 1] * (5 + benchmark.WARM_UP)  # in turn
 
 
 def test_without_such_a_model(capsys: pytest.CaptureFixture[str]) -> None:

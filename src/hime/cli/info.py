@@ -9,6 +9,7 @@ from typing import Any
 
 from hime.cli.arguments import Commands, add_device, add_set, add_threads, not_negative, positive
 from hime.cli.models import is_preset, open_restorer
+from hime.restoring.devices import installed_devices
 from hime.restoring.exported import DEFAULT_MODEL, available_models
 from hime.terminal import answer, shown
 
@@ -40,7 +41,7 @@ def add_info(commands: Commands) -> None:
 
 def info(options: argparse.Namespace) -> int:
     """``hime info``."""
-    models = available_models()
+    models, devices = available_models(), installed_devices()
     default = DEFAULT_MODEL if DEFAULT_MODEL in models or not models else models[0]
     card = card_of(options.model or default)
     if options.readme:
@@ -54,9 +55,11 @@ def info(options: argparse.Namespace) -> int:
 
         counted = {"costs": costs(network_of(card), options.costs)}
     if options.json:
-        text = json.dumps({**card, **counted, "available": models}, indent=2, ensure_ascii=False)
+        there = {"available": models, "devices": devices}
+        text = json.dumps({**card, **counted, **there}, indent=2, ensure_ascii=False)
     else:
         told = [format_card(card), f"available: {', '.join(models) or 'none'}"]
+        told.append(f"devices (--device): {', '.join(devices)}")
         if counted:
             told.insert(1, format_costs(counted["costs"]))
         text = "\n".join(told)

@@ -16,7 +16,7 @@ from typing import Any
 from hime import __version__
 from hime.processors import usable_threads
 
-LIBRARIES = ("numpy", "onnxruntime", "torch")
+LIBRARIES = ("numpy", "onnxruntime", "openvino", "torch")
 VECTOR_UNITS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "sve")
 """Flags of `/proc/cpuinfo` that say how wide and in which precisions a processor computes."""
 

@@ -1,4 +1,4 @@
-"""Exported models: folders of graphs and weights, found, checked, and run by ONNX Runtime.
+"""Exported models: folders of graphs and weights, found, checked, and run.
 
 An exported model is a folder of ``encode.onnx`` (photos → features, once a person), ``restore.onnx``
 (headshot and features → picture and score maps), ``weights.bin`` (the weights of both graphs one after
@@ -18,13 +18,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from hime.errors import HimeError
 from hime.files import open_file
 from hime.processors import usable_threads
 from hime.restoring.card import FILES, GRAPHS, PAGE, WEIGHT_TYPES, WEIGHTS, read_card
-from hime.restoring.devices import PROCESSOR, check_same, check_used, configure, providers
+from hime.restoring.devices import PROCESSOR, check_installed, check_same, engine
+from hime.restoring.graphs import Graph, open_graph
 from hime.restoring.hub import fetch_model, is_address
 
 FloatArray = npt.NDArray[np.float32]
@@ -137,7 +137,7 @@ def read_weights(folder: Path, card: dict[str, Any]) -> FloatArray:
 
 
 class OnnxBackend:
-    """An exported model in ONNX Runtime.
+    """An exported model, in ONNX Runtime or, on the device ``openvino``, in OpenVINO.
 
     Every file is compared with its checksum in the card before it is used, and what another device than the
     processor makes of the model with what the processor makes of it.
@@ -155,11 +155,11 @@ class OnnxBackend:
     def __init__(self, folder: str | Path, threads: int | None = None, device: str = PROCESSOR) -> None:
         if threads is not None and threads < 1:
             raise HimeError(f"threads must be at least 1, not {threads}")
+        check_installed(device)
         self.folder = Path(folder)
         self.card = read_card(self.folder)
         self.threads = threads or usable_threads()
         self.device = device
-        self._providers = providers(device, self.threads)
         weights = read_weights(self.folder, self.card).astype("<f4").tobytes()
         # Between two operators the threads of `restore`, which a live video runs all the time, wait awake
         # (a fourth faster); those of `encode`, once a person, sleep: both awake would fight for the cores. So
@@ -200,32 +200,21 @@ class OnnxBackend:
             )
         return other
 
-    def _open(self, file: str, weights: bytes, *, spinning: bool) -> onnxruntime.InferenceSession:
-        graph = read_checked(self.folder, self.card, file)
-        options = onnxruntime.SessionOptions()
-        options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
-        options.intra_op_num_threads = self.threads
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        options.log_severity_level = 4  # what goes wrong comes as an exception, and is told once
-        configure(options, self.device)
+    def _open(self, file: str, weights: bytes, *, spinning: bool) -> Graph:
+        content = read_checked(self.folder, self.card, file)
         try:
-            session = onnxruntime.InferenceSession(graph, options, providers=self._providers)
-        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-            reason = _first_line(error)
+            graph = open_graph(content, weights, self.threads, self.device, spinning=spinning)
+        except HimeError:
+            raise
+        except Exception as error:  # the engines' exceptions have no common base of their own
+            name, package = engine(self.device)
             raise HimeError(
-                f"{self.folder / file}: ONNX Runtime cannot load it ({reason}); update onnxruntime"
+                f"{self.folder / file}: {name} cannot load it ({_first_line(error)}); update {package}"
             ) from error
-        check_used(session, self.device)
-        found = tuple(
-            [(each.name, each.type) for each in each_side]
-            for each_side in (session.get_inputs(), session.get_outputs())
-        )
         wanted = tuple([(name, "tensor(float)") for name in names] for names in _SIGNATURES[file])
-        if found != wanted:
+        if (graph.inputs, graph.outputs) != wanted:
             raise HimeError(f"{self.folder / file}: takes or gives something else; export the model again")
-        return session
+        return graph
 
     def encode(self, references: FloatArray) -> FloatArray:
         """Reference features: N×3×sH×sW in [0, 1] → N×F×H×W."""
@@ -256,16 +245,15 @@ class OnnxBackend:
                 f"not {'×'.join(map(str, shape))}; export the model again"
             )
 
-    def _run(self, session: onnxruntime.InferenceSession, inputs: dict[str, FloatArray]) -> list[FloatArray]:
+    def _run(self, graph: Graph, inputs: dict[str, FloatArray]) -> list[FloatArray]:
         try:
-            outputs: list[FloatArray] = session.run(None, inputs)
+            return graph.run(inputs)
         except Exception as error:
             shapes = ", ".join(f"{name} {'×'.join(map(str, array.shape))}" for name, array in inputs.items())
             raise HimeError(
-                f"{self.card['name']}: ONNX Runtime stopped at {shapes} ({_first_line(error)}); "
+                f"{self.card['name']}: {engine(self.device)[0]} stopped at {shapes} ({_first_line(error)}); "
                 "a smaller headshot or fewer references need less memory"
             ) from error
-        return outputs
 
 
 def _first_line(error: Exception) -> str:

@@ -147,9 +147,9 @@ def load(
             (extra ``hub``; fetched once, see `hime.restoring.hub`).
         threads: processor threads for one picture; all cores this process may use by default.
         fidelity: see `Restorer.fidelity`; the model's own choice by default.
-        device: ``"cpu"``, or ``"cuda"``, ``"coreml"``, ``"directml"``, ``"openvino"``, which need another
-        build
-            of ONNX Runtime (`hime.restoring.devices`).
+        device: ``"cpu"``; ``"openvino"``, which is faster and less exact where the processor has bfloat16
+            (extra ``openvino``); or ``"cuda"``, ``"coreml"``, ``"directml"``, which need another build of
+            ONNX Runtime (`hime.restoring.devices`).
 
     Raises:
         HimeError: no such model, it cannot be fetched, its files are missing, damaged or of another format,

@@ -22,7 +22,7 @@ import onnxruntime
 
 from hime.evaluation.provenance import LIBRARIES, provenance
 from hime.processors import usable_threads
-from hime.restoring.devices import PROCESSOR
+from hime.restoring.devices import PROCESSOR, precision
 from hime.restoring.exported import DEFAULT_MODEL, Backend, FloatArray, OnnxBackend, find_model
 
 Product = Callable[[FloatArray, FloatArray], object]
@@ -54,11 +54,13 @@ def bench(
         threads: processor threads for everything; those this process may use by default.
         repeats: timed calls, of which the median counts (a fifth of them for training steps).
         matrix_sizes: sides of the square fp32 matrix products, of which the fastest is the peak.
-        device: what ONNX Runtime runs the model on; the peak is the processor's all the same.
+        device: a further one to run the model on, call by call in turn with the processor; the peak is the
+            processor's all the same.
 
     Returns:
-        ``provenance``, ``model``, ``scale``, ``lr`` (height, width), ``references``, ``threads``, ``device``;
-        ``peak`` (``gflops``, ``by``, ``side``, and ``all``: GFLOP/s by library); ``onnxruntime`` and
+        ``provenance``, ``model``, ``scale``, ``lr`` (height, width), ``references``, ``threads``, ``device``,
+        ``precision`` (that the device computes in); ``peak`` (``gflops``, ``by``, ``side``, and ``all``:
+        GFLOP/s by library); ``onnxruntime`` (on the processor), ``on_device`` (None for the processor) and
         ``pytorch`` (None without it), each ``cold`` (references encoded and headshot restored) and ``warm``
         (headshot restored) with ``milliseconds``, ``images_per_second``, ``gmacs``, ``share_of_peak``;
         ``training`` (None without PyTorch): ``fp32`` and ``bf16`` with ``pairs_per_second``, ``batch_size``,
@@ -70,8 +72,11 @@ def bench(
         HimeError: no such model, it is damaged, or as for another device than the processor.
     """
     threads = threads or usable_threads()
-    backend = OnnxBackend(find_model(model), threads, device)
-    card = backend.card
+    folder = find_model(model)
+    backends: dict[str, Backend] = {"onnxruntime": OnnxBackend(folder, threads)}
+    if device != PROCESSOR:
+        backends["on_device"] = OnnxBackend(folder, threads, device)
+    card = backends["onnxruntime"].card
     result: dict[str, Any] = {
         "provenance": provenance(),
         "model": card["name"],
@@ -80,6 +85,8 @@ def bench(
         "references": REFERENCES,
         "threads": threads,
         "device": device,
+        "precision": precision(device),
+        "on_device": None,
     }
     products = {
         "onnxruntime": _onnxruntime_product(threads),
@@ -87,9 +94,9 @@ def bench(
     }
     if importlib.util.find_spec("torch") is None:
         peak = _peak(products, matrix_sizes)
-        shares = _shares(_time_backend(backend, repeats), card, peak)
+        shares = _shares(_time_backends(backends, repeats), card, peak)
         without = dict.fromkeys(("pytorch", "training", "training_takes"))
-        return {**result, "peak": peak, "onnxruntime": shares, **without}
+        return {**result, "peak": peak, **shares, **without}
 
     import torch
 
@@ -101,8 +108,8 @@ def bench(
     try:
         products["torch"] = lambda left, right: torch.mm(torch.from_numpy(left), torch.from_numpy(right))
         peak = _peak(products, matrix_sizes)
-        measured = _time_backend(backend, repeats)
-        eager = _time_backend(_torch_backend(card), repeats)
+        measured = _time_backends(backends, repeats)
+        measured |= _time_backends({"pytorch": _torch_backend(card)}, repeats)
         steps = max(1, repeats // 5)
         peaks = {"fp32": peak["gflops"], "bf16": _bf16_peak(matrix_sizes)}
         training = {
@@ -114,8 +121,7 @@ def bench(
     return {
         **result,
         "peak": peak,
-        "onnxruntime": _shares(measured, card, peak),
-        "pytorch": _shares(eager, card, peak),
+        **_shares(measured, card, peak),
         "training": training,
         "training_takes": f"{arithmetic} ({reason})",
     }
@@ -136,7 +142,8 @@ def format_bench(result: dict[str, Any]) -> str:
         "",
         f"{'':<20}{'ms':>8}{'images/s':>10}{'GMACs':>8}{'of peak':>9}",
     ]
-    for key, label in (("onnxruntime", "ONNX Runtime"), ("pytorch", "PyTorch")):
+    on_device = f"{result['device']} {result['precision']}"
+    for key, label in (("onnxruntime", "ONNX Runtime"), ("on_device", on_device), ("pytorch", "PyTorch")):
         for state in ("cold", "warm"):
             if result[key] is not None:
                 row = result[key][state]
@@ -145,6 +152,12 @@ def format_bench(result: dict[str, Any]) -> str:
                     f"{row['gmacs']:>8.3f}{row['share_of_peak']:>9.0%}"
                 )
     lines += ["cold: references encoded, headshot restored; warm: references encoded before"]
+    if result["on_device"] is not None:
+        cold, warm = (
+            result["onnxruntime"][state]["milliseconds"] / result["on_device"][state]["milliseconds"]
+            for state in ("cold", "warm")
+        )
+        lines.append(f"{on_device}: {cold:.2f} times as fast as ONNX Runtime cold, {warm:.2f} times warm")
     if result["training"] is None:
         lines.append('PyTorch and training: not installed (pip install "hime-sr[train]")')
     else:
@@ -158,43 +171,61 @@ def format_bench(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def median_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median wall time of ``work`` over ``repeats`` calls, after some that are not timed."""
-    times = []
+def median_seconds(*works: Callable[[], object], repeats: int) -> list[float]:
+    """Median wall time of each of ``works`` over ``repeats`` calls, after some that are not timed.
+
+    They are called in turn, so that what else the machine does slows all of them alike.
+    """
+    times: list[list[float]] = [[] for _ in works]
     for call in range(min(WARM_UP, repeats) + repeats):
-        start = time.perf_counter()
-        work()
-        if call >= min(WARM_UP, repeats):
-            times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        for work, own in zip(works, times, strict=True):
+            start = time.perf_counter()
+            work()
+            if call >= min(WARM_UP, repeats):
+                own.append(time.perf_counter() - start)
+    return [statistics.median(own) for own in times]
 
 
-def _time_backend(backend: Backend, repeats: int) -> dict[str, float]:
-    """Seconds cold and warm at the size of the card's MACs."""
-    height, width = backend.card["macs"]["lr"]
-    scale = int(backend.card["scale"])
+def _time_backends(backends: dict[str, Backend], repeats: int) -> dict[str, dict[str, float]]:
+    """Seconds cold and warm of each, at the size of the card's MACs."""
+    card = next(iter(backends.values())).card
+    height, width = card["macs"]["lr"]
+    scale = int(card["scale"])
     random = np.random.default_rng(0)
     lr: FloatArray = random.random((1, 3, height, width), dtype=np.float32)
     photos: FloatArray = random.random((REFERENCES, 3, scale * height, scale * width), dtype=np.float32)
-    features = backend.encode(photos)
+
+    def cold(backend: Backend) -> Callable[[], object]:
+        return lambda: backend.restore(lr, backend.encode(photos))
+
+    def warm(backend: Backend) -> Callable[[], object]:
+        features = backend.encode(photos)
+        return lambda: backend.restore(lr, features)
+
+    seconds = {
+        state: median_seconds(*map(work, backends.values()), repeats=repeats)
+        for state, work in (("cold", cold), ("warm", warm))
+    }
     return {
-        "cold": median_seconds(lambda: backend.restore(lr, backend.encode(photos)), repeats),
-        "warm": median_seconds(lambda: backend.restore(lr, features), repeats),
+        name: {state: times[place] for state, times in seconds.items()} for place, name in enumerate(backends)
     }
 
 
 def _shares(
-    seconds: dict[str, float], card: dict[str, Any], peak: dict[str, Any]
-) -> dict[str, dict[str, float]]:
+    seconds: dict[str, dict[str, float]], card: dict[str, Any], peak: dict[str, Any]
+) -> dict[str, dict[str, dict[str, float]]]:
     work = {"cold": _macs(card), "warm": card["macs"]["restore"]}
     return {
-        state: {
-            "milliseconds": round(1e3 * taken, 3),
-            "images_per_second": round(1 / taken, 2),
-            "gmacs": round(work[state] / 1e9, 4),
-            "share_of_peak": round(2 * work[state] / taken / (1e9 * peak["gflops"]), 4),
+        name: {
+            state: {
+                "milliseconds": round(1e3 * taken, 3),
+                "images_per_second": round(1 / taken, 2),
+                "gmacs": round(work[state] / 1e9, 4),
+                "share_of_peak": round(2 * work[state] / taken / (1e9 * peak["gflops"]), 4),
+            }
+            for state, taken in times.items()
         }
-        for state, taken in seconds.items()
+        for name, times in seconds.items()
     }
 
 
@@ -284,7 +315,8 @@ def _time_training(
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
-    rate = BATCH_SIZE / median_seconds(step, steps)
+    (seconds,) = median_seconds(step, repeats=steps)
+    rate = BATCH_SIZE / seconds
     return {
         "pairs_per_second": round(rate, 2),
         "batch_size": BATCH_SIZE,
