@@ -68,9 +68,10 @@ class Fixed:
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The picture, without looking."""
-        image = enlarge(from_planes(lr)) if self.image is None else self.image
-        height, width = lr.shape[2:]
-        return to_planes(image), np.zeros((features.shape[0], 1, height, width), np.float32)
+        images = [enlarge(from_planes(each)) if self.image is None else self.image for each in lr]
+        batch, count, _, height, width = features.shape
+        scores = np.zeros((batch, count, height, width), np.float32)
+        return np.concatenate([to_planes(image) for image in images]), scores
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Enlarger(Restorer):
         self.given: list[Image] = []
         self.grain = grain
         self._scale = scale
+        self.backend, self._fidelity = None, None
 
     @property
     def scale(self) -> int:
@@ -35,6 +36,11 @@ class Enlarger(Restorer):
 
     def set_references(self, images: Sequence[object]) -> None:
         pass
+
+    def restore_together(
+        self, headshots: Sequence[Image], references: Sequence[References | None]
+    ) -> list[Restoration]:
+        return [self.restore(lr) for lr in headshots]
 
     def restore(self, lr: Image, references: References | None = None) -> Restoration:
         self.given.append(lr)

@@ -55,11 +55,12 @@ class Enlarging:
         return np.zeros((count, 2, height // 4, width // 4), np.float32)
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        hr = to_planes(enlarge(from_planes(lr), 4, self.method)) + np.float32(self.shift / 255)
+        larger = [to_planes(enlarge(from_planes(each), 4, self.method)) for each in lr]
+        hr = np.concatenate(larger) + np.float32(self.shift / 255)
         rows, columns = np.indices(hr.shape[2:]) // 4
         hr += ((rows + columns) % 2 * 2 - 1) * np.float32(self.texture / 255)
-        count, _, height, width = features.shape
-        return hr.clip(0, 1), np.full((count, 1, height, width), 0.1, np.float32)
+        batch, count, _, height, width = features.shape
+        return hr.clip(0, 1), np.full((batch, count, height, width), 0.1, np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,27 @@ def test_one_person_one_face_and_everyone(party: Picture, people: list[Person]) 
     known = restore_photo(party, people[1:], restorer, only_face=3)
     assert known.faces[2].person == "ben"
     assert restored(restore_photo(party, [], restorer, everyone=True).faces) == [1, 2, 3]
+
+
+def test_faces_of_one_size_go_through_in_one_call(
+    crops: dict[str, Image], people: list[Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.full((160, 512, 3), (90, 120, 200), np.uint8)
+    image[32:112, 64:144] = image[32:112, 320:400] = resize(crops["ada"], 80, 80)
+    calls: list[int] = []
+    restore = Enlarging.restore
+
+    def counted(self: Enlarging, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        calls.append(len(lr))
+        return restore(self, lr, features)
+
+    monkeypatch.setattr(Enlarging, "restore", counted)
+    restorer = Restorer(Enlarging(texture=30))
+    both = restore_photo(Picture(image), people, restorer)
+    assert (restored(both.faces), calls) == ([1, 2], [2])
+    for number in (1, 2):
+        alone = restore_photo(Picture(image), people, restorer, only_face=number).faces[number - 1]
+        np.testing.assert_array_equal(both.faces[number - 1].restored, alone.restored)
 
 
 def test_nothing_to_restore_is_said(party: Picture, people: list[Person], crops: dict[str, Image]) -> None:

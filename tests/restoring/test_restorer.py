@@ -21,8 +21,9 @@ import hime
 from hime import HimeError, Restorer
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.restoring.card import WEIGHTS
+from hime.restoring.devices import installed_devices
 from hime.restoring.exported import PRETRAINED, Backend, FloatArray, OnnxBackend, find_model
-from hime.restoring.restorer import CACHED_FEATURES, centre_crop
+from hime.restoring.restorer import CACHED_FEATURES, References, centre_crop
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image:
@@ -46,6 +47,7 @@ class CountingBackend:
         self.reconstruction = reconstruction
         self.encoded: list[int] = []
         self.restored = 0
+        self.together: list[int] = []
 
     def encode(self, references: FloatArray) -> FloatArray:
         self.encoded.append(len(references))
@@ -53,6 +55,7 @@ class CountingBackend:
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         self.restored += 1
+        self.together.append(len(lr))
         return self.backend.restore(lr, features)
 
 
@@ -80,7 +83,7 @@ def test_any_size_and_any_number_of_references(
 def test_gives_what_the_two_graphs_give(restorer: Restorer, tiny_model: Path) -> None:
     lr, reference = picture(12, 10), picture(48, 40, 1)
     backend = OnnxBackend(tiny_model, threads=1)
-    hr, scores = backend.restore(to_planes(lr), backend.encode(to_planes(reference)))
+    hr, scores = backend.restore(to_planes(lr), backend.encode(to_planes(reference))[np.newaxis])
     restorer.set_references([reference])
     restored = restorer.restore(lr)
     np.testing.assert_array_equal(restored.image, from_planes(hr))
@@ -118,6 +121,40 @@ def test_references_are_the_callers_no_longer_once_set(restorer: Restorer) -> No
     restorer.set_references([photo])
     photo[:] = 0
     np.testing.assert_array_equal(restorer.restore(lr).image, expected)
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_together_they_become_what_they_become_alone(device: str) -> None:
+    """Of four people, of two sizes, with two, one and no photos; a dial between its ends."""
+    if device not in installed_devices():
+        pytest.skip('OpenVINO is not installed: pip install "hime-sr[openvino]"')
+    restorer = hime.load("small-x4-p", threads=1, fidelity=0.5, device=device)
+    photos = [picture(50, 50, seed) for seed in range(8)]
+    people = [References(photos[2 * i : 2 * i + count]) for i, count in enumerate((2, 2, 1, 0))]
+    headshots = [picture(20, 20, 11), picture(20, 20, 12), picture(20, 20, 13), picture(20, 20, 14)]
+    headshots += [picture(16, 20, 15), picture(16, 20, 16), picture(16, 20, 17)]
+    owners = [*people, people[0], people[1], people[0]]
+    together = restorer.restore_together(headshots, owners)
+    for lr, references, found in zip(headshots, owners, together, strict=True):
+        alone = restorer.restore(lr, references)
+        assert np.abs(found.image.astype(int) - alone.image).max() <= 1
+        np.testing.assert_allclose(found.scores, alone.scores, atol=1e-3)
+        assert found.shares == pytest.approx(alone.shares, abs=1e-3)
+
+
+def test_those_alike_go_through_in_one_call(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = CountingBackend(tiny_model)
+    restorer = Restorer(backend)
+    restorer.set_references([picture(32, 32)])
+    other = References([picture(40, 40, 1)])
+    headshots = [picture(8, 8), picture(8, 8, 1), picture(8, 9), picture(8, 8, 2), picture(8, 8, 3)]
+    owners = [None, other, None, References(), other]
+    restorer.restore_together(headshots, owners)
+    assert backend.together == [3, 1, 1]
+    monkeypatch.setattr("hime.restoring.restorer.TOGETHER", 2 * 8 * 8 * 2)
+    restorer.restore_together(headshots, owners)
+    assert backend.together[3:] == [2, 1, 1, 1]
+    assert restorer.restore_together([], []) == []
 
 
 def test_encodes_a_person_once_a_size(tiny_model: Path) -> None:
@@ -210,7 +247,7 @@ def test_between_the_ends_the_pictures_are_mixed(tiny_dial: Path, fidelity: floa
     shares = (1 - fidelity, fidelity)
     hr, scores = 0.0, 0.0
     for share, end in zip(shares, (perception, perception.reconstruction), strict=True):
-        one = end.restore(to_planes(lr), end.encode(to_planes(photo)))
+        one = end.restore(to_planes(lr), end.encode(to_planes(photo))[np.newaxis])
         hr, scores = hr + share * one[0].astype(np.float64), scores + share * one[1].astype(np.float64)
     restorer = Restorer(perception, fidelity)
     restorer.set_references([photo])
@@ -414,7 +451,7 @@ def text_for_graph(folder: Path) -> None:
     ("damage", "message"),
     [
         (damage_card, r"card\.json: cannot be read .*export the model again"),
-        (old_card, r"card format 1, this version reads 3; export the model again"),
+        (old_card, r"card format 1, this version reads 4; export the model again"),
         (dial_of_weights, r"lacks the name of its reconstruction model, fidelity; export the model again"),
         (short_card, r"lacks parameters, macs\.total, sha256"),
         (no_graph, r"encode\.onnx: no such file"),

@@ -61,16 +61,16 @@ def test_equals_pytorch_at_sizes_that_the_exporter_did_not_check(
         expected = tiny_network(torch.from_numpy(lr), torch.from_numpy(photos)[None])
     backend = OnnxBackend(tiny_model, threads=1)
     features = backend.encode(photos) if references else np.zeros((0, 8, height, width), np.float32)
-    hr, scores = backend.restore(lr, features)
+    hr, scores = backend.restore(lr, features[np.newaxis])
     np.testing.assert_allclose(hr, expected.hr.clamp(0, 1).numpy(), atol=TOLERANCE)
-    assert scores.shape == (references, 1, height, width)
-    np.testing.assert_allclose(scores, expected.scores[0].numpy(), atol=TOLERANCE)
+    assert scores.shape == (1, references, height, width)
+    np.testing.assert_allclose(scores, expected.scores[:, :, 0].numpy(), atol=TOLERANCE)
 
 
 def test_the_card_says_what_the_model_is(tiny_network: HIME, tiny_model: Path) -> None:
     assert sorted(path.name for path in tiny_model.iterdir()) == ["README.md", "card.json", *FILES]
     card = json.loads((tiny_model / "card.json").read_text(encoding="utf-8"))
-    assert (card["format"], card["weights"]) == (3, "float16")
+    assert (card["format"], card["weights"]) == (4, "float16")
     assert (card["name"], card["scale"], card["lr_size"]) == ("tiny-x4", 4, 8)
     assert card["parameters"] == sum(parameter.numel() for parameter in tiny_network.parameters())
     macs = card["macs"]
@@ -97,7 +97,7 @@ def test_graphs_are_valid_and_free_in_size(expanded: Path) -> None:
         model = onnx.load(expanded / name)
         assert model.opset_import[0].version >= 17
     names = [axis.dim_param or axis.dim_value for axis in model.graph.input[1].type.tensor_type.shape.dim]
-    assert names == ["N", 8, "H", "W"]
+    assert names == ["B", "N", 8, "H", "W"]
 
 
 def test_the_weights_lie_outside_of_the_graphs_in_order_and_once(
@@ -132,7 +132,7 @@ def test_a_checkpoint_behind_the_seam_gives_the_same(tiny_run: Path, tiny_model:
     lr, photos = random.random((1, 3, 8, 8), np.float32), random.random((2, 3, 32, 32), np.float32)
     np.testing.assert_allclose(eager.encode(photos), exported.encode(photos), atol=TOLERANCE)
     for one, other in zip(
-        eager.restore(lr, eager.encode(photos)), exported.restore(lr, exported.encode(photos)), strict=True
+        *(each.restore(lr, each.encode(photos)[np.newaxis]) for each in (eager, exported)), strict=True
     ):
         np.testing.assert_allclose(one, other, atol=TOLERANCE)
 

@@ -4,7 +4,7 @@ import { Problem } from "../problem";
 import { fetchChecked, fetchJson } from "../site/files";
 import type { Definition } from "./network";
 
-const CARD_FORMAT = 3;
+const CARD_FORMAT = 4;
 
 /** Of a model's `card.json`, as far as it is used. */
 export interface Card {

@@ -1,7 +1,8 @@
 /**
  * A network on a run time: its two graphs, and the features of the references.
  *
- * Shapes: `N` references, `F` feature channels, `H W` LR size, `s` scale.
+ * Shapes: `N` references, `F` feature channels, `H W` LR size, `s` scale. The graph that restores takes several
+ * headshots with their references in one call; here it gets one.
  */
 
 import { centreCrop, resize, toPlanes, type Image } from "../pictures/arrays";
@@ -58,7 +59,7 @@ export class Network {
     const { width, height } = lr;
     const features = await this.featuresOf(this.encoded, width, height);
     const input = new Tensor("float32", toPlanes(lr), [1, 3, height, width]);
-    const { hr, scores } = await this.decoder.run({ lr: input, features });
+    const { hr, scores } = await this.decoder.run({ lr: input, features: features.reshape([1, ...features.dims]) });
     return { hr: hr.data as Float32Array, scores: scores.data as Float32Array };
   }
 

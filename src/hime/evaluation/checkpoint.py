@@ -104,10 +104,10 @@ class TorchBackend:
             return self._array(self.model.encode(self._tensor(references)))
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
+        """B×3×H×W in [0, 1] and B×N×F×H×W → B×3×sH×sW in [0, 1] and scores B×N×H×W."""
         with torch.inference_mode():
-            output = self.model.restore(self._tensor(lr), self._tensor(features)[None], None)
-            return self._array(output.hr.clamp(0, 1)), self._array(output.scores[0])
+            output = self.model.restore(self._tensor(lr), self._tensor(features), None)
+            return self._array(output.hr.clamp(0, 1)), self._array(output.scores[:, :, 0])
 
     def _tensor(self, array: FloatArray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -17,7 +17,9 @@ taken, so that the likeness stays as the first pass made it. What is sharp for i
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +27,8 @@ from hime.errors import HimeError
 from hime.pictures.arrays import Image, check_image, lanczos, resize
 from hime.restoring.detail import Detail, measure
 from hime.restoring.restorer import MINIMUM_SIDE, References, Restoration, Restorer, check_strength
+
+Result = TypeVar("Result")
 
 WORKING_SIDES = (24, 32, 48, 64, 96, 128)
 """Sides in pixels that headshots are reduced to: few, so that references are encoded for few. From 16 pixels,
@@ -110,6 +114,85 @@ def restore_any_size(
         HimeError: the headshot is no such image, or as `Restorer.restore`; a side or the strength is out of
             its range.
     """
+    (restoration,) = together(
+        [
+            any_size_steps(
+                headshot, restorer, side, references=references, at_least=at_least, working=working,
+                even_sharp=even_sharp, strength=strength,
+            )
+        ]
+    )  # fmt: skip
+    return restoration
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """A headshot that is to be restored by a model, as a step of some work.
+
+    Attributes:
+        restorer: the model.
+        lr: the headshot.
+        references: of the person; None: those set in the restorer.
+    """
+
+    restorer: Restorer
+    lr: Image
+    references: References | None
+
+
+Steps = Generator[Pass, Restoration, Result]
+"""Work that asks for one pass after another, is sent what came out of each, and ends in its result."""
+
+
+def together(works: Sequence[Steps[Result]]) -> list[Result]:
+    """Do several pieces of work side by side: what they ask for at the same time is restored together, see
+    `Restorer.restore_together`.
+
+    Returns:
+        The result of each.
+
+    Raises:
+        HimeError: whatever one of them raises; none is finished then.
+    """
+    results: dict[int, Result] = {}
+    asked: dict[int, Pass] = {}
+
+    def go_on(place: int, restoration: Restoration | None) -> None:
+        try:
+            # A generator is begun with None.
+            asked[place] = works[place].send(restoration)  # type: ignore[arg-type]
+        except StopIteration as end:
+            results[place] = end.value
+
+    for place in range(len(works)):
+        go_on(place, None)
+    while asked:
+        by_model: dict[tuple[int, float | None], list[int]] = {}
+        for place, each in asked.items():
+            by_model.setdefault((id(each.restorer.backend), each.restorer.fidelity), []).append(place)
+        now = dict(asked)
+        asked.clear()
+        for places in by_model.values():
+            restored = now[places[0]].restorer.restore_together(
+                [now[place].lr for place in places], [now[place].references for place in places]
+            )
+            for place, restoration in zip(places, restored, strict=True):
+                go_on(place, restoration)
+    return [results[place] for place in range(len(works))]
+
+
+def any_size_steps(
+    headshot: Image,
+    restorer: Restorer,
+    side: int | None = None,
+    *,
+    references: References | None = None,
+    at_least: int = 0,
+    working: int | None = None,
+    even_sharp: bool = False,
+    strength: float = 1.0,
+) -> Steps[AnySizeRestoration]:
+    """The steps of `restore_any_size`."""
     check_image(headshot, "the headshot")
     own = _side_of(headshot)
     check_strength(strength)
@@ -126,8 +209,8 @@ def restore_any_size(
         return AnySizeRestoration(image, [], [], headshot, detail, ())
     side = side or max(restorer.scale * chosen, min(LARGEST_SIDE, max(own, at_least)))
     lr = headshot if chosen == own else resize(headshot, chosen, chosen)
-    first = restorer.restore(lr, references)
-    picture, further = _raise(first.image, min(side, LARGEST_SIDE), restorer, references)
+    first = yield Pass(restorer, lr, references)
+    picture, further = yield from _raise(first.image, min(side, LARGEST_SIDE), restorer, references)
     image = mixed(_to(headshot, side), _to(picture, side), strength)
     return AnySizeRestoration(image, first.scores, first.shares, lr, detail, (chosen, *further))
 
@@ -143,13 +226,14 @@ def mixed(plain: Image, restored: Image, strength: float) -> Image:
 
 def _raise(
     picture: Image, side: int, restorer: Restorer, references: References | None
-) -> tuple[Image, list[int]]:
+) -> Steps[tuple[Image, list[int]]]:
     """The restored picture with the detail of further passes, up to about that side; their LR sides."""
     passes = []
     while side > WORTH_A_PASS * len(picture):
         lr_side = math.ceil(min(side, 2 * len(picture)) / restorer.scale)
         lr = resize(picture, lr_side, lr_side)
-        picture = _finer(picture, restorer.restore(lr, references).image)
+        larger = yield Pass(restorer, lr, references)
+        picture = _finer(picture, larger.image)
         passes.append(lr_side)
     return picture, passes
 

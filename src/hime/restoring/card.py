@@ -16,7 +16,7 @@ from typing import Any
 from hime.errors import HimeError
 from hime.files import open_file
 
-CARD_FORMAT = 3
+CARD_FORMAT = 4
 GRAPHS = ("encode.onnx", "restore.onnx")
 WEIGHTS = "weights.bin"
 WEIGHT_TYPES = {"float16": "<f2", "float32": "<f4"}

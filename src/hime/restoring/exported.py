@@ -5,7 +5,8 @@ An exported model is a folder of ``encode.onnx`` (photos → features, once a pe
 another, float16 or float32 as the card says) and ``card.json`` (what it is, with the checksums of the three).
 `hime.tools.export` writes such folders.
 
-Shapes: ``N`` references, ``F`` feature channels, ``H W`` LR size, ``s`` scale.
+Shapes: ``B`` headshots in one call, ``N`` references of each, ``F`` feature channels, ``H W`` LR size, ``s``
+scale.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Backend(Protocol):
         ...
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
+        """B×3×H×W in [0, 1] and B×N×F×H×W → B×3×sH×sW in [0, 1] and scores B×N×H×W."""
         ...
 
 
@@ -225,17 +226,17 @@ class OnnxBackend:
         return features
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """1×3×H×W in [0, 1] and N×F×H×W → 1×3×sH×sW in [0, 1] and scores N×1×H×W."""
+        """B×3×H×W in [0, 1] and B×N×F×H×W → B×3×sH×sW in [0, 1] and scores B×N×H×W."""
         hr, scores = self._run(self._restore, {"lr": lr, "features": features})
-        height, width = lr.shape[2:]
+        count, _, height, width = lr.shape
         scale = int(self.card["scale"])
-        self._check(hr, (1, 3, scale * height, scale * width))
-        self._check(scores, (len(features), 1, height, width))
+        self._check(hr, (count, 3, scale * height, scale * width))
+        self._check(scores, (*features.shape[:2], height, width))
         return hr, scores
 
     def _both(self, lr: FloatArray, references: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1×3×H×W and N×3×sH×sW in [0, 1] → picture and scores, by both graphs."""
-        return self.restore(lr, self.encode(references))
+        return self.restore(lr, self.encode(references)[np.newaxis])
 
     def _check(self, values: FloatArray, shape: tuple[int, ...]) -> None:
         """Refuse what no graph that `hime export` wrote gives."""

@@ -3,7 +3,7 @@
     references = References([reference.for_restorer for reference in choose_references(mum, face.yaw, 5)])
     restore_face(headshot, references, restorer).image
 
-`restore_face` knows headshots only, wherever they come from; `restore_found` takes a face of a photograph,
+`restore_face` knows headshots only, wherever they come from; `found_steps` takes a face of a photograph,
 chooses the photos for its pose, and looks whether it has become less like the person. Both restore a headshot
 from the pixels that its detail fills, and leave what is sharp for its size (`hime.restoring.any_size`).
 """
@@ -26,8 +26,10 @@ from hime.pictures.arrays import Image, lanczos
 from hime.restoring.any_size import (
     LARGEST_SIDE,
     AnySizeRestoration,
+    Steps,
+    any_size_steps,
     mixed,
-    restore_any_size,
+    together,
 )
 from hime.restoring.detail import Detail
 from hime.restoring.hue import keep_hue
@@ -121,7 +123,27 @@ def restore_face(
     Raises:
         HimeError: as for `hime.restoring.any_size.restore_any_size`.
     """
-    restoration = restore_any_size(
+    (restoration,) = together(
+        [
+            face_steps(
+                headshot, references, restorer, at_least=at_least, even_sharp=even_sharp, strength=strength
+            )
+        ]
+    )
+    return restoration
+
+
+def face_steps(
+    headshot: Image,
+    references: References,
+    restorer: Restorer,
+    *,
+    at_least: int = 0,
+    even_sharp: bool = False,
+    strength: float = 1.0,
+) -> Steps[AnySizeRestoration]:
+    """The steps of `restore_face`."""
+    restoration = yield from any_size_steps(
         headshot, restorer, references=references, at_least=at_least, even_sharp=even_sharp
     )
     if not restoration.passes:
@@ -152,7 +174,7 @@ def _smooth(values: FloatArray) -> FloatArray:
     return smooth.astype(np.float32)
 
 
-def restore_found(
+def found_steps(
     face: FoundFace,
     person: Person | None,
     restorer: Restorer,
@@ -162,8 +184,9 @@ def restore_found(
     even_sharp: bool = False,
     strength: float = 1.0,
     explain: bool = False,
-) -> RestoredFace:
-    """A face of a photograph restored, once more with the dial at 1 if it became less like the person.
+) -> Steps[RestoredFace]:
+    """The steps to a face of a photograph restored, once more with the dial at 1 if it became less like the
+    person; `hime.restoring.any_size.together` goes them, for all faces of the photograph side by side.
 
     Args:
         face: as it was found.
@@ -180,13 +203,13 @@ def restore_found(
     chosen = choose_references(person, face.yaw, count) if person else []
     references = References([reference.for_restorer for reference in chosen])
 
-    def restored(references: References, restorer: Restorer) -> AnySizeRestoration:
+    def restored(references: References, restorer: Restorer) -> Steps[AnySizeRestoration]:
         at_least = max(enlargement, restorer.scale) * len(lr)
-        return restore_face(
+        return face_steps(
             lr, references, restorer, at_least=at_least, even_sharp=even_sharp, strength=strength
         )
 
-    restoration = restored(references, restorer)
+    restoration = yield from restored(references, restorer)
     if not restoration.passes:
         reason = f"sharp for its size ({round(face.frame.side)} pixels with hair and neck)"
         return replace(leave(face, person, reason), detail=restoration.detail)
@@ -209,11 +232,14 @@ def restore_found(
         warning = f"less like {person.name} than the input was: look at it with care"
         if restorer.fidelity is not None and restorer.fidelity < 1:
             restorer = Restorer(restorer.backend, 1.0)
-            restoration = restored(references, restorer)
+            restoration = yield from restored(references, restorer)
             after = likeness(restoration.image)
             warning = f"less like {person.name} than the input was, so the milder result was taken"
             if _is_less(after, before):
                 warning += ", which is less like too: look at it with care"
+    without = None
+    if explain and chosen:
+        without = yield from restored(References([]), restorer)
     return RestoredFace(
         box=face.box,
         frame=face.frame,
@@ -227,7 +253,7 @@ def restore_found(
         shares=tuple(restoration.shares),
         scores=tuple(restoration.scores),
         restored=restoration.image,
-        without=restored(References([]), restorer).image if explain and chosen else None,
+        without=without.image if without else None,
         similarity_before=before,
         similarity_after=after,
         fidelity=restorer.fidelity,

@@ -24,8 +24,9 @@ from hime.faces.headshot import Frame, add
 from hime.faces.matching import match
 from hime.pictures.arrays import lanczos
 from hime.pictures.reading import Picture
+from hime.restoring.any_size import Steps, together
 from hime.restoring.enlarging import enlarge
-from hime.restoring.face import LR_SIDES, RestoredFace, leave, restore_found
+from hime.restoring.face import LR_SIDES, RestoredFace, found_steps, leave
 from hime.restoring.restorer import Restorer, check_strength
 
 Canvas = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -102,7 +103,7 @@ def restore_photo(
     owners = _owners(found, people, named, only_face)
     factor = _fitting(picture.image.shape[:2], enlargement or restorer.scale, largest_side)
 
-    faces = []
+    works: list[Steps[RestoredFace]] = []
     for number, (face, owner) in enumerate(zip(found, owners, strict=True), start=1):
         reason = None
         if only_face is not None:
@@ -113,14 +114,15 @@ def restore_photo(
             reason = "not one of the people given"
         reason = reason or _unfit(face.frame)
         if reason is None:
-            faces.append(
-                restore_found(
+            works.append(
+                found_steps(
                     face, owner, restorer, references,
                     enlargement=factor, even_sharp=even_sharp, strength=strength, explain=explain,
                 )
             )  # fmt: skip
         else:
-            faces.append(leave(face, owner, reason))
+            works.append(_left(face, owner, reason))
+    faces = together(works)
 
     if all(face.restored is None for face in faces):
         raise nothing(_nothing(faces, people))
@@ -130,6 +132,12 @@ def restore_photo(
     image = plain.copy() if explain else plain
     _put_in(image, faces, factor)
     return RestoredPhoto(image, plain, tuple(faces), factor)
+
+
+def _left(face: FoundFace, owner: Person | None, reason: str) -> Steps[RestoredFace]:
+    """No steps: the face stays as it is."""
+    yield from ()
+    return leave(face, owner, reason)
 
 
 def find_person(people: Sequence[Person], name: str) -> Person:

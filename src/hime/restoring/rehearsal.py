@@ -49,11 +49,14 @@ class Rehearsal:
         )
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The picture enlarged by Lanczos, every reference with the same share."""
-        count, _, height, width = features.shape
-        scores = np.full((count, 1, height, width), 1 / (count + 1), np.float32)
+        """The pictures enlarged by Lanczos, every reference with the same share."""
+        _, count, _, height, width = features.shape
+        scores = np.full((len(lr), count, height, width), 1 / (count + 1), np.float32)
         scale = int(self.card["scale"])
-        return to_planes(lanczos(from_planes(lr), scale * height, scale * width)), scores
+        larger = [
+            to_planes(lanczos(from_planes(each[np.newaxis]), scale * height, scale * width)) for each in lr
+        ]
+        return np.concatenate(larger), scores
 
 
 def rehearsing(restorer: Restorer) -> Restorer:

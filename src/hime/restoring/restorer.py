@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -46,6 +46,9 @@ MINIMUM_SIDE = 8
 CACHED_FEATURES = 4
 """Sets of reference features, each of one model and LR size, that are kept; the least recently used goes
 first."""
+TOGETHER = 1 << 16
+"""Pixels that go through a model in one call, of headshots and of their references: 16 headshots of 32×32
+with three references. A single larger headshot goes all the same."""
 
 
 @runtime_checkable
@@ -84,6 +87,9 @@ class References:
             self._images.append(image)
         self._features: OrderedDict[tuple[Backend, int, int], FloatArray] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._images)
 
     def features(self, backend: Backend, height: int, width: int) -> FloatArray:
         """What ``backend`` makes of the photos for LR headshots of that size: N×F×H×W, made at the first
@@ -263,23 +269,61 @@ class Restorer:
         Raises:
             HimeError: not such an image, more than the memory holds, or a model that gives no numbers.
         """
-        check_image(lr, "the headshot")
-        height, width = lr.shape[:2]
-        if min(height, width) < MINIMUM_SIDE:
-            raise HimeError(
-                f"the headshot is {width}×{height} pixels; give one of at least {MINIMUM_SIDE}×{MINIMUM_SIDE}"
-            )
-        references = self._references if references is None else references
-        planes = to_planes(lr)
+        (restoration,) = self.restore_together([lr], [references])
+        return restoration
+
+    def restore_together(
+        self, headshots: Sequence[Image], references: Sequence[References | None]
+    ) -> list[Restoration]:
+        """Restore several headshots, of one person or of several, as `restore` would one after another.
+
+        Those of one size that have equally many references go through the model in one call.
+
+        Args:
+            headshots: each as for `restore`.
+            references: of each likewise.
+
+        Raises:
+            HimeError: as `restore`.
+        """
+        for lr in headshots:
+            check_image(lr, "the headshot")
+            height, width = lr.shape[:2]
+            if min(height, width) < MINIMUM_SIDE:
+                raise HimeError(
+                    f"the headshot is {width}×{height} pixels; "
+                    f"give one of at least {MINIMUM_SIDE}×{MINIMUM_SIDE}"
+                )
+        own = [self._references if each is None else each for each in references]
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for place, (lr, photos) in enumerate(zip(headshots, own, strict=True)):
+            alike.setdefault((*lr.shape[:2], len(photos)), []).append(place)
+        found: dict[int, Restoration] = {}
+        for (height, width, count), places in alike.items():
+            most = max(1, TOGETHER // (height * width * (count + 1)))
+            for start in range(0, len(places), most):
+                some = places[start : start + most]
+                restored = self._in_one_call([headshots[each] for each in some], [own[each] for each in some])
+                found.update(zip(some, restored, strict=True))
+        return [found[place] for place in range(len(headshots))]
+
+    def _in_one_call(
+        self, headshots: Sequence[Image], references: Sequence[References]
+    ) -> Iterator[Restoration]:
+        """Restore headshots of one size with equally many references each."""
+        height, width = headshots[0].shape[:2]
+        planes = np.concatenate([to_planes(lr) for lr in headshots])
         hr: FloatArray = np.zeros((), np.float32)
         scores: FloatArray = np.zeros((), np.float32)
         for backend, share in self._mixture:
-            picture, weights = backend.restore(planes, references.features(backend, height, width))
-            hr, scores = hr + share * picture, scores + share * weights
+            features = np.stack([each.features(backend, height, width) for each in references])
+            pictures, weights = backend.restore(planes, features)
+            hr, scores = hr + share * pictures, scores + share * weights
         if not (np.isfinite(hr).all() and np.isfinite(scores).all()):
             raise HimeError(f"{self.name}: gives values that are no numbers; train or export it again")
-        maps = [score[0] for score in scores]
-        return Restoration(keep_hue(from_planes(hr), lr), maps, [float(score.mean()) for score in maps])
+        for lr, picture, maps in zip(headshots, hr, scores, strict=True):
+            image = keep_hue(from_planes(picture), lr)
+            yield Restoration(image, list(maps), [float(score.mean()) for score in maps])
 
     def features(self, backend: Backend, height: int, width: int) -> FloatArray:
         """What ``backend``, one of the ends of the dial, makes of the references that are set, see

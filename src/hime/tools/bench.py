@@ -196,10 +196,10 @@ def _time_backends(backends: dict[str, Backend], repeats: int) -> dict[str, dict
     photos: FloatArray = random.random((REFERENCES, 3, scale * height, scale * width), dtype=np.float32)
 
     def cold(backend: Backend) -> Callable[[], object]:
-        return lambda: backend.restore(lr, backend.encode(photos))
+        return lambda: backend.restore(lr, backend.encode(photos)[np.newaxis])
 
     def warm(backend: Backend) -> Callable[[], object]:
-        features = backend.encode(photos)
+        features = backend.encode(photos)[np.newaxis]
         return lambda: backend.restore(lr, features)
 
     seconds = {

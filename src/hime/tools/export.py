@@ -43,6 +43,8 @@ TOLERANCE = 1e-4
 """Largest difference between ONNX Runtime and PyTorch, pictures and weights in [0, 1]."""
 CHECKED_SIZES = ((8, 8), (16, 16), (13, 21), (24, 40))
 CHECKED_REFERENCES = (0, 1, 3, 5)
+CHECKED_TOGETHER = 2
+"""Headshots, restored in one call."""
 
 
 class EncodeGraph(nn.Module):
@@ -57,7 +59,7 @@ class EncodeGraph(nn.Module):
 
 
 class RestoreGraph(nn.Module):
-    """lr 1×3×H×W, features N×F×H×W → hr 1×3×sH×sW in [0, 1], scores N×1×H×W.
+    """lr B×3×H×W, features B×N×F×H×W → hr B×3×sH×sW in [0, 1], scores B×N×H×W.
 
     ONNX's Reshape takes a length of 0 for "as in the input", so the network never sees N = 0: one absent
     slot of zeros stands in. Written as a slice that is empty for N ≥ 1, it costs those nothing.
@@ -68,12 +70,12 @@ class RestoreGraph(nn.Module):
         self.model = model
 
     def forward(self, lr: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        references = features.shape[0]
-        absent = torch.zeros_like(lr[:, :1]).expand(-1, features.shape[1], -1, -1)
-        slots = torch.cat([features, absent[references:]])
-        present = torch.arange(slots.shape[0], device=lr.device) < references
-        output = self.model.restore(lr, slots[None], present[None])
-        return output.hr.clamp(0.0, 1.0), output.scores[0, :references]
+        references = features.shape[1]
+        absent = torch.zeros_like(lr[:, None, :1]).expand(-1, -1, features.shape[2], -1, -1)
+        slots = torch.cat([features, absent[:, references:]], dim=1)
+        present = torch.arange(slots.shape[1], device=lr.device) < references
+        output = self.model.restore(lr, slots, present.expand(slots.shape[0], -1))
+        return output.hr.clamp(0.0, 1.0), output.scores[:, :references, 0]
 
 
 def export(
@@ -147,13 +149,16 @@ def largest_difference(model: System, backend: OnnxBackend) -> float:
     worst = 0.0
     for height, width in CHECKED_SIZES:
         for references in CHECKED_REFERENCES:
-            lr = random.random((1, 3, height, width), dtype=np.float32)
-            photos = random.random((references, 3, scale * height, scale * width), dtype=np.float32)
+            lr = random.random((CHECKED_TOGETHER, 3, height, width), dtype=np.float32)
+            of_each = (references, 3, scale * height, scale * width)
+            photos = random.random((CHECKED_TOGETHER, *of_each), dtype=np.float32)
             with torch.inference_mode():
-                expected = model(torch.from_numpy(lr), torch.from_numpy(photos)[None])
-            features = np.zeros((0, model.feature_channels, height, width), np.float32)
-            hr, scores = backend.restore(lr, backend.encode(photos) if references else features)
-            pairs = ((hr, expected.hr.clamp(0, 1).numpy()), (scores, expected.scores[0].numpy()))
+                expected = model(torch.from_numpy(lr), torch.from_numpy(photos))
+            features = np.zeros((CHECKED_TOGETHER, 0, model.feature_channels, height, width), np.float32)
+            if references:
+                features = np.stack([backend.encode(each) for each in photos])
+            hr, scores = backend.restore(lr, features)
+            pairs = ((hr, expected.hr.clamp(0, 1).numpy()), (scores, expected.scores[:, :, 0].numpy()))
             for found, wanted in pairs:
                 if found.shape != wanted.shape:
                     return float("inf")
@@ -201,14 +206,14 @@ def _graphs(model: System) -> dict[str, bytes]:
     )
     restore = _graph(
         RestoreGraph(model),
-        (torch.rand(1, 3, height, width), torch.rand(2, model.feature_channels, height, width)),
+        (torch.rand(2, 3, height, width), torch.rand(2, 2, model.feature_channels, height, width)),
         inputs=["lr", "features"],
         outputs=["hr", "scores"],
         axes={
-            "lr": {2: "H", 3: "W"},
-            "features": {0: "N", 2: "H", 3: "W"},
-            "hr": {2: "sH", 3: "sW"},
-            "scores": {0: "N", 2: "H", 3: "W"},
+            "lr": {0: "B", 2: "H", 3: "W"},
+            "features": {0: "B", 1: "N", 3: "H", 4: "W"},
+            "hr": {0: "B", 2: "sH", 3: "sW"},
+            "scores": {0: "B", 1: "N", 2: "H", 3: "W"},
         },
     )
     return dict(zip(GRAPHS, (encode, restore), strict=True))

@@ -31,11 +31,11 @@ class Textured:
         return np.zeros((count, 2, height // 4, width // 4), np.float32)
 
     def restore(self, lr: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        hr = to_planes(upscale(from_planes(lr), 4))
+        hr = np.concatenate([to_planes(upscale(from_planes(each), 4)) for each in lr])
         rows, columns = np.indices(hr.shape[2:]) // 8
         hr += ((rows + columns) % 2 * 2 - 1) * np.float32(self.texture / 255)
-        count, _, height, width = features.shape
-        return hr.clip(0, 1), np.full((count, 1, height, width), 0.1, np.float32)
+        batch, count, _, height, width = features.shape
+        return hr.clip(0, 1), np.full((batch, count, height, width), 0.1, np.float32)
 
 
 @pytest.fixture

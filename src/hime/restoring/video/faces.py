@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hime.faces.headshot import Frame, cut, mask
 from hime.faces.networks import opencv
 from hime.pictures.arrays import Image
-from hime.restoring.restorer import Restorer
+from hime.restoring.restorer import References
 from hime.restoring.video.cast import ClipReference
 from hime.restoring.video.plan import Pose
 from hime.restoring.video.planes import Planes
@@ -27,34 +27,27 @@ KEPT_POSES = 6
 """Poses for which a person's references stay encoded; the least recently used goes first."""
 
 
-class FittedRestorer:
-    """Restores one person's faces, with references framed as each face lies in its window.
+class FittedReferences:
+    """One person's references, framed as each face lies in its window.
 
     Args:
-        restorer: the model; it is not touched.
         references: the person's.
+        scale: the model's.
     """
 
-    def __init__(self, restorer: Restorer, references: Sequence[ClipReference]) -> None:
-        self._restorer, self._references = restorer, references
-        self._fitted: OrderedDict[Pose, Restorer] = OrderedDict()
+    def __init__(self, references: Sequence[ClipReference], scale: int) -> None:
+        self._references, self._scale = references, scale
+        self._fitted: OrderedDict[Pose, References] = OrderedDict()
 
-    @property
-    def scale(self) -> int:
-        """By how much the sides grow."""
-        return self._restorer.scale
-
-    def restore(self, lr: Image, pose: Pose) -> Image:
-        """A window with the face in that pose, restored."""
+    def of(self, pose: Pose) -> References:
+        """For a window with the face in that pose."""
         if pose not in self._fitted:
-            fitted = Restorer(self._restorer.backend, self._restorer.fidelity)
-            size = self.scale * pose.window
-            fitted.set_references([fitted_reference(each, pose, size) for each in self._references])
-            self._fitted[pose] = fitted
+            size = self._scale * pose.window
+            self._fitted[pose] = References([fitted_reference(each, pose, size) for each in self._references])
             if len(self._fitted) > KEPT_POSES:
                 self._fitted.popitem(last=False)
         self._fitted.move_to_end(pose)
-        return self._fitted[pose].restore(lr).image
+        return self._fitted[pose]
 
 
 def fitted_reference(reference: ClipReference, pose: Pose, size: int) -> Any:
@@ -114,20 +107,20 @@ def read_window(planes: Planes, corner: tuple[int, int], window: int) -> Image:
     return window_image
 
 
-def change_of(lr: Image, pose: Pose, restorer: FittedRestorer, enlargement: int) -> FloatArray:
+def change_of(lr: Image, restored: Image, pose: Pose, enlargement: int) -> FloatArray:
     """How the restored window differs from the plainly enlarged one, in levels of 8 bits.
 
     Without the lowest frequencies, so that colours and shading stay the clip's.
 
     Args:
         lr: the window.
+        restored: the same by the model.
         pose: of the face in it.
-        restorer: of the person.
         enlargement: of the result: S×S×3 of S = ``enlargement`` · side of ``lr``.
     """
     cv2 = opencv()
-    scale, side = restorer.scale, lr.shape[0]
-    restored = restorer.restore(lr, pose)
+    side = lr.shape[0]
+    scale = restored.shape[0] // side
     plain = cv2.resize(lr, (scale * side, scale * side), interpolation=cv2.INTER_LANCZOS4)
     difference = restored.astype(np.float32) - plain
     reduced = cv2.resize(difference, (side, side), interpolation=cv2.INTER_AREA)

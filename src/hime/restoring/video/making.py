@@ -14,8 +14,9 @@ import numpy as np
 from hime.errors import HimeError
 from hime.faces.headshot import Frame
 from hime.processors import usable_threads
+from hime.restoring.restorer import Restorer
 from hime.restoring.video.faces import (
-    FittedRestorer,
+    FittedReferences,
     change_of,
     corner_of,
     mixed,
@@ -38,7 +39,8 @@ def make(
     encoding: Encoding,
     workplace: Workplace,
     plan: Plan,
-    restorers: dict[int, FittedRestorer],
+    restorer: Restorer,
+    references: dict[int, FittedReferences],
     enlargement: int,
     total: int,
     progress: Callable[[int], None],
@@ -53,7 +55,9 @@ def make(
     first = done * CHUNK
     with _Encoder(clip, encoding, workplace, done) as encoder:
         frames = _ahead(_numbered(clip, max(0, first - REACH), total))
-        changed = (_changed(number, frame, clip, plan, restorers, enlargement) for number, frame in frames)
+        changed = (
+            _changed(number, frame, clip, plan, restorer, references, enlargement) for number, frame in frames
+        )
         for each, around in with_surroundings(changed, first):
             encoder.put(each.number, _restored(each, around, clip, enlargement), each.number == total - 1)
             progress(each.number + 1)
@@ -83,22 +87,29 @@ def _changed(
     frame: Any,
     clip: Clip,
     plan: Plan,
-    restorers: dict[int, FittedRestorer],
+    restorer: Restorer,
+    references: dict[int, FittedReferences],
     enlargement: int,
 ) -> _Changed:
-    """Restore the faces of a frame; it stays as it is."""
+    """Restore the faces of a frame, all of them together; it stays as it is."""
     tasks, left = plan.tasks(number)
-    source = Planes(frame, clip.turn) if tasks else None
-    changes = []
-    for task in tasks:
-        assert source is not None
-        parts = []
-        for pose, share in task.poses:
-            corner = corner_of(task.middle, pose.window)
-            lr = read_window(source, corner, pose.window)
-            change = change_of(lr, pose, restorers[task.role], enlargement)
-            parts.append(((enlargement * corner[0], enlargement * corner[1]), change, share))
-        changes.append(Change(task.track, source, *mixed(parts)))
+    if not tasks:
+        return _Changed(number, frame, tasks, left, [])
+    source = Planes(frame, clip.turn)
+    windows = [
+        (index, pose, share, corner_of(task.middle, pose.window))
+        for index, task in enumerate(tasks)
+        for pose, share in task.poses
+    ]
+    headshots = [read_window(source, corner, pose.window) for _, pose, _, corner in windows]
+    restored = restorer.restore_together(
+        headshots, [references[tasks[index].role].of(pose) for index, pose, _, _ in windows]
+    )
+    parts: list[list[Any]] = [[] for _ in tasks]
+    for (index, pose, share, corner), lr, each in zip(windows, headshots, restored, strict=True):
+        change = change_of(lr, each.image, pose, enlargement)
+        parts[index].append(((enlargement * corner[0], enlargement * corner[1]), change, share))
+    changes = [Change(task.track, source, *mixed(own)) for task, own in zip(tasks, parts, strict=True)]
     return _Changed(number, frame, tasks, left, changes)
 
 

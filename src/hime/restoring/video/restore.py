@@ -24,7 +24,7 @@ from hime.processors import usable_threads
 from hime.restoring.restorer import Restorer
 from hime.restoring.video.cast import REFERENCES, RestoredRole, Role, roles, with_references
 from hime.restoring.video.faces import (
-    FittedRestorer,
+    FittedReferences,
 )
 from hime.restoring.video.findings import (
     Findings,
@@ -142,10 +142,12 @@ def restore_video(
         workplace.clear()
     workplace.begin(_task(clip, people, restorer, encoding, everyone, only_person, references))
     looked = _look(clip, workplace, people, restorer, everyone, only_person, references, tell)
-    restorers = {index: FittedRestorer(restorer, looked.cast[index].references) for index in looked.chosen}
+    fitted = {
+        index: FittedReferences(looked.cast[index].references, restorer.scale) for index in looked.chosen
+    }
     findings, total = looked.findings, len(looked.findings.pts)
     make(
-        clip, encoding, workplace, looked.plan, restorers, enlargement, total,
+        clip, encoding, workplace, looked.plan, restorer, fitted, enlargement, total,
         lambda done: tell(Progress("restoring", done, total)),
     )  # fmt: skip
     target = incomplete(out) if looked.damage else out
