@@ -255,7 +255,10 @@ class Results:
         rows = []
         for name in names:
             result = self.load(name)
-            for runtime, label in (("onnxruntime", f"`{result['model']}`"), ("pytorch", "– PyTorch")):
+            runtimes = {"onnxruntime": f"`{result['model']}`", "pytorch": "– PyTorch"}
+            if "on_device" in result:
+                runtimes["on_device"] = f"– `--device {result['device']}`, {result['precision']}"
+            for runtime, label in runtimes.items():
                 cells = []
                 for state in ("cold", "warm"):
                     row = result[runtime][state]
