@@ -256,7 +256,7 @@ class Results:
         for name in names:
             result = self.load(name)
             runtimes = {"onnxruntime": f"`{result['model']}`", "pytorch": "– PyTorch"}
-            if "on_device" in result:
+            if result.get("on_device"):
                 runtimes["on_device"] = f"– `--device {result['device']}`, {result['precision']}"
             for runtime, label in runtimes.items():
                 cells = []

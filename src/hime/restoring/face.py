@@ -220,14 +220,7 @@ def found_steps(
         return None if known is None else similarity(embedding_of(image, landmarks), known)
 
     before, after = likeness(lanczos(lr, *restoration.image.shape[:2])), likeness(restoration.image)
-    warning = None
-    if person and not chosen:
-        warning = f"no photo of {person.name} could be used: restored without"
-    elif person and before is not None and before < HARDLY_LIKE:
-        warning = (
-            f"hardly like {person.name} as far as can be seen ({before:.2f}): if it is somebody else, "
-            f"the result looks like {person.name} all the same"
-        )
+    warning = _doubt(person, before, with_photos=bool(chosen))
     if person and _is_less(after, before):
         warning = f"less like {person.name} than the input was: look at it with care"
         if restorer.fidelity is not None and restorer.fidelity < 1:
@@ -266,6 +259,20 @@ def leave(face: FoundFace, person: Person | None, reason: str) -> RestoredFace:
     name = person.name if person else None
     lr = face.headshot(LARGEST_LEFT)
     return RestoredFace(face.box, face.frame, name, f"left: {reason}", lr)
+
+
+def _doubt(person: Person | None, before: float | None, *, with_photos: bool) -> str | None:
+    """What is to be told of a face that is said to be that person's, from its likeness as it was."""
+    if person is None:
+        return None
+    if not with_photos:
+        return f"no photo of {person.name} could be used: restored without"
+    if before is not None and before < HARDLY_LIKE:
+        return (
+            f"hardly like {person.name} as far as can be seen ({before:.2f}): if it is somebody else, "
+            f"the result looks like {person.name} all the same"
+        )
+    return None
 
 
 def _is_less(after: float | None, before: float | None) -> bool:

@@ -72,10 +72,7 @@ def bench(
         HimeError: no such model, it is damaged, or as for another device than the processor.
     """
     threads = threads or usable_threads()
-    folder = find_model(model)
-    backends: dict[str, Backend] = {"onnxruntime": OnnxBackend(folder, threads)}
-    if device != PROCESSOR:
-        backends["on_device"] = OnnxBackend(folder, threads, device)
+    backends = _opened(find_model(model), threads, device)
     card = backends["onnxruntime"].card
     result: dict[str, Any] = {
         "provenance": provenance(),
@@ -88,33 +85,29 @@ def bench(
         "precision": precision(device),
         "on_device": None,
     }
-    products = {
-        "onnxruntime": _onnxruntime_product(threads),
-        "numpy (its own threads)": lambda left, right: left @ right,
-    }
+    products: dict[str, Product] = {"onnxruntime": _onnxruntime_product(threads)}
+    products["numpy (its own threads)"] = np.matmul
     if importlib.util.find_spec("torch") is None:
         peak = _peak(products, matrix_sizes)
         shares = _shares(_time_backends(backends, repeats), card, peak)
-        without = dict.fromkeys(("pytorch", "training", "training_takes"))
-        return {**result, "peak": peak, **shares, **without}
+        return {**result, "peak": peak, **shares, **dict.fromkeys(("pytorch", "training", "training_takes"))}
 
     import torch
 
     from hime.training.arithmetic import of_machine
 
     arithmetic, reason = of_machine(torch.device("cpu"))
+    products["torch"] = lambda left, right: torch.mm(torch.from_numpy(left), torch.from_numpy(right))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        products["torch"] = lambda left, right: torch.mm(torch.from_numpy(left), torch.from_numpy(right))
         peak = _peak(products, matrix_sizes)
         measured = _time_backends(backends, repeats)
         measured |= _time_backends({"pytorch": _torch_backend(card)}, repeats)
-        steps = max(1, repeats // 5)
         peaks = {"fp32": peak["gflops"], "bf16": _bf16_peak(matrix_sizes)}
         training = {
-            precision: _time_training(card, precision, arithmetic.channels_last, steps, gflops)
-            for precision, gflops in peaks.items()
+            kind: _time_training(card, kind, arithmetic.channels_last, max(1, repeats // 5), gflops)
+            for kind, gflops in peaks.items()
         }
     finally:
         torch.set_num_threads(before)
@@ -125,6 +118,14 @@ def bench(
         "training": training,
         "training_takes": f"{arithmetic} ({reason})",
     }
+
+
+def _opened(folder: Path, threads: int, device: str) -> dict[str, Backend]:
+    """The model on the processor, and on the further device if there is one."""
+    backends: dict[str, Backend] = {"onnxruntime": OnnxBackend(folder, threads)}
+    if device != PROCESSOR:
+        backends["on_device"] = OnnxBackend(folder, threads, device)
+    return backends
 
 
 def format_bench(result: dict[str, Any]) -> str:
