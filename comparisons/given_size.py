@@ -25,17 +25,15 @@ import torch
 from hime.cli.models import open_method
 from hime.data.people import read_list
 from hime.errors import HimeError
-from hime.evaluation.dlib_distance import DlibDistance
 from hime.evaluation.evaluate import GIVEN, Method, Variant, evaluate
 from hime.evaluation.given import LEVELS, AnySize, Given
-from hime.evaluation.measures import Measure, available_measures
 from hime.evaluation.provenance import provenance
 from hime.evaluation.sheet import Sheet
 from hime.files import write_atomically, write_json
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.pictures.writing import write_image
 from hime.restoring.restorer import Restorer
-from peers import Enlarged, Network, real_esrgan
+from peers import Enlarged, Network, all_measures, real_esrgan
 
 WORKING = (16, 32, 64)
 """Sides in pixels that every picture is restored from, beside the program's choice."""
@@ -71,18 +69,6 @@ def methods_of(restorer: Restorer) -> list[Method]:
     except ModuleNotFoundError as error:
         print(f"given_size: Real-ESRGAN is left out: {error.name} is not installed", file=sys.stderr)
     return methods
-
-
-def all_measures() -> list[Measure]:
-    """Those of `hime evaluate` and dlib's distance, if it is installed."""
-    measures, missing = available_measures()
-    try:
-        measures.append(DlibDistance())
-    except ModuleNotFoundError as error:
-        missing.append(f"dlib's distance is not measured: {error.name} is not installed")
-    for line in missing:
-        print(f"given_size: {line}", file=sys.stderr)
-    return measures
 
 
 def format_markdown(results: dict[str, dict[str, Any]], name: str) -> str:
@@ -136,7 +122,7 @@ def _compare(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     entries = read_list(options.list)
     _, restorer = open_method(options.model, threads=1)
-    methods, measures = methods_of(restorer), all_measures()
+    methods, measures = methods_of(restorer), all_measures("given_size")
     results: dict[str, dict[str, Any]] = {}
     table = ""
     for level in options.levels:

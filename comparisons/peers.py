@@ -247,14 +247,16 @@ def available_peers() -> tuple[list[Method], list[str]]:
 # --------------------------------------------------------------------------------------------- likeness
 
 
-def all_measures() -> tuple[list[Measure], list[str]]:
-    """What `hime evaluate` measures and dlib's distance, and a line for each that cannot be measured."""
+def all_measures(program: str) -> list[Measure]:
+    """What `hime evaluate` measures and dlib's distance; says, as ``program``, what cannot be."""
     measures, missing = available_measures()
     try:
         measures.append(DlibDistance())
     except ModuleNotFoundError as error:
         missing.append(f"dlib's distance is not measured: {_remedy(error)}")
-    return measures, missing
+    for line in missing:
+        print(f"{program}: {line}", file=sys.stderr)
+    return measures
 
 
 def _remedy(error: ModuleNotFoundError) -> str:
@@ -348,9 +350,9 @@ def _compare(options: argparse.Namespace) -> int:
     peers, without = available_peers() if models[0].scale == SCALE else ([], [])
     methods = [Timed(method) for method in (*models, *peers)]
     check_methods(methods)
-    measures, unmeasured = all_measures()
-    for line in without + unmeasured:
+    for line in without:
         print(f"peers: {line}", file=sys.stderr)
+    measures = all_measures("peers")
     sheet = Sheet(len(entries), options.sheet_images)
     result = evaluate(
         methods,

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,8 +27,8 @@ from hime.cli.models import open_measured
 from hime.data.people import read_list
 from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE, Method, Variant, evaluate
-from hime.evaluation.provenance import provenance
-from hime.files import write_atomically, write_json
+from hime.files import write_atomically
+from once import each_model
 from peers import all_measures
 
 COUNTS = (0, 1, 2, 3, 5, 8)
@@ -54,9 +53,6 @@ def measured(model: str, counts: Sequence[int], options: argparse.Namespace) -> 
     """
     restorer = open_measured(model, threads=1)
     methods: list[Method] = [Variant(restorer, f"{restorer.name}@{count}", count) for count in counts]
-    measures, missing = all_measures()
-    for line in missing:
-        print(f"reference_count: {line}", file=sys.stderr)
     return evaluate(
         methods,
         options.data,
@@ -65,7 +61,7 @@ def measured(model: str, counts: Sequence[int], options: argparse.Namespace) -> 
         list_name=options.list.name,
         references=max(counts),
         degradation=open_degradation(options.degradation, options.seed),
-        measures=measures,
+        measures=all_measures("reference_count"),
     )
 
 
@@ -160,14 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
-    results: dict[str, dict[str, Any]] = {}
-    for model in options.models:
-        name = Path(model).name
-        file = options.out / f"{name}.json"
-        if not file.exists():
-            result = measured(model, options.counts, options)
-            write_json(file, {"provenance": provenance(options.data, list=options.list), **result})
-        results[name] = json.loads(file.read_text(encoding="utf-8"))
+    results = dict(each_model(options, lambda model: measured(model, options.counts, options)))
     table = format_markdown(results)
     write_atomically(options.out / "counts.md", lambda path: path.write_text(table, encoding="utf-8"))
     print(table, end="")

@@ -177,9 +177,8 @@ def peers() -> dict[str, Enlarge]:
         def enlarge(
             around: Sequence[Planes], frame: Frame, lr: Image, network: Callable[..., Any] = network
         ) -> Image:
-            wide = dataclasses.replace(
-                frame, side=2 * frame.side
-            )  # the same for all, so that what moves moves
+            # One frame for all, so that what moves moves.
+            wide = dataclasses.replace(frame, side=2 * frame.side)
             clip = [to_planes(downscale(headshot(each, wide, 2 * HR), HR // LR)) for each in around]
             middle = from_planes(network(np.stack(clip, axis=1)))
             return np.ascontiguousarray(middle[HR // 2 : HR // 2 + HR, HR // 2 : HR // 2 + HR])
@@ -193,9 +192,7 @@ def measure_references(
 ) -> dict[str, Any]:
     """What references of the same clip give, in frames ``every`` so many seconds."""
     restorers = [open_restorer(model, 1) for model in models]
-    measures, missing = all_measures()
-    for line in missing:
-        print(line, file=sys.stderr)
+    measures = all_measures("video")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for path in paths:

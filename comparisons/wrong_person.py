@@ -20,7 +20,6 @@ different scales and LR sizes.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,13 +35,13 @@ from hime.data.people import ListEntry, read_list
 from hime.errors import HimeError
 from hime.evaluation.evaluate import Degradation, Variant, evaluate, wrong_references
 from hime.evaluation.measures import Distortion, Identity
-from hime.evaluation.provenance import provenance
 from hime.faces.album import SAME_PERSON
 from hime.faces.embedding import FloatArray, similarity
-from hime.files import write_atomically, write_json
+from hime.files import write_atomically
 from hime.pictures.arrays import downscale, upscale
 from hime.pictures.reading import read_target
 from hime.restoring.face import HARDLY_LIKE
+from once import each_model
 
 LIMITS = {"psnr": -0.05, "identity_references": 0.02}
 """How far a figure with another person's photos may be from that without: PSNR in dB at the least, likeness
@@ -210,13 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     results: dict[str, dict[str, Any]] = {}
-    for model in options.models:
-        name = Path(model).name
-        file = options.out / f"{name}.json"
-        if not file.exists():
-            result = measured(model, options)
-            write_json(file, {"provenance": provenance(options.data, list=options.list), **result})
-        results[name] = json.loads(file.read_text(encoding="utf-8"))
+    for name, result in each_model(options, lambda model: measured(model, options)):
+        results[name] = result
         table = format_markdown(results)
         write_atomically(options.out / "wrong.md", lambda path: path.write_text(table, encoding="utf-8"))  # noqa: B023
     print(table, end="")

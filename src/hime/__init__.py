@@ -51,7 +51,7 @@ _WHEN_ASKED_FOR = {
     "restore_photo": "hime.restoring.photo",
     "restore_video": "hime.restoring.video.restore",
 }
-"""What looks at faces, which who has headshots does not need."""
+"""What looks at faces: who has headshots does not need it."""
 
 
 def __getattr__(name: str) -> Any:
