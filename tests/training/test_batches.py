@@ -64,6 +64,20 @@ def test_wrong_references_are_anybody_else() -> None:
         assert seen[row] == {other for other in range(10) if photos.person[other] != photos.person[row]}
 
 
+def test_a_wrong_person_is_one_person_for_the_whole_pair() -> None:
+    photos = uneven(2, 3, 5, 9)
+    sampling = dataclasses.replace(PLAIN, wrong_person=0.5)
+    target = torch.arange(len(photos)).repeat(100)
+    drawn = draw_references(photos, target, sampling, 0.0, step_generator(0, 0))
+    whose = photos.person[drawn.references]
+    assert (whose == whose[:, :1])[drawn.present].all()
+    is_other = whose[:, 0] != photos.person[target]
+    assert is_other.float().mean().item() == pytest.approx(0.5, abs=0.03)
+    enough = is_other & drawn.present.all(1) & (photos.count[drawn.references[:, 0]] >= 3)
+    assert all(len(set(row.tolist())) == 3 for row in drawn.references[enough])
+    assert set(drawn.references[is_other].flatten().tolist()) == set(range(len(photos)))
+
+
 def test_blank_references_are_present_and_plain(photos: Photos) -> None:
     sampling = ReferenceSampling(count_weights=(0, 1), blank=1)
     batch = make_batch(photos, 0, 0, 32, 4, sampling)

@@ -215,6 +215,11 @@ def draw_references(
     stranger = torch.where(stranger >= first, stranger + count, stranger)
     wrong = (uniform() < sampling.wrong) & (others > 0)
     references = torch.where(wrong, stranger, references)
+    if sampling.wrong_person:  # drawn only if asked for: what a seed gave before stays as it was
+        someone = (torch.rand(batch, generator=generator) < sampling.wrong_person)[:, None] & (others > 0)
+        begin = photos.first[stranger[:, :1]]
+        theirs = (stranger[:, :1] - begin + torch.arange(slots)) % photos.count[begin]
+        references = torch.where(someone, begin + theirs, references)
 
     level = torch.tensor(BLANK_LEVELS)[torch.randint(len(BLANK_LEVELS), (batch, slots), generator=generator)]
     blank = torch.where(uniform() < sampling.blank, level, -1)

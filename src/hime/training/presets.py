@@ -25,7 +25,8 @@ class ReferenceSampling:
     goes geometrically from its first to its second value over ``anneal_steps`` (None: the whole training),
     so that the most similar photos come first; ``temperature=None`` draws uniformly. Each drawn photo then
     becomes a plain grey, black or white one with probability ``blank``, another person's photo with
-    probability ``wrong``.
+    probability ``wrong``. With probability ``wrong_person`` all references of a pair are of one other person:
+    what a network sees to whom somebody else's album is given.
 
     ``misalignment``: each reference is turned by up to so many radians, scaled and shifted by up to such a
     share of its side, as faces found in photos are; 0 leaves them as they are.
@@ -39,12 +40,13 @@ class ReferenceSampling:
     anneal_steps: int | None = None
     blank: float = 0.03
     wrong: float = 0.05
+    wrong_person: float = 0.0
     misalignment: float = 0.0
     flip: Literal["even", "uneven", "none"] = "even"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
-        for name in ("blank", "wrong", "misalignment"):
+        for name in ("blank", "wrong", "wrong_person", "misalignment"):
             if not 0 <= getattr(self, name) <= 1:
                 raise HimeError(f"sampling.{name}={getattr(self, name)}: give a number from 0 to 1")
         if self.temperature is not None and not min(self.temperature) > 0:
