@@ -22,6 +22,7 @@ from hime.systems.gwainet import warped
 from hime.systems.landmarks import heatmaps
 from hime.systems.sparnet import FaceAttentionUnit
 from hime.systems.vgg import VGGFeatures
+from hime.training.labels import NOWHERE, UNKNOWN, mirrored_where
 
 SIZES: dict[SystemName, tuple[int, Literal[2, 4, 8]]] = {
     "srntt": (8, 4), "ttsr": (8, 4), "sparnet": (16, 4), "psfrgan": (8, 4),
@@ -255,6 +256,29 @@ def test_parsing_maps_are_the_labels_one_by_one() -> None:
     assert maps[0, 0].tolist() == [[0, 1], [0, 0]]
     assert maps[0, -1].tolist() == [[0, 0], [1, 0]]
     assert float(maps.sum()) == 2  # the background and the rest of the person are nobody's
+
+
+@pytest.mark.parametrize("system", ["psfrgan", "fsrnet", "pfsr"])
+def test_photos_without_labels_teach_nothing_of_them(system: SystemName) -> None:
+    """As labels come from `read_labels`: photos where no face was found are among the others."""
+    network = stocked(tiny(system))
+    truth, lr, references = batch(system)
+    output = network(lr, references)
+    known = labels_of(truth)
+    half = {"points": known["points"].clone(), "parsing": known["parsing"].clone()}
+    half["points"][1], half["parsing"][1] = NOWHERE, UNKNOWN
+    half = mirrored_where(half, torch.tensor([False, True]))
+    nothing = {"points": torch.full_like(half["points"], NOWHERE), "parsing": half["parsing"] * 0 + UNKNOWN}
+    first = SystemOutput(
+        output.hr[:1], output.scores[:1], {name: value[:1] for name, value in output.extra.items()}
+    )
+    only = network.auxiliary(first, truth[:1], {name: value[:1] for name, value in known.items()}, False)
+    mixed, none = (network.auxiliary(output, truth, labels, False) for labels in (half, nothing))
+    for term in only.keys() & {"parsing", "points"}:
+        torch.testing.assert_close(mixed[term], only[term])
+        assert float(none[term]) == 0
+    if system == "pfsr":
+        torch.testing.assert_close(2 * mixed["attention"], only["attention"])
 
 
 @pytest.mark.parametrize(

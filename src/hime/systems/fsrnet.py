@@ -20,6 +20,7 @@ from hime.losses.pixel import charbonnier
 from hime.systems.base import ComparedSystem, SystemConfig, SystemOutput
 from hime.systems.blocks import Doubled, Residual, normal_weights, reflected
 from hime.systems.landmarks import POINTS, heatmaps
+from hime.training.labels import UNKNOWN, is_somewhere
 
 PARTS = (1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12)
 """CelebAMask-HQ's label of each parsing map: skin, nose, eyes, brows, ears, mouth, lips."""
@@ -122,11 +123,22 @@ class FSRNet(ComparedSystem):
         side = truth.shape[-1] // 2
         if "parsing" in labels:
             known = F.interpolate(parsing_maps(labels["parsing"]), (side, side), mode="area")
-            terms["parsing"] = F.mse_loss(extra["parsing"][..., :side, :side].float(), known)
+            terms["parsing"] = of_known(
+                extra["parsing"][..., :side, :side].float(), known, labels["parsing"] != UNKNOWN
+            )
         if "points" in labels:
             known = heatmaps(labels["points"], side, HEATMAP_DEVIATION * side / 64)
-            terms["points"] = F.mse_loss(extra["points"][..., :side, :side].float(), known)
+            terms["points"] = of_known(
+                extra["points"][..., :side, :side].float(), known, is_somewhere(labels["points"])
+            )
         return terms
+
+
+def of_known(maps: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """The mean squared error of B maps, over those of which anything is ``known`` (B×…, bool); 0 of none."""
+    rows = known.flatten(1).any(1).float()
+    each = (maps - truth).square().flatten(1).mean(1)
+    return (each * rows).sum() / rows.sum().clamp_min(1)
 
 
 def parsing_maps(labels: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from hime.errors import HimeError
 from hime.losses.pixel import charbonnier
 from hime.systems.base import ComparedSystem, SystemConfig, SystemOutput, to_signed, to_unit
 from hime.systems.blocks import Doubled, conv, leaky, reflected
+from hime.training.labels import UNKNOWN
 
 PARTS = 19
 """CelebAMask-HQ's labels. MediaPipe's pseudo-labels have 11 of them."""
@@ -164,5 +165,14 @@ class PSFRGAN(ComparedSystem):
         """The parsing network's: its picture's loss, and the cross-entropy of its labels."""
         terms = {"parsed_picture": charbonnier(output.extra["picture"].float(), truth)}
         if "parsing" in labels:
-            terms["parsing"] = F.cross_entropy(output.extra["parsing"].float(), labels["parsing"].long())
+            known = (labels["parsing"] != UNKNOWN).sum().clamp_min(1)
+            terms["parsing"] = (
+                F.cross_entropy(
+                    output.extra["parsing"].float(),
+                    labels["parsing"].long(),
+                    ignore_index=UNKNOWN,
+                    reduction="sum",  # the mean over no pixel, in a batch without labels, is no number
+                )
+                / known
+            )
         return terms

@@ -77,6 +77,11 @@ def read_labels(path: Path | str, names: Sequence[str], size: int) -> dict[str, 
     return {"points": points, "parsing": parsing}
 
 
+def is_somewhere(points: Tensor) -> Tensor:
+    """Which landmarks B×68×2 are known, B×68 bool; mirrored or not."""
+    return (points >= 0).all(-1) & (points <= 1).all(-1)
+
+
 def mirrored_where(labels: Mapping[str, Tensor], mirror: Tensor) -> dict[str, Tensor]:
     """Labels of B photos, mirrored where ``mirror`` (B bool) says so."""
     found = dict(labels)
