@@ -19,10 +19,10 @@ from hime.systems.dfdnet import PARTS as DFDNET_PARTS
 from hime.systems.dfdnet import box, part_name
 from hime.systems.fsrnet import PARTS, parsing_maps
 from hime.systems.gwainet import warped
-from hime.systems.landmarks import heatmaps
+from hime.systems.landmarks import NOWHERE, UNKNOWN, heatmaps
 from hime.systems.sparnet import FaceAttentionUnit
 from hime.systems.vgg import VGGFeatures
-from hime.training.labels import NOWHERE, UNKNOWN, mirrored_where
+from hime.training.labels import mirrored_where
 
 SIZES: dict[SystemName, tuple[int, Literal[2, 4, 8]]] = {
     "srntt": (8, 4), "ttsr": (8, 4), "sparnet": (16, 4), "psfrgan": (8, 4),
@@ -276,7 +276,7 @@ def test_photos_without_labels_teach_nothing_of_them(system: SystemName) -> None
     mixed, none = (network.auxiliary(output, truth, labels, False) for labels in (half, nothing))
     for term in only.keys() & {"parsing", "points"}:
         torch.testing.assert_close(mixed[term], only[term])
-        assert float(none[term]) == 0
+        assert none[term].item() == 0
     if system == "pfsr":
         torch.testing.assert_close(2 * mixed["attention"], only["attention"])
 

@@ -11,8 +11,9 @@ import torch
 from tiny import uneven
 
 from hime import HimeError
+from hime.systems.landmarks import UNKNOWN
 from hime.training.batches import draw, gather
-from hime.training.labels import POINTS_MIRRORED, UNKNOWN, mirrored_where, read_labels
+from hime.training.labels import POINTS_MIRRORED, mirrored_where, read_labels
 from hime.training.presets import ReferenceSampling
 
 

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from hime.losses.pixel import charbonnier
 from hime.systems.base import ComparedSystem, SystemConfig, SystemOutput
 from hime.systems.blocks import Doubled, Residual, normal_weights, reflected
-from hime.systems.landmarks import POINTS, heatmaps
-from hime.training.labels import UNKNOWN, is_somewhere
+from hime.systems.landmarks import POINTS, UNKNOWN, heatmaps, is_somewhere
 
 PARTS = (1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12)
 """CelebAMask-HQ's label of each parsing map: skin, nose, eyes, brows, ears, mouth, lips."""

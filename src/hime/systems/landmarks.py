@@ -1,4 +1,4 @@
-"""Facial landmarks as maps: what FSRNet and PFSR learn from, where they are known.
+"""Labels of faces: where they are not known, and landmarks as maps, what FSRNet and PFSR learn from.
 
 Shapes: ``B`` batch, ``K`` landmarks, ``S`` side of the map.
 """
@@ -10,6 +10,15 @@ from torch import Tensor
 
 POINTS = 68
 """Landmarks of a face: jaw, brows, nose, eyes, mouth (iBUG 300-W's order)."""
+UNKNOWN = 255
+"""The part of every pixel of a photo that has no labels."""
+NOWHERE = -1.0
+"""Coordinates of the landmarks of such a photo: outside, where a Gaussian leaves nothing."""
+
+
+def is_somewhere(points: Tensor) -> Tensor:
+    """Which landmarks B×K×2 are known, B×K bool; mirrored or not."""
+    return (points >= 0).all(-1) & (points <= 1).all(-1)
 
 
 def heatmaps(points: Tensor, side: int, deviation: float) -> Tensor:

@@ -23,7 +23,7 @@ from hime.errors import HimeError
 from hime.losses.pixel import charbonnier
 from hime.systems.base import ComparedSystem, SystemConfig, SystemOutput, to_signed, to_unit
 from hime.systems.blocks import Doubled, conv, leaky, reflected
-from hime.training.labels import UNKNOWN
+from hime.systems.landmarks import UNKNOWN
 
 PARTS = 19
 """CelebAMask-HQ's labels. MediaPipe's pseudo-labels have 11 of them."""

@@ -18,11 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hime.errors import HimeError
-
-UNKNOWN = 255
-"""The part of every pixel of a photo that has no labels."""
-NOWHERE = -1.0
-"""Coordinates of the landmarks of such a photo: outside, where a Gaussian leaves nothing."""
+from hime.systems.landmarks import NOWHERE, UNKNOWN
 
 POINTS_MIRRORED = (
     *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
@@ -75,11 +71,6 @@ def read_labels(path: Path | str, names: Sequence[str], size: int) -> dict[str, 
         chosen = F.interpolate(chosen, (size, size), mode="nearest")
     parsing[ours] = chosen[:, 0]
     return {"points": points, "parsing": parsing}
-
-
-def is_somewhere(points: Tensor) -> Tensor:
-    """Which landmarks B×68×2 are known, B×68 bool; mirrored or not."""
-    return (points >= 0).all(-1) & (points <= 1).all(-1)
 
 
 def mirrored_where(labels: Mapping[str, Tensor], mirror: Tensor) -> dict[str, Tensor]:
