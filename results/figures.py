@@ -11,6 +11,7 @@ from typing import Any
 from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE
 from hime.experiments.comparison import PUBLISHED, Published
+from hime.experiments.comparison_page import side_by_side
 from hime.experiments.report import HEADINGS, table
 from hime.restoring.exported import OnnxBackend, find_model
 
@@ -228,6 +229,39 @@ class Results:
                 pairs = "; ".join(f"{pair} in {', '.join(metrics)}" for pair, metrics in found.items())
                 told.append(f"*{words}*: {pairs}")
         return ". ".join(told) + "."
+
+    def systems(self, name: str, lr_size: int) -> str:
+        """A setting of `hime reproduce table1 --train`: each row with the paper's beside it."""
+        return side_by_side(self._setting(name, lr_size))
+
+    def lead(self, name: str, lr_size: int, ours: str, digits: int = 2) -> str:
+        """PSNR of one of ours over the best of the compared systems with one pick of references, with the
+        95 % interval of the difference; ``ours`` must be the first of the rows.
+        """
+        setting = self._setting(name, lr_size)
+        rivals = [row for row in setting["rows"] if row.get("paper") and "HIME" not in row["paper"]]
+        best = max(rivals, key=lambda row: row["here"]["psnr"])["name"]
+        for each in setting["differences"]:
+            if (each["method"], each["minus"]) == (best, ours):
+                low, high = sorted(-end for end in each["interval"]["psnr"])
+                mean = -each["mean"]["psnr"]
+                return f"{mean:+.{digits}f} dB ({low:+.{digits}f} … {high:+.{digits}f}) over `{best}`"
+        raise HimeError(f"{name}: no difference of {best} and {ours} in it")
+
+    def faster(self, name: str, lr_size: int, ours: str, other: str) -> str:
+        """How many times as long a system takes for an image as one of ours, in one run."""
+        seconds = {row["name"]: row.get("seconds") for row in self._setting(name, lr_size)["rows"]}
+        if not (seconds.get(ours) and seconds.get(other)):
+            raise HimeError(f"{name}: {ours} and {other} were not both timed")
+        return f"{seconds[other] / seconds[ours]:.0f}"
+
+    def _setting(self, name: str, lr_size: int) -> dict[str, Any]:
+        """Raises HimeError: the result has no setting of that LR side."""
+        for setting in self.load(name)["settings"]:
+            if setting["lr_size"] == lr_size:
+                found: dict[str, Any] = setting
+                return found
+        raise HimeError(f"{name}: nothing of {lr_size} pixels in it")
 
     def dial(self, name: str) -> str:
         """The places of a dial: mixed pictures, which `--fidelity` gives, and mixed weights."""

@@ -72,8 +72,9 @@ def keep(file: Path, name: str, folder: Path = RESULTS) -> Path:
     revision = result.get("provenance", {}).get("revision")
     if not revision or revision.endswith("-dirty"):
         raise HimeError(f"{file}: comes from no commit ({revision}); commit, and measure again")
-    if result.get("failed"):
-        raise HimeError(f"{file}: {len(result['failed'])} inputs failed; put them right, and measure again")
+    failed = [each for part in (result, *result.get("settings", ())) for each in part.get("failed", ())]
+    if failed:
+        raise HimeError(f"{file}: {len(failed)} inputs failed; put them right, and measure again")
     for key in ("per_image", "failed"):
         result.pop(key, None)
     return write_json(folder / f"{name}.json", result)

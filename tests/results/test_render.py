@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from datetime import date
@@ -15,6 +16,7 @@ import figures
 import render
 from figures import REPOSITORY, RESULTS, Results
 from hime.errors import HimeError
+from hime.experiments.comparison import PUBLISHED
 from hime.files import write_json
 
 FILES = sorted(RESULTS.glob("*.json"))
@@ -156,6 +158,60 @@ def test_orders_by_what_became_of_them(tmp_path: Path) -> None:
     assert told == "*as in the paper*: b over a in PSNR, SSIM. *not so*: b over a in LPIPS."
 
 
+@pytest.fixture
+def trained(tmp_path: Path) -> Results:
+    """A result of `hime reproduce table1 --train`."""
+
+    def row(name: str, psnr: float, paper: str | None = None, seconds: float = 0.5) -> dict[str, Any]:
+        here = {"psnr": psnr, "ssim": 0.75, "lpips": 0.25, "identity": 0.5}
+        cost = {"parameters": 2_500_000, "macs_modules": 10**9, "macs_total": 2 * 10**9}
+        training = {"steps": 10, "batch_size": 8, "pairs": 80}
+        told = {"cost": cost, "paper": paper, "training": training, "seconds": seconds}
+        return {"name": name, "here": here, "intervals": dict.fromkeys(here), **told}
+
+    rows = [
+        {"name": "bicubic", "cost": None, **{key: row("", 25.0)[key] for key in ("here", "intervals")}},
+        row("small-x4", 28.0, "HIME_rec (small)", 0.025),
+        row("ttsr-x4", 26.5, "TTSR"),
+        row("ttsr-x4, most alike", 27.5),
+        row("sparnet-x4", 26.0, "SPARNet", 0.25),
+    ]
+    differences = [
+        {
+            "method": each["name"],
+            "minus": "small-x4",
+            "mean": {"psnr": each["here"]["psnr"] - 28.0},
+            "interval": {"psnr": [each["here"]["psnr"] - 28.25, each["here"]["psnr"] - 27.875]},
+        }
+        for each in rows[2:]
+    ]
+    paper = [dataclasses.asdict(row) for row in PUBLISHED[32, 4] if row.method == "TTSR"]
+    setting = {"lr_size": 32, "scale": 4, "paper": paper, "rows": rows, "differences": differences}
+    write_json(tmp_path / "table1.json", {"settings": [setting]})
+    return Results(tmp_path)
+
+
+def test_systems_trained_here_stand_beside_the_papers(trained: Results) -> None:
+    lines = trained.systems("table1", 32).splitlines()
+    assert len(lines) == 2 + 5
+    assert lines[4].startswith("| **ttsr-x4** | 26.500 | 27.31 |")
+    assert lines[4].endswith("| 2.50 | 6.73 | 1.00, 2.00 | 26.62 | 0.500 | 80 |")
+
+
+def test_ours_is_compared_with_the_best_system_by_no_oracles_pick(trained: Results) -> None:
+    assert trained.lead("table1", 32, "small-x4") == "+1.50 dB (+1.38 … +1.75) over `ttsr-x4`"
+    assert trained.faster("table1", 32, "small-x4", "ttsr-x4") == "20"
+
+
+def test_what_table_1_has_not_is_an_error(trained: Results) -> None:
+    with pytest.raises(HimeError, match="nothing of 16 pixels"):
+        trained.systems("table1", 16)
+    with pytest.raises(HimeError, match="no difference of ttsr-x4 and large-x4"):
+        trained.lead("table1", 32, "large-x4")
+    with pytest.raises(HimeError, match="small-x4 and large-x4 were not both timed"):
+        trained.faster("table1", 32, "small-x4", "large-x4")
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -205,6 +261,7 @@ def test_a_result_is_kept_without_single_inputs(tmp_path: Path) -> None:
         ({"provenance": {**SOURCE, "revision": "0123-dirty"}}, "no commit"),
         ({"provenance": {**SOURCE, "revision": None}}, "no commit"),
         ({"failed": [{"input": "a", "error": "b"}]}, "1 inputs failed"),
+        ({"settings": [{"failed": []}, {"failed": [{"input": "a", "error": "b"}]}]}, "1 inputs failed"),
     ],
 )
 def test_what_cannot_be_repeated_is_not_kept(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:
