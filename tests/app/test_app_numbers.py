@@ -289,6 +289,30 @@ def test_face_that_is_sharp_for_its_size_stays(
         )
 
 
+def test_a_face_said_to_be_the_persons_that_is_hardly_like_them_is_told(
+    engine: Any, demo_people: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Eva, said to be Lisa: in the words of Python, but that the page has no names."""
+    picture, _ = several_faces(tmp_path, demo_people, None)
+    photo = demo_people.parent / "lisa" / "lisa2.jpg"
+    run("restore", picture, "--face", "3", "--refs", photo, "--out", tmp_path / "eva.png")
+    told = re.search(r"hardly like .*", capsys.readouterr().err)
+    assert told is not None
+    warnings = engine(
+        """async ([model, picture, photo]) => {
+          await call("open", model);
+          await call("setReferences", (await call("readPhotos", [file(photo)])).references);
+          const { faces } = await call("restore", Math.random(), file(picture), 2);
+          return faces.map(({ warning }) => warning);
+        }""",
+        [PAGE_MODEL, packed(picture), packed(photo)],
+    )
+    number = re.compile(r"-?\d\.\d\d")
+    assert warnings[:2] == [None, None]
+    assert number.sub("", warnings[2]) == number.sub("", told[0].replace("lisa2", "the person"))
+    assert float(number.findall(warnings[2])[0]) == pytest.approx(float(number.findall(told[0])[0]), abs=0.02)
+
+
 @pytest.mark.parametrize(("sides", "calls"), [((110, 22), [1, 2]), ((22, 22), [2])])
 def test_large_picture_gives_the_first_face_before_all_are_found(
     engine: Any, demo_people: Path, tmp_path: Path, sides: tuple[int, int], calls: list[int]

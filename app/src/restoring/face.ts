@@ -18,6 +18,8 @@ export const MOST_REFERENCES = 5;
 const COLOUR_SMOOTHING = 1 / 8;
 /** A loss of likeness up to this is no reason for a warning. */
 const LIKENESS_MARGIN = 0.02;
+/** Below it, a face that was said to be the person's may be somebody else's. */
+const HARDLY_LIKE = 0.1;
 
 export interface RestoredFace {
   readonly box: Box;
@@ -69,12 +71,13 @@ export async function restoreFace(
 ): Promise<RestoredFace> {
   const chosen = chooseReferences(references, yawOf(found.landmarks), MOST_REFERENCES);
   const result = await attempt(face, chosen, means.restorer, manner);
-  if (!(await isLessLike(result, found, references, means))) return result;
+  const likeness = await likenessOf(result, found, references, means);
+  if (!isLess(likeness)) return { ...result, warning: doubt(likeness) };
   const { fidelity } = means.restorer;
   if (fidelity === null || fidelity >= 1)
     return { ...result, warning: "less like the person than the input was: look at it with care" };
   const again = await attempt(face, chosen, await means.model.restorer(1), manner);
-  const still = (await isLessLike(again, found, references, means))
+  const still = isLess(await likenessOf(again, found, references, means))
     ? ", which is less like too: look at it with care"
     : "";
   return { ...again, warning: `less like the person than the input was, so the milder result was taken${still}` };
@@ -98,22 +101,38 @@ async function attempt(
   return { ...face, detail, passes, restored, references: chosen, shares, scores, fidelity: restorer.fidelity };
 }
 
-/** Whether it lost likeness to the person; no, where nobody had to be told apart. */
-async function isLessLike(
+/** Of a face to the person, as it is in the picture and as it was restored; cosines. */
+interface Likeness {
+  readonly before: number;
+  readonly after: number;
+}
+
+/** Null where it was not restored, and where nobody had to be told apart. */
+async function likenessOf(
   face: RestoredFace,
   found: Face,
   references: readonly Reference[],
   means: Means,
-): Promise<boolean> {
+): Promise<Likeness | null> {
   const known = references.flatMap(({ embedding }) => (embedding ? [embedding] : []));
-  if (face.restored === null || known.length === 0) return false;
+  if (face.restored === null || known.length === 0) return null;
   const person = meanEmbedding(known);
   const toCrop = Frame.of(found.landmarks).toCrop(face.restored.width);
   const landmarks = found.landmarks.map((point) => apply(toCrop, point));
   const plain = resize(face.lr, face.restored.width, face.restored.height, LANCZOS);
-  const before = similarity(await means.embedder.embed(plain, landmarks), person);
-  const after = similarity(await means.embedder.embed(face.restored, landmarks), person);
-  return after < before - LIKENESS_MARGIN;
+  const [before, after] = [await means.embedder.embed(plain, landmarks), await means.embedder.embed(face.restored, landmarks)];
+  return { before: similarity(before, person), after: similarity(after, person) };
+}
+
+function isLess(likeness: Likeness | null): boolean {
+  return likeness !== null && likeness.after < likeness.before - LIKENESS_MARGIN;
+}
+
+/** What is to be told of a face that may be somebody else's; null if nothing. */
+function doubt(likeness: Likeness | null): string | null {
+  if (likeness === null || likeness.before >= HARDLY_LIKE) return null;
+  const told = likeness.before.toFixed(2);
+  return `hardly like the person as far as can be seen (${told}): if it is somebody else, the result looks like the person all the same`;
 }
 
 /** The restored headshot with the colours and the shading of the input, as `plain` shows them. */
