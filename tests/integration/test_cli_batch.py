@@ -8,15 +8,19 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 from command_line import Capture, files_below, refused, run
 
+from hime.errors import HimeError
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
+from hime.restoring.exported import OnnxBackend
 from hime.restoring.records import FILE
 from hime.restoring.restorer import Restoration, Restorer
 
@@ -29,19 +33,20 @@ def restores(headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path) ->
 
 
 def at_the_first_restoration(monkeypatch: pytest.MonkeyPatch, what: object) -> None:
-    """Let something happen as the first headshot is restored: called, or raised."""
-    waiting, restore = [what], Restorer.restore
+    """Let something happen as the first headshot is restored: called, or raised whenever it is restored."""
+    first: list[np.ndarray] = []
+    restore = Restorer.restore_together
 
-    def restored(self: Restorer, lr: np.ndarray) -> Restoration:
-        if waiting:
-            now = waiting.pop()
-            if isinstance(now, BaseException):
-                raise now
-            assert callable(now)
-            now()
-        return restore(self, lr)
+    def restored(self: Restorer, headshots: Sequence[np.ndarray], references: Any) -> list[Restoration]:
+        if not first:
+            first.append(headshots[0])
+            if callable(what):
+                what()
+        if isinstance(what, BaseException) and any(np.array_equal(each, first[0]) for each in headshots):
+            raise what
+        return restore(self, headshots, references)
 
-    monkeypatch.setattr(Restorer, "restore", restored)
+    monkeypatch.setattr(Restorer, "restore_together", restored)
 
 
 # ------------------------------------------------------------------------- one bad thing ends no batch
@@ -113,6 +118,66 @@ def test_the_traceback_goes_to_debug(
     assert "Traceback (most recent call last)" in told
     assert "RuntimeError: mad" in told
     assert told.splitlines()[-1] == "hime: 1 failed, 1 restored"
+
+
+# ------------------------------------------------------------------------------------- several in one call
+
+
+def test_headshots_of_one_size_are_restored_in_one_call(
+    headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To what each is alone, among those of another size, one that cannot be read, one that is a reference
+    too, and one that is done.
+    """
+    rng = np.random.default_rng(0)
+    for name, size in (("ada2", 24), ("bea0", 16), ("bea1", 16), ("cid0", 24), ("dot0", 16), ("eli0", 16)):
+        write_image(headshots / f"{name}.png", rng.integers(0, 256, (size, size, 3), dtype=np.uint8))
+    (headshots / "bea2.png").write_bytes(b"no picture")
+    shutil.copy(headshots / "dot0.png", photos)
+    base = ("restore", "--aligned", "--refs", photos, "--model", tiny_model, "--out")
+    names = ["ada0", "ada1", "ada2", "bea0", "bea1", "cid0", "dot0", "eli0"]
+    for name in names:
+        assert run(*base, tmp_path / "alone" / f"{name}.png", headshots / f"{name}.png") == 0
+    out = tmp_path / "out"
+    assert run(*base, out, headshots / "bea0.png", headshots / "ada0.png") == 0
+    (out / "ada0.png").unlink()
+
+    sizes: list[int] = []
+    restore = OnnxBackend.restore
+
+    def counted(self: OnnxBackend, lr: np.ndarray, features: np.ndarray) -> Any:
+        sizes.append(len(lr))
+        return restore(self, lr, features)
+
+    monkeypatch.setattr(OnnxBackend, "restore", counted)
+    assert run(*base, out, headshots) == 1  # one cannot be read
+    assert sizes == [4, 2, 1]  # ada0, ada1, bea1, eli0; ada2, cid0; dot0, which is no reference for itself
+    for name in names:
+        np.testing.assert_array_equal(
+            read_image(out / f"{name}.png"), read_image(tmp_path / "alone" / f"{name}.png")
+        )
+
+
+def test_what_fails_with_others_fails_alone(
+    restores: list[object],
+    headshots: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last of three."""
+    write_image(headshots / "bea0.png", np.zeros((16, 16, 3), np.uint8))
+    restore = OnnxBackend.restore
+
+    def fails(self: OnnxBackend, lr: np.ndarray, features: np.ndarray) -> Any:
+        if not lr[-1].any():
+            raise HimeError("no numbers")
+        return restore(self, lr, features)
+
+    monkeypatch.setattr(OnnxBackend, "restore", fails)
+    assert run(*restores) == 1
+    assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png"]
+    assert capsys.readouterr().err.splitlines()[0] == f"hime: {headshots / 'bea0.png'}: no numbers"
 
 
 # ------------------------------------------------------------------------------ done means the same

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import hime
 from hime.errors import HimeError, NothingToRestore
@@ -25,6 +28,9 @@ MAX_LR_SIDE = 512
 AS_IT_IS = 128
 """Sides in pixels up to which a headshot is restored as it is. A larger one that is square is left if it is
 sharp for its size, and else restored from the pixels that its detail fills (`hime.restoring.any_size`)."""
+TOGETHER = 16
+"""How many headshots that follow each other go through the model in one call, where they are of one size:
+of 32×32 with three references as many as `hime.restoring.restorer.TOGETHER` takes."""
 
 
 def restore_headshots(
@@ -78,7 +84,8 @@ def restore_headshots(
     used = read_references(photos.inputs, restorer, choice, summary)
     made = headshots_made_with(restorer, used, choice)
     restorer = rehearsing(restorer) if dry_run else restorer
-    job = HeadshotJob(restorer, used, summary, choice, dry_run)
+    coming = [] if outputs.is_file else [each for each in listing.inputs if outputs.is_free(each)]
+    job = HeadshotJob(restorer, used, summary, choice, dry_run, coming)
     run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name, dry_run=dry_run)
     return summary
 
@@ -158,6 +165,7 @@ class HeadshotJob:
         summary: filled in.
         choice: how to restore.
         dry_run: write nothing; the restorer is a rehearsal.
+        coming: inputs that will be asked for, in this order: those of one size are restored together.
     """
 
     restorer: Restorer
@@ -165,7 +173,13 @@ class HeadshotJob:
     summary: Summary
     choice: HeadshotChoice
     dry_run: bool = False
+    coming: Sequence[Input] = ()
     _set: list[HeadshotReference] | None = field(default=None, init=False)
+    _ready: dict[Path, tuple[Image, Restoration]] = field(default_factory=dict, init=False)
+    _places: dict[Path, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = {each.path: place for place, each in enumerate(self.coming)}
 
     def restore(self, each: Input, content: str, output: Output) -> None:
         """One headshot, see `hime.restoring.batch.run_batch`."""
@@ -184,7 +198,7 @@ class HeadshotJob:
         if used != self._set:
             self.restorer.set_references([reference.image for reference in used])
             self._set = used
-        restored = self._restored(lr)
+        restored = self._restored(each, lr)
         if not self.dry_run:
             write_image(output.path, restored.image)
             if self.choice.report:
@@ -195,7 +209,7 @@ class HeadshotJob:
             Found(each.path, output.path, None, "restored", side=max(lr.shape[:2]), references=photos)
         )
 
-    def _restored(self, headshot: Image) -> Restoration:
+    def _restored(self, each: Input, headshot: Image) -> Restoration:
         """The headshot restored from its own pixels, or from those that its detail fills.
 
         Raises:
@@ -205,7 +219,7 @@ class HeadshotJob:
 
         height, width = headshot.shape[:2]
         if height != width or height <= AS_IT_IS:
-            restored = self.restorer.restore(headshot)
+            restored = self._restored_with_others(each, headshot)
             scale = self.restorer.scale
             plain = lanczos(headshot, scale * height, scale * width)
             return replace(restored, image=mixed(plain, restored.image, self.choice.strength))
@@ -221,6 +235,44 @@ class HeadshotJob:
                 f"is sharp for its size ({height} pixels); restore it all the same with --even-sharp"
             )
         return found
+
+    def _restored_with_others(self, each: Input, headshot: Image) -> Restoration:
+        """The headshot restored from its own pixels, in one call with those of its size that come next."""
+        ready = self._ready.pop(each.path, None)
+        if ready is not None and np.array_equal(ready[0], headshot):
+            return ready[1]
+        together = {each.path: headshot, **dict(self._next(each, headshot))}
+        if len(together) == 1:
+            return self.restorer.restore(headshot)
+        try:
+            found = self.restorer.restore_together(list(together.values()), [None] * len(together))
+        except Exception:  # perhaps another one's, which is told in its turn, or too many for the memory
+            log.debug("%s and %d more in one call", each.path, len(together) - 1, exc_info=True)
+            return self.restorer.restore(headshot)
+        place = self._places[each.path]
+        self._ready = {path: kept for path, kept in self._ready.items() if self._places[path] > place}
+        for (path, lr), restoration in zip(together.items(), found, strict=True):
+            self._ready[path] = lr, restoration
+        return self._ready.pop(each.path)[1]
+
+    def _next(self, each: Input, headshot: Image) -> Iterator[tuple[Path, Image]]:
+        """What comes after an input, of its size and with the same references."""
+        if self._set != list(self.references) or max(headshot.shape[:2]) > AS_IT_IS:
+            return
+        place = self._places.get(each.path)
+        if place is None:
+            return
+        known = {reference.content for reference in self.references}
+        for other in islice(self.coming, place + 1, place + TOGETHER):
+            if other.path in self._ready:
+                continue
+            try:
+                lr = read_image(other.path)
+                is_alike = lr.shape == headshot.shape and digest(other.path) not in known
+            except Exception:
+                continue  # told of in its turn
+            if is_alike:
+                yield other.path, lr
 
     def _explained(
         self, source: Path, output: Path, lr: Image, restored: Restoration, used: Sequence[HeadshotReference]

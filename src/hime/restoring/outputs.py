@@ -169,6 +169,10 @@ class Outputs:
             return Output(self.folder / place, self._recorded(place), earlier, moved, self)
         raise HimeError(f"{each.path}: too many results of that name; choose another --out")
 
+    def is_free(self, each: Input) -> bool:
+        """Whether nothing is yet where the result of an input is to go."""
+        return not os.path.lexists(self.folder / self._planned[each.path])
+
     def check(self, path: Path) -> None:
         """Find out whether a file may be written there.
 
