@@ -248,12 +248,32 @@ class Results:
                 return f"{mean:+.{digits}f} dB ({low:+.{digits}f} … {high:+.{digits}f}) over `{best}`"
         raise HimeError(f"{name}: no difference of {best} and {ours} in it")
 
+    def system(self, name: str, lr_size: int, method: str, metric: str = "psnr") -> str:
+        """One figure of a row of such a setting."""
+        return _cell(self._row(name, lr_size, method)["here"][metric], metric)
+
+    def wronged(self, name: str, lr_size: int, method: str, wrong: str, called: str) -> str:
+        """PSNR with another person's photos, ``called`` in the result ``wrong``, less that of the row."""
+        right, other = (
+            self._row(name, lr_size, method)["here"]["psnr"],
+            self._measured(wrong).value(called, "psnr"),
+        )
+        if other is None or _list_of(self.load(name)) != _list_of(self.load(wrong)):
+            raise HimeError(f"{name}, {wrong}: {called} was not measured on the same list")
+        return f"{other - right:+.3f}"
+
     def faster(self, name: str, lr_size: int, ours: str, other: str) -> str:
         """How many times as long a system takes for an image as one of ours, in one run."""
-        seconds = {row["name"]: row.get("seconds") for row in self._setting(name, lr_size)["rows"]}
-        if not (seconds.get(ours) and seconds.get(other)):
-            raise HimeError(f"{name}: {ours} and {other} were not both timed")
-        return f"{seconds[other] / seconds[ours]:.0f}"
+        slow, fast = (self._row(name, lr_size, each)["seconds"] for each in (other, ours))
+        return f"{slow / fast:.0f}"
+
+    def _row(self, name: str, lr_size: int, method: str) -> dict[str, Any]:
+        """Raises HimeError: the setting has no such row."""
+        rows = {row["name"]: row for row in self._setting(name, lr_size)["rows"]}
+        if method not in rows:
+            raise HimeError(f"{name}: {method} was not measured there, but {', '.join(rows)}")
+        found: dict[str, Any] = rows[method]
+        return found
 
     def _setting(self, name: str, lr_size: int) -> dict[str, Any]:
         """Raises HimeError: the result has no setting of that LR side."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import re
@@ -187,7 +188,7 @@ def trained(tmp_path: Path) -> Results:
     ]
     paper = [dataclasses.asdict(row) for row in PUBLISHED[32, 4] if row.method == "TTSR"]
     setting = {"lr_size": 32, "scale": 4, "paper": paper, "rows": rows, "differences": differences}
-    write_json(tmp_path / "table1.json", {"settings": [setting]})
+    write_json(tmp_path / "table1.json", {"provenance": SOURCE, "settings": [setting]})
     return Results(tmp_path)
 
 
@@ -203,12 +204,24 @@ def test_ours_is_compared_with_the_best_system_by_no_oracles_pick(trained: Resul
     assert trained.faster("table1", 32, "small-x4", "ttsr-x4") == "20"
 
 
+def test_another_persons_photos_are_set_beside_the_persons_own(trained: Results) -> None:
+    wrong = copy.deepcopy(result({"bicubic": (25.0, 0.4), "ttsr-x4@1": (26.25, 0.1)}, references="wrong"))
+    write_json(trained.folder / "wrong.json", wrong)
+    called = "ttsr-x4@1, another person's"
+    assert trained.system("table1", 32, "ttsr-x4") == "26.500"
+    assert trained.wronged("table1", 32, "ttsr-x4", "wrong", called) == "-0.250"
+    wrong["provenance"]["data"]["list"]["sha256"] = "1"
+    write_json(trained.folder / "wrong.json", wrong)
+    with pytest.raises(HimeError, match="not measured on the same list"):
+        trained.wronged("table1", 32, "ttsr-x4", "wrong", called)
+
+
 def test_what_table_1_has_not_is_an_error(trained: Results) -> None:
     with pytest.raises(HimeError, match="nothing of 16 pixels"):
         trained.systems("table1", 16)
     with pytest.raises(HimeError, match="no difference of ttsr-x4 and large-x4"):
         trained.lead("table1", 32, "large-x4")
-    with pytest.raises(HimeError, match="small-x4 and large-x4 were not both timed"):
+    with pytest.raises(HimeError, match="large-x4 was not measured there, but bicubic, small-x4"):
         trained.faster("table1", 32, "small-x4", "large-x4")
 
 
