@@ -245,7 +245,7 @@ class Results:
             if (each["method"], each["minus"]) == (best, ours):
                 low, high = sorted(-end for end in each["interval"]["psnr"])
                 mean = -each["mean"]["psnr"]
-                return f"{mean:+.{digits}f} dB ({low:+.{digits}f} … {high:+.{digits}f}) over `{best}`"
+                return f"{mean:+.{digits}f} dB ({low:+.{digits}f} … {high:+.{digits}f}) against `{best}`"
         raise HimeError(f"{name}: no difference of {best} and {ours} in it")
 
     def system(self, name: str, lr_size: int, method: str, metric: str = "psnr") -> str:
@@ -263,9 +263,9 @@ class Results:
         return f"{other - right:+.3f}"
 
     def faster(self, name: str, lr_size: int, ours: str, other: str) -> str:
-        """How many times as long a system takes for an image as one of ours, in one run."""
+        """How many times as long a system takes for an image as one of ours in one run, to two digits."""
         slow, fast = (self._row(name, lr_size, each)["seconds"] for each in (other, ours))
-        return f"{slow / fast:.0f}"
+        return f"{slow / fast:.2g}"
 
     def _row(self, name: str, lr_size: int, method: str) -> dict[str, Any]:
         """Raises HimeError: the setting has no such row."""

@@ -200,7 +200,7 @@ def test_systems_trained_here_stand_beside_the_papers(trained: Results) -> None:
 
 
 def test_ours_is_compared_with_the_best_system_by_no_oracles_pick(trained: Results) -> None:
-    assert trained.lead("table1", 32, "small-x4") == "+1.50 dB (+1.38 … +1.75) over `ttsr-x4`"
+    assert trained.lead("table1", 32, "small-x4") == "+1.50 dB (+1.38 … +1.75) against `ttsr-x4`"
     assert trained.faster("table1", 32, "small-x4", "ttsr-x4") == "20"
 
 
