@@ -20,6 +20,7 @@ from command_line import Capture, files_below, refused, run
 from hime.errors import HimeError
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
+from hime.restoring import headshots as headshots_module
 from hime.restoring.exported import OnnxBackend
 from hime.restoring.records import FILE
 from hime.restoring.restorer import Restoration, Restorer
@@ -156,6 +157,22 @@ def test_headshots_of_one_size_are_restored_in_one_call(
         np.testing.assert_array_equal(
             read_image(out / f"{name}.png"), read_image(tmp_path / "alone" / f"{name}.png")
         )
+
+
+def test_headshots_of_many_sizes_are_read_ahead_once(
+    headshots: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for side in range(17, 25):
+        write_image(headshots / f"bea{side}.png", np.full((side, side, 3), side, np.uint8))
+    read: list[Path] = []
+
+    def counted(path: Path) -> np.ndarray:
+        read.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr(headshots_module, "read_image", counted)
+    assert run("restore", "--aligned", headshots, "--out", tmp_path / "out", "--model", tiny_model) == 0
+    assert max(map(read.count, read)) == 2  # once more in its turn
 
 
 def test_what_fails_with_others_fails_alone(

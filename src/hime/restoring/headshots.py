@@ -176,6 +176,7 @@ class HeadshotJob:
     coming: Sequence[Input] = ()
     _set: list[HeadshotReference] | None = field(default=None, init=False)
     _ready: dict[Path, tuple[Image, Restoration]] = field(default_factory=dict, init=False)
+    _ahead: dict[Path, Image | None] = field(default_factory=dict, init=False)
     _places: dict[Path, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -238,6 +239,7 @@ class HeadshotJob:
 
     def _restored_with_others(self, each: Input, headshot: Image) -> Restoration:
         """The headshot restored from its own pixels, in one call with those of its size that come next."""
+        self._ahead.pop(each.path, None)
         ready = self._ready.pop(each.path, None)
         if ready is not None and np.array_equal(ready[0], headshot):
             return ready[1]
@@ -251,6 +253,7 @@ class HeadshotJob:
             return self.restorer.restore(headshot)
         place = self._places[each.path]
         self._ready = {path: kept for path, kept in self._ready.items() if self._places[path] > place}
+        self._ahead = {path: kept for path, kept in self._ahead.items() if self._places[path] > place}
         for (path, lr), restoration in zip(together.items(), found, strict=True):
             self._ready[path] = lr, restoration
         return self._ready.pop(each.path)[1]
@@ -267,12 +270,20 @@ class HeadshotJob:
             if other.path in self._ready:
                 continue
             try:
-                lr = read_image(other.path)
-                is_alike = lr.shape == headshot.shape and digest(other.path) not in known
+                lr = self._read_ahead(other.path)
+                is_alike = lr is not None and lr.shape == headshot.shape and digest(other.path) not in known
             except Exception:
                 continue  # told of in its turn
-            if is_alike:
+            if lr is not None and is_alike:
                 yield other.path, lr
+
+    def _read_ahead(self, path: Path) -> Image | None:
+        """A headshot that is yet to come, read once however many look at it; None if it is no small one."""
+        if path not in self._ahead:
+            self._ahead[path] = None
+            lr = read_image(path)
+            self._ahead[path] = lr if max(lr.shape[:2]) <= AS_IT_IS else None
+        return self._ahead[path]
 
     def _explained(
         self, source: Path, output: Path, lr: Image, restored: Restoration, used: Sequence[HeadshotReference]
