@@ -11,7 +11,7 @@ from typing import Any
 from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE
 from hime.experiments.comparison import PUBLISHED, Published
-from hime.experiments.comparison_page import side_by_side
+from hime.experiments.comparison_page import learning_rates, side_by_side
 from hime.experiments.report import HEADINGS, table
 from hime.restoring.exported import OnnxBackend, find_model
 
@@ -233,6 +233,10 @@ class Results:
     def systems(self, name: str, lr_size: int) -> str:
         """A setting of `hime reproduce table1 --train`: each row with the paper's beside it."""
         return side_by_side(self._setting(name, lr_size))
+
+    def learning_rates(self, name: str) -> str:
+        """The learning rates tried for the rows of such a result, and what decided among them."""
+        return "".join(learning_rates(self.load(name)))
 
     def lead(self, name: str, lr_size: int, ours: str, digits: int = 2) -> str:
         """PSNR of one of ours over the best of the compared systems with one pick of references, with the

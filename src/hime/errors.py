@@ -1,4 +1,4 @@
-"""The exception that `hime` raises for input it cannot use, and its one kind that is no failure."""
+"""The exception that `hime` raises for input it cannot use, and the kinds of it that callers tell apart."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ class HimeError(ValueError):
     The command line prints it as ``hime: <message>`` and exits with status 1; everything else that
     escapes is a defect of ours and keeps its traceback.
     """
+
+
+class Diverged(HimeError):
+    """A training whose loss is no longer finite; the last good state is kept."""
 
 
 class NothingToRestore(HimeError):

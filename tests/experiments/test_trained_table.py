@@ -7,16 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch.utils.tensorboard import SummaryWriter
 
 from hime import HimeError
 from hime.cli import main
-from hime.data.people import DEMO_PEOPLE
-from hime.evaluation.evaluate import Restored
+from hime.data.people import DEMO_PEOPLE, read_list
+from hime.errors import Diverged
+from hime.evaluation.checkpoint import TorchBackend
+from hime.evaluation.evaluate import Restored, evaluate
 from hime.experiments.comparison import PUBLISHED, best_of
-from hime.experiments.trained import MostAlike, config_of, expanded
+from hime.experiments.trained import MostAlike, chosen_runs, config_of, expanded, last_loss, trained_at
+from hime.model.system import System
 from hime.pictures.arrays import Image, downscale
 from hime.pictures.reading import read_image
-from hime.training.presets import PRESETS, SYSTEM_PRESETS
+from hime.restoring.restorer import Restorer
+from hime.training.checkpoint import load_model
+from hime.training.presets import PRESETS, SYSTEM_PRESETS, TrainingConfig, preset
 
 CHANGES = [
     "steps=2", "warmup_steps=1", "batch_size=1", "precision=fp32", "channels_last=false",
@@ -71,6 +77,80 @@ def test_systems_are_trained_and_stand_beside_the_paper(
     assert len(told_of["fig7-16-128.png"]["inputs"]) == 2
 
 
+@pytest.mark.usefixtures("weights")
+def test_the_learning_rate_whose_loss_ends_lowest_is_measured(
+    inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", DEMO_PEOPLE, "--people", DEMO_PEOPLE / "train.txt", "--list", inputs]
+    words = ["reproduce", "table1", *data, "--out", tmp_path, *SETTINGS, "--train", "gwainet-x8"]
+    assert run(*words, "--set", "steps=4", "--rates", 1e-6, 1, 1) == 0
+    runs = tmp_path / "runs" / "table1"
+    assert sorted(each.name for each in runs.iterdir()) == ["gwainet-x8", "gwainet-x8-rate-1e-06"]
+    told = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))
+    best, other = told["learning_rates"]["gwainet-x8"]  # one at a standstill, one that learns
+    assert best["learning_rate"] == pytest.approx(preset("gwainet-x8").learning_rate)
+    assert other["learning_rate"] == pytest.approx(1e-6 * best["learning_rate"])
+    assert best["loss"] == pytest.approx(last_loss(runs / "gwainet-x8"), abs=1e-5)
+    assert best["loss"] < other["loss"]
+    assert f"gwainet-x8 **{best['learning_rate']:g} ({best['loss']})**, " in (
+        tmp_path / "table1.md"
+    ).read_text(encoding="utf-8")
+    assert chosen_runs(runs) == {"gwainet-x8": runs / "gwainet-x8"}
+    measured, _ = load_model(runs / "gwainet-x8")
+    truth = evaluate_psnr(measured, inputs)
+    (setting,) = told["settings"]
+    (row,) = [row for row in setting["rows"] if row["name"] == "gwainet-x8"]
+    assert row["here"]["psnr"] == pytest.approx(truth, abs=1e-3)
+
+
+def evaluate_psnr(model: System, inputs: Path) -> float:
+    """By the command that measures a run alone, with the list's first reference."""
+    restorer = Restorer(TorchBackend(model, {"name": "x", "scale": 8, "lr_size": 16}))
+    found = evaluate([restorer], DEMO_PEOPLE, read_list(inputs), lr_size=16, list_name="list", references=1)
+    return float(found["methods"]["x"]["psnr"])
+
+
+def write_curve(run: Path, entries: list[tuple[int, float]]) -> None:
+    with SummaryWriter(str(run / "tensorboard")) as writer:
+        for step, loss in entries:
+            writer.add_scalar("train/loss", loss, step)
+
+
+def test_the_loss_of_the_last_quarter(tmp_path: Path) -> None:
+    # Means since the entry before: of steps 75 to 100, five have 2 (to step 80), twenty have 1.
+    write_curve(tmp_path / "whole", [(40, 9.0), (80, 2.0), (100, 1.0)])
+    assert last_loss(tmp_path / "whole") == pytest.approx((5 * 2 + 20 * 1) / 25)
+    write_curve(tmp_path / "short", [(2, 3.0)])
+    assert last_loss(tmp_path / "short") == pytest.approx(3.0)
+    with pytest.raises(HimeError, match="no curve of the loss"):
+        last_loss(tmp_path)
+
+
+def test_a_rate_that_comes_to_nothing_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(config: TrainingConfig, sources: object, folder: Path, *, preset: str) -> None:
+        if config.learning_rate > 0.01:
+            raise Diverged(f"{folder}: the loss is no longer finite")
+        write_curve(folder, [(8, 0.5)])
+
+    monkeypatch.setattr("hime.experiments.trained.train", train)
+    config = preset("pfsr-x8")
+    found = trained_at([1e6, 1], "pfsr-x8", config, [], tmp_path)
+    assert [(each.factor, each.loss) for each in found] == [(1, 0.5), (1e6, None)]
+    assert "pfsr-x8-rate-1e+06: the loss is no longer finite" in capsys.readouterr().err
+    with pytest.raises(Diverged, match="no longer finite"):
+        trained_at([1e6, 1e7], "pfsr-x8", config, [], tmp_path)
+
+
+def test_a_rate_is_a_number_above_nought(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["reproduce", "table1", "--data", DEMO_PEOPLE, "--list", inputs, "--train", "all", "--rates"]
+    for wrong in ("0", "-1", "nan", "inf", "fast"):
+        with pytest.raises(SystemExit):
+            run(*words, wrong)
+        assert "give a number above 0" in capsys.readouterr().err
+
+
 def test_what_is_trained_alike(tmp_path: Path) -> None:
     names = expanded(["all"])
     assert len(names) == len(SYSTEM_PRESETS) + 3
@@ -86,7 +166,7 @@ def test_what_is_trained_alike(tmp_path: Path) -> None:
             pairs.setdefault((config.lr_size, config.scale), set()).add(in_all)
         assert set(pairs) == set(PUBLISHED)
         assert all(max(found) - min(found) < 8 for found in pairs.values())  # but for the last batch
-    assert config_of("ttsr-x4-p", "quick", [], tmp_path).init == str(tmp_path / "ttsr-x4")
+    assert config_of("ttsr-x4-p", "quick", [], tmp_path / "ttsr-x4").init == str(tmp_path / "ttsr-x4")
     with pytest.raises(HimeError, match="no preset of table1's settings"):
         config_of("small-x2", "quick", [], tmp_path)
 

@@ -26,8 +26,8 @@ from tiny import (
     weights_of,
 )
 
-from hime import HimeError
 from hime.data.people import DEMO_PEOPLE
+from hime.errors import Diverged
 from hime.training.batches import Batch, Draw, gather
 from hime.training.checkpoint import load_model, load_state
 from hime.training.loop import train
@@ -129,7 +129,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_a_save(
 
     monkeypatch.setattr("hime.training.loop.gather", spoilt)
     config = override(TINY, ["checkpoint_seconds=0"])  # a save after every step
-    with pytest.raises(HimeError, match="no longer finite at step 6"):
+    with pytest.raises(Diverged, match="no longer finite at step 6"):
         train(config, SOURCES, tmp_path)
     assert load_state(tmp_path / "last.safetensors").step == 5
     assert all(weight.isfinite().all() for weight in weights_of(tmp_path).values())

@@ -6,7 +6,7 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from hime.cli.arguments import Commands, add_set, add_training_data, training_sources
+from hime.cli.arguments import Commands, add_set, add_training_data, positive_number, training_sources
 from hime.cli.models import open_measured
 from hime.errors import HimeError
 from hime.restoring.exported import DEFAULT_VIDEO_MODEL, available_models
@@ -67,6 +67,15 @@ def add_reproduce(commands: Commands) -> None:
         nargs="+",
         metavar="NAME",
         help="for table1: presets to train and compare, such as ttsr-x4; all: every compared system and ours",
+    )
+    command.add_argument(
+        "--rates",
+        nargs="+",
+        type=positive_number,
+        default=[1.0],
+        metavar="FACTOR",
+        help="for --train: train each with its learning rate times each of these, and measure the one whose "
+        "loss ends lowest; default: 1",
     )
     add_set(command, "every row's training")
     command.add_argument(
@@ -155,6 +164,7 @@ def reproduced(name: str, options: argparse.Namespace) -> str:
                 budget=options.budget,
                 changes=options.set,
                 others=[open_measured(model) for model in options.model or ()],
+                rates=options.rates,
             )
         restorers = [open_measured(model) for model in options.model or available_models()]
         return comparison_table(restorers, list_root, options.list, options.out)

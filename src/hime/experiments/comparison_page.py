@@ -40,6 +40,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"`hime reproduce table1` on `{result['list']}`, {result['references']} references; 95 % bootstrap "
         "intervals over people. **Bold** rows are measured here, the others copied from the paper.",
         *([TRAINED] if "budget" in result else []),
+        *learning_rates(result),
     ]
     for setting in result["settings"]:
         lr_size, target = setting["lr_size"], setting["lr_size"] * setting["scale"]
@@ -52,6 +53,24 @@ def markdown(result: Mapping[str, Any]) -> str:
         blocks.append(f"Not of a setting of the table: {', '.join(result['other_settings'])}.")
     blocks.append("![Table 1: comparison](table1.png)")
     return "\n\n".join([*blocks, *NOTES]) + "\n"
+
+
+def learning_rates(result: Mapping[str, Any]) -> list[str]:
+    """A sentence on the learning rates tried, best first, where several were; else nothing."""
+    tried = result.get("learning_rates") or {}
+    if not tried:
+        return []
+    rows = []
+    for name, trials in tried.items():
+        told = [
+            f"{each['learning_rate']:g} ({'came to nothing' if each['loss'] is None else each['loss']})"
+            for each in trials
+        ]
+        rows.append(f"{name} **{told[0]}**, {', '.join(told[1:])}")
+    return [
+        "Each was trained once with each learning rate, the one in bold is measured (in brackets the mean "
+        f"loss over the last quarter of the steps): {'; '.join(rows)}."
+    ]
 
 
 def plot(result: Mapping[str, Any]) -> Figure:

@@ -9,14 +9,17 @@ that what several references bring is told apart from what a better choice of on
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hime.data.people import read_list
-from hime.errors import HimeError
+from hime.errors import Diverged, HimeError
 from hime.evaluation.checkpoint import TorchBackend, describe
 from hime.evaluation.evaluate import Method, Restored, Variant, evaluate
 from hime.evaluation.measures import available_measures
@@ -38,7 +41,7 @@ from hime.pictures.arrays import Image, resize, upscale
 from hime.pictures.writing import write_image
 from hime.restoring.restorer import Restorer
 from hime.terminal import complain
-from hime.training.checkpoint import load_model
+from hime.training.checkpoint import load_model, read_tensors
 from hime.training.loop import train
 from hime.training.photos import photo_similarity
 from hime.training.presets import SYSTEM_PRESETS, TrainingConfig, override, preset
@@ -61,6 +64,9 @@ IN_THE_PAPER = {
 """What the paper's table calls each; of HIME there are two, ``rec`` and ``p``."""
 
 PERCEPTION_SUFFIX = "-p"
+LAST_SHARE = 0.25
+"""Of a training's steps, those whose loss tells how well it ended."""
+
 FIGURE_ROWS = 6
 """Inputs on the sheet of Figure 7."""
 
@@ -76,10 +82,12 @@ def trained_table(
     changes: Sequence[str] = (),
     others: Sequence[Restorer] = (),
     references: int = 3,
+    rates: Sequence[float] = (1.0,),
 ) -> str:
     """Train what is missing, measure all and write OUT/table1.md, .json and .png.
 
-    Runs lie in OUT/runs/table1/NAME. A finished one is not trained again, an interrupted one goes on.
+    Runs lie in OUT/runs/table1/NAME, those of a further learning rate in OUT/runs/table1/NAME-rate-FACTOR. A
+    finished one is not trained again, an interrupted one goes on.
 
     Args:
         names: presets, or ``all``: every compared system and `OURS`.
@@ -91,6 +99,10 @@ def trained_table(
         changes: to every training, as ``hime train --set`` takes them.
         others: models to measure too.
         references: how many those that look at several get.
+        rates: factors of the presets' learning rates. Each preset is trained once with each, and the one
+            with the lowest `last_loss` is measured: how many pairs a rate suits differs from system to
+            system. A perception-oriented preset takes the factor of its reconstruction-oriented one, since
+            an adversarial loss tells nothing of the pictures.
 
     Returns:
         The Markdown.
@@ -101,13 +113,19 @@ def trained_table(
             measured.
     """
     folder = Path(out) / "runs" / "table1"
-    configs = {name: config_of(name, budget, changes, folder) for name in expanded(names)}
+    names = expanded(names)
+    for name in names:  # what cannot be trained is told before anything is
+        config_of(name, budget, changes, folder / reconstruction_of(name))
     refuse_people_trained_on(sources, list_root, read_list(list_path), list_path)
-    runs = {name: folder / name for name in configs}
-    for number, (name, config) in enumerate(configs.items(), start=1):
-        complain(f"table1: {name}, {number} of {len(configs)}")
-        train(config, sources, runs[name], preset=name)
-    contenders = [each for name, run in runs.items() for each in contenders_of(run, name, references)]
+    trials: dict[str, list[Trial]] = {}
+    for number, name in enumerate(names, start=1):
+        start = reconstruction_of(name)
+        factors = tuple(dict.fromkeys(rates)) if start == name else (trials[start][0].factor,)
+        init = folder if start == name else trials[start][0].run
+        complain(f"table1: {name}, {number} of {len(names)}")
+        trials[name] = trained_at(factors, name, config_of(name, budget, changes, init), sources, folder)
+    best = {name: tried[0].run for name, tried in trials.items()}
+    contenders = [each for name, run in best.items() for each in contenders_of(run, name, references)]
     contenders += [Contender(each, each.card, references) for each in others]
     measures, missing = available_measures()
     for line in missing:
@@ -118,7 +136,13 @@ def trained_table(
         if members
     ]
     result = comparison_result(settings, list_root, list_path, references, ())
-    return write_comparison(Path(out), {**result, "budget": budget, "changes": list(changes)})
+    learning_rates = {
+        name: [{"learning_rate": each.learning_rate, "loss": each.loss} for each in tried]
+        for name, tried in trials.items()
+        if len(tried) > 1
+    }
+    told = {"budget": budget, "changes": list(changes), "learning_rates": learning_rates}
+    return write_comparison(Path(out), {**result, **told})
 
 
 def expanded(names: Sequence[str]) -> list[str]:
@@ -128,16 +152,103 @@ def expanded(names: Sequence[str]) -> list[str]:
         if name == "all":
             found += [*SYSTEM_PRESETS, *OURS]
         elif name.endswith(PERCEPTION_SUFFIX):
-            found += [name.removesuffix(PERCEPTION_SUFFIX), name]
+            found += [reconstruction_of(name), name]
         else:
             found.append(name)
     return list(dict.fromkeys(found))
 
 
-def config_of(name: str, budget: Budget, changes: Sequence[str], runs: Path) -> TrainingConfig:
+def reconstruction_of(name: str) -> str:
+    """The preset that a perception-oriented one starts from; of another, its own name."""
+    return name.removesuffix(PERCEPTION_SUFFIX)
+
+
+def run_name(name: str, factor: float) -> str:
+    """The folder of preset ``name`` trained with ``factor`` times its learning rate."""
+    return name if factor == 1 else f"{name}-rate-{factor:g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A preset trained with ``factor`` times its learning rate. ``loss``: its `last_loss`, None where it came
+    to nothing or nothing was to be compared.
+    """
+
+    factor: float
+    learning_rate: float
+    run: Path
+    loss: float | None
+
+
+def trained_at(
+    factors: Sequence[float], name: str, config: TrainingConfig, sources: Sources, folder: Path
+) -> list[Trial]:
+    """Train a preset once with each of the factors of its learning rate; the best trial comes first.
+
+    Raises:
+        Diverged: the loss came to nothing with each of them.
+        HimeError: what ``hime.training.loop.train`` raises else.
+    """
+    trials, diverged = [], []
+    for factor in factors:
+        rate, run = config.learning_rate * factor, folder / run_name(name, factor)
+        if len(factors) > 1:
+            complain(f"{name}: learning rate {rate:g}")
+        loss = None
+        try:
+            train(dataclasses.replace(config, learning_rate=rate), sources, run, preset=name)
+            loss = round(last_loss(run), 5) if len(factors) > 1 else None
+        except Diverged as error:
+            complain(f"hime: {error}")
+            diverged.append(error)
+        trials.append(Trial(factor, rate, run, loss))
+    if len(diverged) == len(factors):
+        raise diverged[0]
+    return sorted(trials, key=lambda trial: math.inf if trial.loss is None else trial.loss)
+
+
+def last_loss(run: Path) -> float:
+    """The mean loss of a run over the last quarter of its steps, by its TensorBoard curve.
+
+    Trainings with one seed see the same pairs, and in less than an epoch pairs that they have not seen
+    before: so it compares learning rates without anybody held out, and nobody of the test has a part in it.
+
+    Raises:
+        HimeError: the run has no curve.
+    """
+    curves = run / "tensorboard"
+    events = EventAccumulator(str(curves)).Reload() if curves.is_dir() else None
+    if events is None or "train/loss" not in events.Tags()["scalars"]:
+        raise HimeError(f"{curves}: no curve of the loss in it; train it anew in another --out")
+    entries = events.Scalars("train/loss")  # each the mean since the one before
+    last = entries[-1].step
+    since = last * (1 - LAST_SHARE)
+    total, before = 0.0, since
+    for entry in entries:
+        total += max(0.0, entry.step - before) * entry.value
+        before = max(before, entry.step)
+    return float(total / (last - since))
+
+
+def chosen_runs(folder: Path) -> dict[str, Path]:
+    """The runs of a table's folder by preset: of several learning rates the one that came furthest, and of
+    those that came equally far the one with the best `last_loss`.
+    """
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for path in sorted(folder.glob("*/best.safetensors")):
+        _, metadata = read_tensors(path)
+        steps = int(json.loads(metadata["training"])["steps"])
+        found.setdefault(metadata["preset"], []).append((-steps, path.parent))
+    return {
+        name: runs[0][1] if len(runs) == 1 else min((steps, last_loss(run), run) for steps, run in runs)[2]
+        for name, runs in found.items()
+    }
+
+
+def config_of(name: str, budget: Budget, changes: Sequence[str], init: Path) -> TrainingConfig:
     """How preset ``name`` is trained for the comparison: nobody is held out, so many pairs as all others.
 
-    A perception-oriented one starts from the reconstruction-oriented one in ``runs``.
+    A perception-oriented one starts from ``init``, the run of the reconstruction-oriented one.
 
     Raises:
         HimeError: no such preset, or one of a setting that the table has not.
@@ -151,7 +262,7 @@ def config_of(name: str, budget: Budget, changes: Sequence[str], runs: Path) -> 
     steps = PAIRS[budget][setting] // config.batch_size
     equal: dict[str, Any] = {"held_out_fraction": 0.0, "steps": steps, "warmup_steps": min(200, steps // 10)}
     if name.endswith(PERCEPTION_SUFFIX):
-        equal["init"] = str(runs / name.removesuffix(PERCEPTION_SUFFIX))
+        equal["init"] = str(init)
     return override(dataclasses.replace(config, **equal), changes)
 
 
@@ -243,8 +354,7 @@ def figure_7(
     Raises:
         HimeError: there is no method, or nothing of the list can be restored.
     """
-    found = [path.parent for path in sorted(runs.glob("*/best.safetensors"))]
-    contenders = [contenders_of(run, run.name, 3)[0] for run in found]
+    contenders = [contenders_of(run, name, 3)[0] for name, run in chosen_runs(runs).items()]
     contenders += [Contender(each, each.card, 3) for each in others]
     measures, missing = available_measures()
     for line in missing:

@@ -23,7 +23,7 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from hime.errors import HimeError
+from hime.errors import Diverged, HimeError
 from hime.training.arithmetic import settle
 from hime.training.batches import Draw, Draws, gather
 from hime.training.compiling import room_for_shapes
@@ -73,7 +73,8 @@ def train(
 
     Raises:
         HimeError: the folder holds another configuration's run, or the data or the configuration cannot be
-            used, or the loss is no longer finite (the last good state is kept).
+            used.
+        Diverged: the loss is no longer finite; the last good state is kept.
     """
     if steps is not None:
         config = dataclasses.replace(config, steps=steps)
@@ -129,7 +130,7 @@ def _loop(
             if step % config.log_every == 0 or is_last:
                 means = _across(accelerator, tally.means())
                 if not math.isfinite(means["loss"]):
-                    raise HimeError(
+                    raise Diverged(
                         f"{folder}: the loss is no longer finite at step {step}; the state before is kept: "
                         "try a lower learning_rate or precision=fp32 in a new --out"
                     )
