@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from PIL import ExifTags, ImageCms
 from test_images import png, srgb_profile
 from test_picture import deep_png, info_of, save
 
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import Image, upscale
 from hime.pictures.colour import is_srgb
 from hime.pictures.declared import HDR, by_code_points
 from hime.pictures.profiles import ADOBE_GAMMA, ADOBE_RGB, SRGB, make_profile, read_deep_profile
@@ -337,6 +338,108 @@ def test_16_bits_under_another_profile_stay(tmp_path: Path) -> None:
     again = read_picture(write_picture(tmp_path / "result.png", picture.deep, picture))
     assert again.deep is not None
     assert np.abs(again.deep.astype(int) - picture.deep).max() <= 20
+
+
+WIDE = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (230, 120, 20), (250, 200, 0), (128, 128, 128)]
+"""Of Display P3: all but the last lie beyond sRGB."""
+
+
+def display_p3() -> bytes:
+    profile = by_code_points(12, 13).kept
+    assert profile is not None
+    return profile
+
+
+def stripes(colours: Any = WIDE) -> Image:
+    return np.repeat(np.repeat(np.array([colours], np.uint8), 16, 0), 16, 1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".heic", ".avif"])
+def test_colours_beyond_srgb_stay(tmp_path: Path, suffix: str) -> None:
+    """Of (255, 0, 0) in a telephone's photograph became (234, 51, 35), though nothing was restored there."""
+    form = {".tif": "TIFF", ".jpg": "JPEG", ".heic": "HEIF"}.get(suffix, suffix[1:].upper())
+    exact = {"quality": 100, "subsampling": 0} if form == "JPEG" else {"quality": 100}
+    options = {"lossless": True} if form == "WEBP" else {} if form in ("PNG", "TIFF") else exact
+    source = save(
+        tmp_path / f"a{suffix}", stripes(), form, icc_profile=display_p3(), **{**options, **turned(form)}
+    )
+    picture = read_picture(source)
+    result = write_picture(tmp_path / f"result{suffix}", upscale(picture.image, 2), picture)
+    again = read_own(result)
+    if form == "JPEG":  # EXIF turned it by a quarter
+        assert again.shape == (192, 32, 3)
+        again = again.swapaxes(0, 1)
+    limit = 2 if form in ("PNG", "TIFF", "WEBP") else 6
+    for number, colour in enumerate(WIDE):
+        middle = again[16, 32 * number + 16].astype(int)
+        assert np.abs(middle - colour).max() <= limit, (colour, middle)
+
+
+def turned(form: str) -> dict[str, Any]:
+    """EXIF that says that the picture lies on its side, for JPEG."""
+    exif = PIL.Image.Exif()
+    exif[ExifTags.Base.Orientation] = 5  # rows are columns
+    return {"exif": exif} if form == "JPEG" else {}
+
+
+def read_own(path: Path) -> Image:
+    """Levels as the file has them, whatever its profile."""
+    if path.suffix == ".heic":
+        import pillow_heif
+
+        return np.asarray(pillow_heif.open_heif(path, convert_hdr_to_8bit=True).to_pillow().convert("RGB"))
+    with PIL.Image.open(path) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
+def test_a_restored_place_keeps_what_is_new(tmp_path: Path) -> None:
+    picture = read_picture(save(tmp_path / "a.png", stripes(), "PNG", icc_profile=display_p3()))
+    image = picture.image.copy()
+    image[:, 80:] = 200  # in place of grey
+    again = read_own(write_picture(tmp_path / "result.png", image, picture)).astype(int)
+    assert np.abs(again[:, :80] - stripes()[:, :80]).max() <= 2
+    assert np.abs(again[:, 80:] - 200).max() <= 3
+    assert picture.for_crop().beyond is None
+
+
+def test_16_bits_beyond_srgb_stay(tmp_path: Path) -> None:
+    levels = stripes().astype(np.uint16) * 257 - (stripes() > 0) * np.uint16(100)
+    path = tmp_path / "a.tif"
+    path.write_bytes(encode_tiff(levels, PIL.Image.Exif(), compress=True, tags={34675: display_p3()}))
+    picture = read_picture(path)
+    assert picture.deep is not None
+    result = write_picture(tmp_path / "result.tif", picture.deep, picture)
+    with read_deep_values(result) as again:
+        assert np.abs(again.astype(int) - levels).max() <= 40
+    coarse = read_own(write_picture(tmp_path / "result.jpg", picture.deep, picture)).astype(int)
+    assert np.abs(coarse[8, 8::16] - WIDE).max() <= 6
+
+
+@contextlib.contextmanager
+def read_deep_values(path: Path) -> Iterator[Any]:
+    import cv2
+
+    yield cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:, :, ::-1]
+
+
+@given(colours=st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=5))
+def test_any_colour_of_a_wide_profile_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, colours: list[tuple[int, int, int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("colours")
+    image = stripes(colours)
+    picture = read_picture(save(folder / "a.png", image, "PNG", icc_profile=display_p3()))
+    again = read_own(write_picture(folder / "result.png", picture.image, picture))
+    assert np.abs(again.astype(int) - image).max() <= 3
+
+
+def test_nothing_is_kept_beside_where_srgb_holds_all(tmp_path: Path) -> None:
+    within = stripes([(128, 128, 128), (180, 150, 140), (90, 100, 90)])
+    assert read_picture(save(tmp_path / "a.png", within, "PNG", icc_profile=display_p3())).beyond is None
+    assert read_picture(save(tmp_path / "b.png", stripes(), "PNG")).beyond is None
+    assert (
+        read_picture(save(tmp_path / "c.png", stripes(), "PNG", icc_profile=display_p3())).beyond is not None
+    )
 
 
 def test_damaged_profiles_are_none() -> None:

@@ -5,26 +5,28 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
-from PIL import ExifTags, PngImagePlugin
+from PIL import ExifTags, PngImagePlugin, TiffImagePlugin
 from PIL.JpegImagePlugin import get_sampling
 from test_images import linear_grey_profile, png, srgb_profile, swapped_profile
 
 from hime.errors import HimeError
 from hime.pictures.arrays import Image, to_8_bits, upscale
 from hime.pictures.formats import READ, WRITTEN
+from hime.pictures.metadata import CAPTIONS, MAKER_NOTES
 from hime.pictures.reading import Picture, read_image, read_picture
 from hime.pictures.writing import write_picture
 from hime.pictures.xmp import ALTERED
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif", "HEIF": ".heic"}
 DETAILS, PLACE = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo
-MAKER_NOTE = 0x927C
+MAKER_NOTE, IPTC = 0x927C, 33723
 XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="a camera"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <r:Description r:about="uuid:1" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"
@@ -46,7 +48,7 @@ def face(demo_people: Path) -> Image:
 
 def camera_exif(**more: Any) -> PIL.Image.Exif:
     exif = PIL.Image.Exif()
-    exif[ExifTags.Base.Make] = "Camera & Söhne"
+    exif[ExifTags.Base.Make] = "Camera & Söhne".encode()  # of text Pillow would write ASCII
     exif[ExifTags.Base.Orientation] = 3
     exif[ExifTags.Base.Software] = "firmware 1.0"
     exif[ExifTags.Base.DateTime] = "2004:07:11 15:00:00"
@@ -76,6 +78,8 @@ def save(path: Path, image: np.ndarray | PIL.Image.Image, form: str, **options: 
         content = options["exif"].tobytes()
         options["exif"] = PIL.Image.Exif()
         options["exif"].load(content)
+        for tag, value in options["exif"].items():
+            options["exif"][tag] = value.encode("latin-1") if isinstance(value, str) else value
     if form == "TIFF" and "xmp" in options:
         options.setdefault("exif", PIL.Image.Exif())[700] = options.pop("xmp")
     picture.save(path, form, **options)
@@ -119,11 +123,8 @@ def test_exif_and_xmp_stay_but_for_what_is_no_longer_true(tmp_path: Path, face: 
     result = written(tmp_path, picture, software="hime test")
 
     exif = exif_of(result)
-    assert exif[ExifTags.Base.Make].encode("latin-1", "replace") in (
-        "Camera & Söhne".encode(),  # AVIF, HEIF and WebP give the bytes
-        "Camera & Söhne".encode("latin-1", "replace"),
-        b"Camera & S?hne",
-    )
+    if form != "AVIF":  # Pillow's writer of it spoils the letters of what it has to turn
+        assert exif[ExifTags.Base.Make].encode("latin-1") == "Camera & Söhne".encode()
     assert exif[ExifTags.Base.Software] == "hime test"
     assert exif[ExifTags.Base.DateTime] == "2004:07:11 15:00:00"
     assert exif.get(ExifTags.Base.Orientation, 1) == 1
@@ -147,6 +148,96 @@ def test_exif_and_xmp_stay_but_for_what_is_no_longer_true(tmp_path: Path, face: 
     assert "Thumbnails" not in xmp
     assert xmp.startswith("<?xpacket begin")
     assert xmp.endswith('<?xpacket end="w"?>')
+
+
+def types_of(exif: bytes) -> dict[int, int]:
+    """Tag → type in EXIF's own directory, by the letter of TIFF 6.0."""
+    content = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}[content[:2]]
+
+    def directory(place: int) -> dict[int, tuple[int, int]]:
+        (count,) = struct.unpack_from(f"{order}H", content, place)
+        entries = (struct.unpack_from(f"{order}HHII", content, place + 2 + 12 * n) for n in range(count))
+        return {tag: (kind, value) for tag, kind, _, value in entries}
+
+    first = directory(struct.unpack_from(f"{order}I", content, 4)[0])
+    return {tag: kind for tag, (kind, _) in directory(first[DETAILS][1]).items()}
+
+
+@pytest.mark.parametrize("crop", [False, True])
+@pytest.mark.parametrize("form", FORMATS)
+def test_letters_and_types_of_exif_stay(tmp_path: Path, face: Image, form: str, crop: bool) -> None:
+    exif = PIL.Image.Exif()
+    texts = {ExifTags.Base.ImageDescription: "Grüße aus Köln", ExifTags.Base.Copyright: "© Jürgen 孫"}
+    for tag, text in texts.items():
+        exif[tag] = text.encode()
+    exif[DETAILS] = {
+        ExifTags.Base.DateTimeOriginal: "2004:07:11 15:00:00",
+        ExifTags.Base.UserComment: b"UNICODE\0G\0r\0\xfc\0",
+        ExifTags.Base.ExifVersion: b"0232",
+    }
+    picture = read_picture(save(tmp_path / f"a{FORMATS[form]}", face, form, exif=exif))
+    result = written(tmp_path, picture.for_crop() if crop else picture, FORMATS[form])
+    content = result.read_bytes()
+    assert texts[ExifTags.Base.Copyright].encode() in content
+    assert (texts[ExifTags.Base.ImageDescription].encode() in content) == (not crop)
+    if not crop:
+        types = types_of(read_picture(result).exif)
+        assert (types[ExifTags.Base.UserComment], types[ExifTags.Base.ExifVersion]) == (7, 7)  # UNDEFINED
+
+
+@pytest.mark.parametrize("kind", ["bytes", "numbers"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_captions_of_a_tiff_stay_in_a_tiff(tmp_path: Path, face: Image, kind: str, deep: bool) -> None:
+    captions = b"\x1c\x02\x78\x00\x08Gr\xc3\xbc\xc3\x9fe"
+    captions += bytes(-len(captions) % 4)
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory[IPTC] = captions
+    source = tmp_path / "a.tif"
+    PIL.Image.fromarray(face).save(source, tiffinfo=directory)
+    if kind == "numbers":  # as Adobe's programs have it: the same bytes, called whole numbers of four
+        entry = struct.pack("<HHI", IPTC, 7, len(captions))
+        content = source.read_bytes()
+        assert content.count(entry) == 1
+        source.write_bytes(content.replace(entry, struct.pack("<HHI", IPTC, 4, len(captions) // 4)))
+    picture = read_picture(source)
+    if deep:
+        picture = replace(picture, deep=picture.image.astype(np.uint16) * 257)
+    notes: list[str] = []
+    image = picture.image if picture.deep is None else picture.deep
+    with PIL.Image.open(written(tmp_path, picture, image=image, notes=notes)) as opened:
+        assert isinstance(opened, TiffImagePlugin.TiffImageFile)
+        assert bytes(opened.tag_v2[IPTC]) == captions
+    assert notes == []
+    content = written(tmp_path, picture, ".jpg", notes=notes).read_bytes()
+    assert captions not in content
+    assert CAPTIONS in notes
+
+
+def test_a_progressive_jpeg_of_much_noise_keeps_its_exif(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(128, 60, (300, 400, 3)).clip(0, 255).astype(np.uint8)
+    source = save(tmp_path / "a.jpg", noise, "JPEG", quality=100, subsampling=0, exif=camera_exif())
+    picture = read_picture(source)
+    picture.encoding["progressive"] = True  # Pillow itself cannot write one of so much
+    notes: list[str] = []
+    result = written(tmp_path, picture, image=picture.image, notes=notes)
+    assert exif_of(result)[ExifTags.Base.DateTime] == "2004:07:11 15:00:00"
+    with PIL.Image.open(result) as opened, PIL.Image.open(source) as before:
+        assert opened.quantization == before.quantization
+    assert set(notes) <= {MAKER_NOTES}
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_colour_that_is_transparent_in_a_png_of_16_bits(tmp_path: Path, grey: bool) -> None:
+    values = np.full((16, 16, 1 if grey else 3), 0x1234, np.uint16)
+    values[:8] = 0x12FF  # of the same 8 bits
+    key = struct.pack(">H", 0x1234) * (1 if grey else 3)
+    (tmp_path / "a.png").write_bytes(deep_png(values, (b"tRNS", key)))
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.alpha is not None
+    assert picture.alpha.dtype == np.uint16
+    assert (picture.alpha[:8] == 65_535).all()
+    assert (picture.alpha[8:] == 0).all()
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -322,7 +413,7 @@ def test_16_bits_of_a_png_stay(tmp_path: Path, channels: int) -> None:
     assert again.grey == (channels == 1)
     assert again.text == (("Title", "a title"),)
     assert ALTERED.encode() in again.xmp
-    assert exif_of(result)[ExifTags.Base.Orientation] == 1
+    assert exif_of(result).get(ExifTags.Base.Orientation, 1) == 1
     assert info_of(result).get("icc_profile") == (None if grey else srgb_profile())
 
     large = np.repeat(np.repeat(picture.deep, 2, 0), 2, 1)
@@ -403,7 +494,7 @@ def test_the_thumbnail_is_dropped(tmp_path: Path, face: Image) -> None:
         assert picture.getexif().get_ifd(ExifTags.IFD.IFD1)[513] == 56
     result = written(tmp_path, read_picture(source))
     assert result.read_bytes().count(b"\xff\xd8\xff") == 1
-    assert exif_of(result)[ExifTags.Base.Orientation] == 1
+    assert exif_of(result).get(ExifTags.Base.Orientation, 1) == 1
 
 
 def test_webp_stays_lossless(tmp_path: Path, face: Image) -> None:

@@ -69,7 +69,7 @@ def learning_rates(result: Mapping[str, Any]) -> list[str]:
         rows.append(f"{name} **{told[0]}**, {', '.join(told[1:])}")
     return [
         "Each was trained once with each learning rate, the one in bold is measured (in brackets the mean "
-        f"loss over the last quarter of the steps): {'; '.join(rows)}."
+        f"pixel loss over the last third of the steps): {'; '.join(rows)}."
     ]
 
 

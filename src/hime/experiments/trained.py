@@ -64,7 +64,7 @@ IN_THE_PAPER = {
 """What the paper's table calls each; of HIME there are two, ``rec`` and ``p``."""
 
 PERCEPTION_SUFFIX = "-p"
-LAST_SHARE = 0.25
+LAST_SHARE = 1 / 3
 """Of a training's steps, those whose loss tells how well it ended."""
 
 FIGURE_ROWS = 6
@@ -208,19 +208,20 @@ def trained_at(
 
 
 def last_loss(run: Path) -> float:
-    """The mean loss of a run over the last quarter of its steps, by its TensorBoard curve.
+    """The mean pixel loss of a run over the last third of its steps, by its TensorBoard curve.
 
-    Trainings with one seed see the same pairs, and in less than an epoch pairs that they have not seen
-    before: so it compares learning rates without anybody held out, and nobody of the test has a part in it.
+    That of the picture alone, whatever terms a system's loss has besides. Trainings with one seed see the
+    same pairs, and in less than an epoch pairs that they have not seen before: so it compares learning rates
+    without anybody held out, and nobody of the test has a part in it.
 
     Raises:
         HimeError: the run has no curve.
     """
     curves = run / "tensorboard"
     events = EventAccumulator(str(curves)).Reload() if curves.is_dir() else None
-    if events is None or "train/loss" not in events.Tags()["scalars"]:
+    if events is None or "train/pixel" not in events.Tags()["scalars"]:
         raise HimeError(f"{curves}: no curve of the loss in it; train it anew in another --out")
-    entries = events.Scalars("train/loss")  # each the mean since the one before
+    entries = events.Scalars("train/pixel")  # each the mean since the one before
     last = entries[-1].step
     since = last * (1 - LAST_SHARE)
     total, before = 0.0, since
@@ -260,7 +261,12 @@ def config_of(name: str, budget: Budget, changes: Sequence[str], init: Path) -> 
             f"{name}: no preset of table1's settings; choose among {', '.join(expanded(['all']))}"
         )
     steps = PAIRS[budget][setting] // config.batch_size
-    equal: dict[str, Any] = {"held_out_fraction": 0.0, "steps": steps, "warmup_steps": min(200, steps // 10)}
+    equal: dict[str, Any] = {
+        "held_out_fraction": 0.0,
+        "steps": steps,
+        "warmup_steps": min(200, steps // 10),
+        "log_every": max(1, min(config.log_every, steps // 3)),  # so that `last_loss` can tell the end
+    }
     if name.endswith(PERCEPTION_SUFFIX):
         equal["init"] = str(init)
     return override(dataclasses.replace(config, **equal), changes)

@@ -4,6 +4,7 @@
   to sRGB (perceptual intent). Without any, or with a profile that is damaged or of another kind of colour
   than the picture, values are taken as sRGB.
 - Grey and palette become RGB. CMYK goes through its profile, or Pillow's plain inversion without one.
+- What colours a profile has beyond sRGB's, `beyond_srgb` keeps beside, and `add_beyond` gives back.
 - `deep_to_srgb` takes 16 bits a channel through profiles of a matrix and curves.
 """
 
@@ -13,12 +14,15 @@ import io
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import PIL.Image
 from PIL import ImageCms
 
 from hime.pictures.arrays import DeepImage, to_8_bits
 from hime.pictures.decoding import is_grey
 from hime.pictures.profiles import read_deep_profile
+
+Levels = npt.NDArray[np.signedinteger[Any]]
 
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # ICC colour space → Pillow mode
 _LEVELS = np.repeat(np.arange(256, dtype=np.uint16)[np.newaxis, :, np.newaxis] * 257, 3, axis=2)
@@ -110,6 +114,43 @@ def deep_from_srgb(values: DeepImage, profile: bytes) -> DeepImage | None:
         return values
     deep = read_deep_profile(profile)
     return None if deep is None else deep.from_srgb(values)
+
+
+BEYOND = 3 / 255
+"""What the way to sRGB and back may change of a colour by rounding, as a share of the largest value; what it
+changes by more lies beyond sRGB's colours."""
+
+
+def beyond_srgb(values: npt.NDArray[Any], again: npt.NDArray[Any]) -> Levels | None:
+    """What the way to sRGB and back has cut off.
+
+    Args:
+        values: H×W×3 under a profile, uint8 or uint16.
+        again: those after it.
+
+    Returns:
+        The differences, H×W×3, int16 of 8 bits and int32 of 16; None where sRGB holds all of the colours.
+    """
+    deep = values.dtype == np.uint16
+    lost: Levels = values.astype(np.int32 if deep else np.int16) - again
+    largest = max(int(lost.max(initial=0)), -int(lost.min(initial=0)))
+    return lost if largest > BEYOND * np.iinfo(values.dtype).max else None
+
+
+def add_beyond(values: npt.NDArray[Any], beyond: Levels) -> npt.NDArray[Any]:
+    """A picture under the profile with what sRGB could not hold of it, enlarged to its size (bicubic): as
+    uint8 or uint16, as it was.
+    """
+    height, width = values.shape[:2]
+    top = np.iinfo(values.dtype).max
+    share = top / (255 if beyond.dtype == np.int16 else 65_535)
+    added = np.empty_like(values)
+    for channel in range(3):
+        plane = PIL.Image.fromarray(beyond[:, :, channel].astype(np.float32))
+        larger = np.asarray(plane.resize((width, height), PIL.Image.Resampling.BICUBIC))
+        levels = np.rint(values[:, :, channel] + share * larger)
+        added[:, :, channel] = levels.clip(0, top).astype(values.dtype)
+    return added
 
 
 def is_srgb(content: bytes) -> bool:

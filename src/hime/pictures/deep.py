@@ -64,7 +64,8 @@ def read_deep(opened: Opened) -> tuple[DeepImage | None, DeepImage | None]:
         return None, None
     if picture.mode.startswith("I"):
         grey = np.asarray(picture).astype(np.uint16)
-        return np.repeat(_stretched(opened, grey)[:, :, np.newaxis], 3, axis=2), None
+        deep = np.repeat(_stretched(opened, grey)[:, :, np.newaxis], 3, axis=2)
+        return deep, _keyed_alpha(picture, deep)
     if picture.format not in ("PNG", "TIFF", "PPM") or (opened.page is not None and opened.page.number):
         return None, None
     try:
@@ -83,8 +84,17 @@ def read_deep(opened: Opened) -> tuple[DeepImage | None, DeepImage | None]:
         deep = turned[:, :, 2::-1]
         if deep.shape == pixels.shape and np.array_equal((deep >> 8).astype(np.uint8), pixels):
             has_alpha = turned.shape[2] == 4 and picture.mode.endswith("A")
-            return deep, turned[:, :, 3] if has_alpha else None
+            return deep, turned[:, :, 3] if has_alpha else _keyed_alpha(picture, deep)
     return None, None  # OpenCV has taken something into account that Pillow has not, or the reverse
+
+
+def _keyed_alpha(picture: PIL.Image.Image, values: DeepImage) -> DeepImage | None:
+    """Alpha where a PNG names one colour (tRNS) that is transparent; None where it does not."""
+    key = picture.info.get("transparency") if picture.format == "PNG" else None
+    if not isinstance(key, int | tuple):
+        return None
+    transparent = (values == np.array(key, np.uint16)).all(axis=2)
+    return np.where(transparent, np.uint16(0), np.uint16(65_535))
 
 
 def _stretched(opened: Opened, grey: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:

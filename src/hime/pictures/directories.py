@@ -97,6 +97,13 @@ class Directories:
             return ""
         return self._read(entry.place, min(entry.count, 200)).decode("latin-1").rstrip("\0")
 
+    def content(self, tag: int) -> bytes:
+        """The bytes of a tag's value, whatever they are called, where the chain has it first; may be none."""
+        for directory in self.chain:
+            if entry := directory.get(tag):
+                return self._read(entry.place, entry.count * _SIZES.get(entry.kind, 1))
+        return b""
+
     def _read(self, place: int, size: int) -> bytes:
         self._file.seek(min(place, self._size))
         return self._file.read(size)

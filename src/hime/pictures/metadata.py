@@ -1,6 +1,6 @@
 """What a photograph carries beside its pixels, read, and written for the result: EXIF, texts, resolution.
 
-EXIF stays (camera, time, position), but for what is no longer true: the orientation is 1, the pixel
+EXIF stays (camera, time, position), but for what is no longer true: the orientation is gone, the pixel
 dimensions are the new ones, the subject's area is moved with its pixels, the thumbnail is gone, Software
 names this program. The maker's notes, which may name focus points and faces in ways of their own, stay only
 where no pixel lies elsewhere than it did. (XMP has a module of its own, `hime.pictures.xmp`.)
@@ -9,14 +9,16 @@ where no pixel lies elsewhere than it did. (XMP has a module of its own, `hime.p
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, BinaryIO
 
 import PIL.Image
 from PIL import ExifTags, ImageFile, PngImagePlugin
 
+from hime.pictures.directories import Directories
 from hime.pictures.places import Placement, moved_subject
 
 MAKER_NOTES = "the camera maker's notes are left out: they may name places in the picture as it was"
+CAPTIONS = "its IPTC captions are left out, which this format keeps elsewhere"
 NO_ROOM = "its EXIF is larger than the file has room for and left out"
 DAMAGED = "its EXIF is damaged and left out"
 SUBJECT = "the subject's place in its EXIF is left out: it is not certain where it is now"
@@ -26,7 +28,8 @@ _EXIF_ROOM = 65_533  # of one segment of a JPEG, less the segment's own heading
 # What describes how the old file stored its pixels, or where in it something lay (TIFF 6.0, EXIF 2.32).
 _STORAGE = frozenset(
     (*range(254, 260), 262, 266, 273, *range(277, 282), 284, 292, 293, 317, *range(320, 326), 330, 332)
-) | frozenset((338, 339, 340, 341, 347, *range(512, 522), 529, 530, 532, 700, 33723, 34377, 34675, 37724))
+) | frozenset((338, 339, 340, 341, 347, *range(512, 522), 529, 530, 532, 700, 34377, 34675, 37724))
+_IPTC = 33723  # captions in IPTC's older form (IIM), in a TIFF only
 _MAKER_NOTE = 0x927C
 _SUBJECT_AREA = 0x9214
 _GAMMA = 0xA500
@@ -51,7 +54,7 @@ _TEXTS_OF_A_CROP = ("copyright", "creation time")
 
 
 def exif_for(
-    source: bytes, placement: Placement, software: str, *, in_srgb: bool = False
+    source: bytes, placement: Placement, software: str, *, in_srgb: bool = False, in_tiff: bool = False
 ) -> tuple[bytes, list[str]]:
     """EXIF for the result; and what was left out, a line each.
 
@@ -60,13 +63,19 @@ def exif_for(
         placement: of the picture.
         software: who writes it.
         in_srgb: whether the result has sRGB's colours, whatever the source had.
+        in_tiff: whether the result is a TIFF, which has IPTC's captions among its tags.
     """
     notes: list[str] = []
     if source:
         for without_notes in (placement.moved, True):
             told: list[str] = []
             try:
-                content = _edited(source, placement, software, in_srgb, without_notes, told)
+                exif = PIL.Image.Exif()
+                exif.load(source)
+                if _IPTC in exif and not in_tiff:
+                    del exif[_IPTC]
+                    told.append(CAPTIONS)
+                content = _edited(exif, placement, software, in_srgb, without_notes, told)
             except Exception:  # damaged in a way that only shows when it is written again
                 notes.append(DAMAGED)
                 break
@@ -80,17 +89,15 @@ def exif_for(
 
 
 def _edited(
-    source: bytes,
+    exif: PIL.Image.Exif,
     placement: Placement,
     software: str,
     in_srgb: bool,
     without_notes: bool,
     notes: list[str],
 ) -> bytes:
-    exif = PIL.Image.Exif()
-    exif.load(source)
-    if ExifTags.Base.Orientation in exif:
-        exif[ExifTags.Base.Orientation] = 1
+    if ExifTags.Base.Orientation in exif:  # upright is what it is without; AVIF's writer spoils letters with
+        del exif[ExifTags.Base.Orientation]
     exif[ExifTags.Base.Software] = software
     details = exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}
     if without_notes and details.pop(_MAKER_NOTE, None) is not None:
@@ -101,7 +108,57 @@ def _edited(
     _scale_focal_plane(details, placement)
     if in_srgb:
         _say_srgb(exif, details)
+    return _content(exif)
+
+
+class _Bytes(str):
+    """Text of EXIF as Pillow reads it, each byte a letter, which is written as these bytes again.
+
+    Pillow writes ASCII, which EXIF prescribes and nobody keeps to, and a question mark for all else.
+    """
+
+    def encode(self, *_: str) -> bytes:
+        """The bytes."""
+        return str.encode(self, "latin-1", "replace")
+
+
+_UNDEFINED = {
+    ExifTags.IFD.Exif: frozenset(
+        (0x8828, 0x9000, 0x9101, 0x9286, 0x927C, 0xA000, 0xA20C, 0xA300, 0xA301, 0xA302, 0xA40B)
+    ),
+    ExifTags.IFD.GPSInfo: frozenset((0x1B, 0x1C)),
+    ExifTags.IFD.Interop: frozenset((2,)),
+}
+"""Tags whose type is UNDEFINED by directory (EXIF 2.32, section 4.6). Pillow takes for BYTE what it does not
+know."""
+
+
+def _content(exif: PIL.Image.Exif) -> bytes:
+    keep_letters(exif)
     return exif.tobytes()
+
+
+def keep_letters(exif: PIL.Image.Exif) -> None:
+    """Have Pillow write letters and types as it has read them."""
+    for tag, value in exif.items():
+        if isinstance(value, str):
+            exif[tag] = _Bytes(value)
+    for folder, undefined in _UNDEFINED.items():
+        found = _folder(exif, folder)
+        for tag, value in found.items():
+            if isinstance(value, str):
+                found[tag] = _Bytes(value)
+            elif isinstance(value, bytes) and tag in undefined:
+                found[tag] = (bytearray(value),)  # no type that Pillow guesses at, so it stays UNDEFINED
+
+
+def _folder(exif: PIL.Image.Exif, folder: int) -> dict[int, Any]:
+    """A directory of EXIF as Pillow will write it, interoperability's below EXIF's; empty without."""
+    above: Any = exif if folder != ExifTags.IFD.Interop else _folder(exif, ExifTags.IFD.Exif)
+    found = above.get(folder)
+    if found is None or isinstance(found, dict):
+        return found or {}
+    return exif.get_ifd(folder)
 
 
 def _move_subject(details: dict[int, Any], placement: Placement, notes: list[str]) -> None:
@@ -175,7 +232,7 @@ def exif_for_crop(source: bytes) -> bytes:
                     kept[tag] = value
             elif values:
                 kept[folder] = values
-        return kept.tobytes() if kept else b""
+        return _content(kept) if kept else b""
     except Exception:
         return b""
 
@@ -188,15 +245,22 @@ def texts_for_crop(text: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], 
 # ------------------------------------------------------------------------------------------- read
 
 
-def read_exif(opened: ImageFile.ImageFile) -> bytes:
-    """EXIF without what describes the storage of the old pixels; empty if there is none or it is damaged."""
+def read_exif(opened: ImageFile.ImageFile, file: BinaryIO) -> bytes:
+    """EXIF without what describes the storage of the old pixels; empty if there is none or it is damaged.
+
+    Args:
+        opened: the picture.
+        file: the file that it lies in.
+    """
     try:
         exif = opened.getexif()
         for tag in _STORAGE.intersection(exif):
             del exif[tag]
+        if not isinstance(exif.get(_IPTC, b""), bytes):  # which Adobe's programs call numbers
+            exif[_IPTC] = Directories(file).content(_IPTC)
         if exif.bigtiff:  # whose directories nobody else reads
             exif = _copied(exif)
-        return exif.tobytes() if exif else b""
+        return _content(exif) if exif else b""
     except Exception:  # damaged EXIF: Pillow's decoder has no common base of errors
         return b""
 

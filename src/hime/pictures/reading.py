@@ -22,7 +22,7 @@ from PIL.JpegImagePlugin import get_sampling
 
 from hime.errors import HimeError
 from hime.pictures.arrays import DeepImage, Image, area_reduce, to_8_bits, upright
-from hime.pictures.colour import deep_to_srgb, to_srgb
+from hime.pictures.colour import Levels, beyond_srgb, deep_from_srgb, deep_to_srgb, from_srgb, to_srgb
 from hime.pictures.declared import declared_colours
 from hime.pictures.decoding import (
     MAX_PIXELS,
@@ -62,6 +62,8 @@ class Picture:
             written: ``"BMP"``, ``"GIF"``, ``"JPEG2000"``, ``"PPM"``, ``"TGA"``.
         grey: whether the file has one channel of light.
         icc: the colour profile to convert back to; None for sRGB.
+        beyond: what its colours under ``icc`` have that sRGB cannot hold, H×W×3, upright; None where that is
+            nothing (`hime.pictures.colour.beyond_srgb`).
         turn: EXIF's orientation (1 to 8) by which the pixels were set upright; places that ``exif`` and
             ``xmp`` name are in the picture as it was stored.
         exif: as Pillow reads it, without what describes the storage of the old pixels; may be empty.
@@ -80,6 +82,7 @@ class Picture:
     format: str = "PNG"
     grey: bool = False
     icc: bytes | None = None
+    beyond: Levels | None = None
     turn: int = 1
     exif: bytes = b""
     xmp: bytes = b""
@@ -105,6 +108,7 @@ class Picture:
             self,
             alpha=None,
             deep=None,
+            beyond=None,
             turn=1,
             exif=exif_for_crop(self.exif),
             xmp=xmp_for_crop(self.xmp),
@@ -130,18 +134,22 @@ def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
     with open_picture(path, max_pixels) as opened:
         turn = orientation(opened.picture)
         declared = declared_colours(opened.picture, opened.file, opened.boxes)
-        colours, alpha, applied = to_srgb(in_8_bits(opened), declared.source)
+        own = in_8_bits(opened)
+        colours, alpha, applied = to_srgb(own, declared.source)
         notes = [*opened.notes, *parts_left_out(opened)]
         if declared.note and applied:
             notes.append(declared.note)
-        deep, deep_alpha = read_deep(opened)
-        if deep is not None:
-            deep = deep_to_srgb(deep, declared.source if applied else None)
+        own_deep, deep_alpha = read_deep(opened)
+        deep = None if own_deep is None else deep_to_srgb(own_deep, declared.source if applied else None)
         if deep is None and bits_of(opened) > 8:
             notes.append(TO_8_BITS)
         if (deep is None or deep_alpha is None) and alpha is not None:
             deep_alpha = np.asarray(alpha)
         image = np.asarray(colours) if deep is None else to_8_bits(deep)
+        kept = declared.kept if applied and opened.picture.mode != "CMYK" else None
+        beyond = None
+        if kept is not None and kept == declared.source and not is_grey(opened.picture):
+            beyond = _beyond(own, own_deep, colours, deep, kept)
         sidecars, unread = read_sidecars(path)
         return Picture(
             image=upright(image, turn),
@@ -149,9 +157,10 @@ def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
             deep=None if deep is None else upright(deep, turn),
             format=str(opened.picture.format),
             grey=is_grey(opened.picture),
-            icc=declared.kept if applied and opened.picture.mode != "CMYK" else None,
+            icc=kept,
+            beyond=None if beyond is None else upright(beyond, turn),
             turn=metadata_orientation(opened),
-            exif=read_exif(opened.picture),
+            exif=read_exif(opened.picture, opened.file),
             xmp=read_xmp(opened.picture),
             text=read_texts(opened.picture),
             resolution=read_resolution(opened.picture),
@@ -160,6 +169,21 @@ def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
             modified=path.stat().st_mtime_ns,
             notes=(*notes, *unread),
         )
+
+
+def _beyond(
+    own: PIL.Image.Image,
+    own_deep: DeepImage | None,
+    colours: PIL.Image.Image,
+    deep: DeepImage | None,
+    profile: bytes,
+) -> Levels | None:
+    """What colours sRGB cannot hold, of 16 bits where they reach sRGB, else of 8."""
+    if own_deep is not None and deep is not None:
+        again = deep_from_srgb(deep, profile)
+        return None if again is None else beyond_srgb(own_deep, again)
+    back = from_srgb(colours, profile)
+    return None if back is None else beyond_srgb(np.asarray(own.convert("RGB")), np.asarray(back))
 
 
 def _read_encoding(opened: Opened) -> dict[str, Any]:

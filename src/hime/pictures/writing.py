@@ -3,6 +3,8 @@
 What `write_picture` keeps beside the metadata (see `hime.pictures.metadata` and `hime.pictures.xmp`):
 
 - The colour profile stays: work is done in sRGB, and the result converted back to the profile of the file.
+  What its colours had beyond sRGB's (of a telephone's Display P3, of Adobe RGB) is enlarged by itself and
+  added again.
   Colours that were declared otherwise are written as a profile. A CMYK picture becomes RGB in sRGB.
 - Grey stays grey. Alpha is enlarged with the picture; where the format has none, it is composited over white.
 - PNG and TIFF with 16 bits a channel stay so; other formats are written with 8 bits.
@@ -34,11 +36,11 @@ from PIL import ExifTags
 from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.pictures.arrays import DeepImage, Image, check_image, to_8_bits
-from hime.pictures.colour import deep_from_srgb, from_srgb
+from hime.pictures.colour import add_beyond, deep_from_srgb, from_srgb
 from hime.pictures.decoding import quiet_libtiff, unremarked
 from hime.pictures.deep import encode_deep_png, grey_of
 from hime.pictures.formats import SUFFIXES, WRITTEN, check_sides
-from hime.pictures.metadata import exif_for, png_texts
+from hime.pictures.metadata import exif_for, keep_letters, png_texts
 from hime.pictures.places import Placement
 from hime.pictures.reading import Picture
 from hime.pictures.sidecars import sidecars_beside
@@ -127,7 +129,7 @@ def write_picture(
     placement = _placement(like, image)
     lines = list(like.notes)
     if like.icc is not None and from_srgb(PIL.Image.new("RGB", (1, 1)), like.icc) is None:
-        like = replace(like, icc=None)
+        like = replace(like, icc=None, beyond=None)
         lines.append(ONE_WAY)
     with unremarked():
         content = _encoded(path, image, like, form, placement, software, altered, lines)
@@ -186,7 +188,7 @@ def _encoded(
     lines: list[str],
 ) -> bytes:
     """The file's content; ``lines`` are added to."""
-    exif, told = exif_for(like.exif, placement, software, in_srgb=like.icc is None)
+    exif, told = exif_for(like.exif, placement, software, in_srgb=like.icc is None, in_tiff=form == "TIFF")
     lines.extend(told)
     xmp, told = xmp_for(like.xmp, placement, altered=altered, room=_XMP_ROOM.get(form, MAX_XMP))
     lines.extend(told)
@@ -199,9 +201,12 @@ def _encoded(
     except HimeError as error:
         raise HimeError(f"{path}: {error}") from error
     except Exception:
+        if form == "JPEG" and like.encoding.get("progressive"):  # Pillow reserves too little room for much
+            plain = replace(like, encoding=like.encoding | {"progressive": False})
+            return _encoded(path, image, plain, form, placement, software, altered, lines)
         # Metadata may be refused as late as here, and by errors of any kind, libtiff's own included: for
         # the picture's sake once more without what the file carried.
-        bare = Picture(like.image, like.alpha, like.deep, grey=like.grey, icc=like.icc)
+        bare = Picture(like.image, like.alpha, like.deep, grey=like.grey, icc=like.icc, beyond=like.beyond)
         exif, _ = exif_for(b"", placement, software)
         xmp, _ = xmp_for(b"", placement, altered=altered)
         lines.append(REFUSED)
@@ -230,6 +235,8 @@ def _encode(
         picture, alpha = PIL.Image.composite(picture, white, PIL.Image.fromarray(alpha)), None
     if like.icc is not None:
         picture = from_srgb(picture, like.icc) or picture
+        if like.beyond is not None:
+            picture = PIL.Image.fromarray(add_beyond(np.asarray(picture), like.beyond))
     if like.grey:
         picture = picture.convert("L")
     if alpha is not None:
@@ -290,6 +297,7 @@ def _save(picture: PIL.Image.Image, form: str, options: dict[str, Any]) -> bytes
 def _encode_tiff(picture: PIL.Image.Image | npt.NDArray[Any], like: Picture, metadata: _Metadata) -> bytes:
     tags = PIL.Image.Exif()
     tags.load(metadata.exif)
+    keep_letters(tags)
     compression = "tiff_adobe_deflate"
     if like.format == "TIFF":
         compression = like.encoding.get("compression", compression)
@@ -333,6 +341,8 @@ def _encode_deep(
     converted = image if like.icc is None else deep_from_srgb(image, like.icc)
     if converted is None:
         return None
+    if like.beyond is not None:
+        converted = add_beyond(converted, like.beyond)
     if alpha is not None and alpha.dtype == np.uint8:
         alpha = alpha.astype(np.uint16) * 257
     channels: npt.NDArray[np.uint16] = grey_of(converted) if like.grey else converted
