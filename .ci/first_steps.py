@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-PEOPLE = Path(__file__).parents[1] / "src" / "hime" / "demo_people"
+PEOPLE = Path(__file__).parents[1] / "src" / "hime" / "demo_people" / "rendered"
 SMALL = (44, 44)
 
 

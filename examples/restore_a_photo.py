@@ -21,4 +21,6 @@ picture = hime.read_picture(photo)
 restored = hime.restore_photo(picture, [hime.read_person(person)], hime.load("large-x4-real-p"))
 hime.write_picture(result, restored.image, picture)
 for face in restored.faces:
-    print(face.person, face.status, f"likeness {face.similarity_before:.2f} -> {face.similarity_after:.2f}")
+    print(face.person or "somebody", face.status)
+    if face.similarity_before is not None:
+        print(f"  likeness {face.similarity_before:.2f} -> {face.similarity_after:.2f}")

@@ -22,13 +22,22 @@ from hime.errors import NothingToRestore
 from hime.pictures.formats import READ, images_in
 from hime.pictures.reading import Picture
 from hime.restoring.exported import DEFAULT_PHOTO_MODEL
+from hime.restoring.photo import fitting_enlargement
 
 AS_THE_MODEL = "as the model"
 
 
 @lru_cache(maxsize=2)
-def _restorer(model: str) -> hime.Restorer:
+def _restorer(model: str, _: str) -> hime.Restorer:
     return hime.load(model)
+
+
+def _state(folder: str) -> str:
+    """Of the files in a folder: another one if any of them is; the same for what is no folder."""
+    if not folder.strip() or not Path(folder.strip()).is_dir():
+        return ""
+    found = [(path.name, path.stat()) for path in Path(folder.strip()).iterdir()]
+    return str(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found))
 
 
 def _arrays(images: torch.Tensor) -> list[np.ndarray]:
@@ -67,6 +76,11 @@ class HimeRestoreFaces:
             },
         }
 
+    @classmethod
+    def IS_CHANGED(cls, references_folder: str = "", other_model: str = "", **_: Any) -> str:
+        """What ComfyUI compares, beside the inputs, with the last time: the files that they name."""
+        return _state(references_folder) + _state(other_model)
+
     def restore(
         self,
         image: torch.Tensor,
@@ -94,7 +108,7 @@ class HimeRestoreFaces:
         Raises:
             hime.HimeError: what cannot be used; ComfyUI shows the message.
         """
-        restorer = _restorer(other_model or model)
+        restorer = _restorer(other_model or model, _state(other_model))
         people = _people(references, references_folder)
         factor = restorer.scale if enlarge == AS_THE_MODEL else int(enlarge)
         results, report = [], []
@@ -108,7 +122,8 @@ class HimeRestoreFaces:
                     f"{face.person or 'a face'}: {face.warning or face.status}" for face in restored.faces
                 ]
             except NothingToRestore as error:
-                height, width = (factor * side for side in array.shape[:2])
+                fitting = fitting_enlargement(array.shape[:2], factor)  # as of the pictures beside it
+                height, width = (fitting * side for side in array.shape[:2])
                 plain = PIL.Image.fromarray(array).resize((width, height), PIL.Image.Resampling.LANCZOS)
                 results.append(np.asarray(plain))
                 lines = [str(error)]

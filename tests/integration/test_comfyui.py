@@ -93,6 +93,29 @@ def test_a_batch_is_restored_with_photos(
     assert float((corner - torch.tensor(GROUND) / 255).abs().max()) < 0.01
 
 
+def test_a_large_batch_in_which_one_has_no_face(
+    custom_nodes: ModuleType, demo_people: Path, references: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above a size the enlargement is halved, of the picture that is enlarged plainly too."""
+    monkeypatch.setattr("hime.restoring.photo.MAX_RESULT_PIXELS", 170 * 130 * 5)
+    empty = torch.full((1, 130, 170, 3), 0.4)
+    given = torch.cat([loaded(picture(demo_people, "ada")), empty])
+    results, report = call(custom_nodes, image=given, references=references)
+    assert results.shape == (2, 2 * 130, 2 * 170, 3)
+    assert report.startswith("picture 1: the person: restored\npicture 2: no face found")
+
+
+def test_photos_added_to_the_folder_are_noticed(custom_nodes: ModuleType, tmp_path: Path) -> None:
+    changed = custom_nodes.NODE_CLASS_MAPPINGS["HimeRestoreFaces"].IS_CHANGED
+    inputs = {"references_folder": f" {tmp_path} ", "other_model": "", "enlarge": "2"}
+    empty = changed(**inputs)
+    (tmp_path / "a.png").write_bytes(b"a")
+    one = changed(**inputs)
+    assert one == changed(**inputs)
+    (tmp_path / "a.png").write_bytes(b"ab")
+    assert len({empty, one, changed(**inputs), changed(references_folder="", other_model="hf:a/b")}) == 4
+
+
 def test_photos_come_from_a_folder_too(
     custom_nodes: ModuleType, demo_people: Path, references: torch.Tensor, tmp_path: Path
 ) -> None:

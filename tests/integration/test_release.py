@@ -15,8 +15,10 @@ import pytest
 import yaml
 
 import check_wheel
+import first_steps
 import follow_dockerfile
 import hime
+from hime.tools.serve import BUILT
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -69,6 +71,14 @@ def test_only_the_job_that_publishes_may_say_who_it_is() -> None:
     assert publish["environment"]["name"] == "pypi"
     assert "secrets." not in (REPOSITORY / ".github/workflows/release.yml").read_text("utf-8")
     assert not [step for step in publish["steps"] if "run" in step]
+
+
+def test_the_first_steps_are_those_of_today(tmp_path: Path) -> None:
+    """What every job with an installed package does, done with this one."""
+    pytest.importorskip("cv2", reason="the extra faces is not installed")
+    if not (BUILT / "index.html").is_file():
+        pytest.skip("the app is not built: make app")
+    first_steps.check(tmp_path, [sys.executable, "-m", "hime"], str(tmp_path))
 
 
 def test_the_image_is_small_to_read_and_runs_without_rights() -> None:

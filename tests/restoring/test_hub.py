@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -187,6 +188,18 @@ def test_offline_takes_what_is_there_and_says_what_is_not(hub: Hub, ask: Ask) ->
     assert ask("hf:somebody/tiny-x4@main") == RESTORED
     hub.asked.clear()
     assert ask("hf:somebody/tiny-x4", HF_HUB_OFFLINE="1") == RESTORED
+    assert hub.asked == []
+
+
+def test_offline_a_model_opens_whose_dial_has_no_other_end(hub: Hub, ask: Ask) -> None:
+    files = hub.commits["somebody/tiny-x4"][FIRST]
+    card = {**json.loads(files["card.json"]), "reconstruction": "elsewhere-x4", "fidelity": 0.0}
+    files["card.json"] = json.dumps(card).encode()
+    assert ask("hf:somebody/tiny-x4") == RESTORED
+    hub.asked.clear()
+    for address in ("hf:somebody/tiny-x4", f"hf:somebody/tiny-x4@{FIRST}"):
+        assert ask(address, HF_HUB_OFFLINE="1") == RESTORED
+    assert "elsewhere-x4" in ask("hf:somebody/tiny-x4", "0.5", HF_HUB_OFFLINE="1")
     assert hub.asked == []
 
 

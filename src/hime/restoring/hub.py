@@ -56,13 +56,17 @@ def _is_there(address: str, repository: str, commit: str, other: str) -> bool:
     """Whether the repository holds that further model: fetches its card."""
     try:
         _fetch(address, repository, commit, f"{other}/card.json")
-    except _Absent:
+    except (_Absent, _Offline):
         return False  # told where the dial is turned to it
     return True
 
 
 class _Absent(HimeError):
     """The repository is there, the file is not in it."""
+
+
+class _Offline(HimeError):
+    """The file is not in the cache, and nothing may be fetched."""
 
 
 def _fetch(address: str, repository: str, revision: str, file: str) -> Path:
@@ -91,11 +95,11 @@ def _fetch(address: str, repository: str, revision: str, file: str) -> Path:
             f"{address}: has no revision {revision}; check it on the repository's page"
         ) from error
     except errors.LocalEntryNotFoundError as error:
-        reason = f"{constants.ENDPOINT} cannot be reached; check the connection, or give a folder"
+        missing = f"{address}: {file} is not in the cache ({constants.HF_HUB_CACHE})"
         if constants.is_offline_mode():
-            reason = "HF_HUB_OFFLINE forbids to fetch it; fetch it once without"
+            raise _Offline(f"{missing}: HF_HUB_OFFLINE forbids to fetch it; fetch it once without") from error
         raise HimeError(
-            f"{address}: {file} is not in the cache ({constants.HF_HUB_CACHE}): {reason}"
+            f"{missing}: {constants.ENDPOINT} cannot be reached; check the connection, or give a folder"
         ) from error
     except errors.EntryNotFoundError as error:
         raise _Absent(f"{address}: holds no {file}, so it is no model of hime; check the name") from error

@@ -101,7 +101,7 @@ def restore_photo(
     if only_face is not None and not 1 <= only_face <= len(found):
         raise HimeError(f"has {_count(len(found), 'face')}, counted from left to right; check --face")
     owners = _owners(found, people, named, only_face)
-    factor = _fitting(picture.image.shape[:2], enlargement or restorer.scale, largest_side)
+    factor = fitting_enlargement(picture.image.shape[:2], enlargement or restorer.scale, largest_side)
 
     works: list[Steps[RestoredFace]] = []
     for number, (face, owner) in enumerate(zip(found, owners, strict=True), start=1):
@@ -209,8 +209,14 @@ def _nothing(faces: Sequence[RestoredFace], people: Sequence[Person]) -> str:
     return f"{those} {names}; restore strangers with --face N or --everyone"
 
 
-def _fitting(sides: tuple[int, ...], factor: int, largest_side: int | None) -> int:
-    """The enlargement, halved until the result has at most `MAX_RESULT_PIXELS`, and no side too large."""
+def fitting_enlargement(sides: tuple[int, ...], factor: int, largest_side: int | None = None) -> int:
+    """The enlargement, halved until the result has at most `MAX_RESULT_PIXELS`, and no side too large.
+
+    Args:
+        sides: height and width of the picture.
+        factor: the enlargement asked for.
+        largest_side: of the result in pixels.
+    """
     largest = largest_side or MAX_RESULT_PIXELS
     while factor > 1 and (
         sides[0] * sides[1] * factor**2 > MAX_RESULT_PIXELS or max(sides) * factor > largest

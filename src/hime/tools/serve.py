@@ -89,7 +89,10 @@ def site() -> dict[str, Path | bytes]:
         HimeError: the pages were not built.
     """
     if not (BUILT / "index.html").is_file():
-        raise HimeError(f"{BUILT}: the app is not built; say make app, or install a released hime-sr")
+        raise HimeError(
+            f"{BUILT}: the app is not built; in the clone say make app and then install it again, or install "
+            "a released hime-sr"
+        )
     files: dict[str, Path | bytes] = {
         path.relative_to(BUILT).as_posix(): path for path in sorted(BUILT.rglob("*")) if path.is_file()
     }
