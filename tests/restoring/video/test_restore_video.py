@@ -420,5 +420,49 @@ def test_work_for_another_task_is_not_gone_on_with(
     assert passes == [1, 0, 0]
 
 
+def test_of_two_runs_at_once_the_second_is_refused(walking: Path, restorer: Restorer, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    refused: list[str] = []
+
+    def again(step: Progress) -> None:
+        if step.done == 20:
+            with pytest.raises(HimeError, match="another run is at work on it; wait") as refusal:
+                restore_video(walking, [], restorer, out, overwrite=step.step == "restoring")
+            refused.append(str(refusal.value))
+
+    restored = restore_video(walking, [], restorer, out, progress=again)
+    assert len(refused) == 2
+    assert refused[0].startswith(f"{out}: ")
+    assert len(read_clip(restored.path)[0]) == 40
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_killed_run_keeps_no_other_from_the_work(walking: Path, restorer: Restorer, tmp_path: Path) -> None:
+    (tmp_path / ".out.mp4.hime").mkdir()
+    (tmp_path / ".out.mp4.hime" / ".lock").touch()
+    restore_video(walking, [], restorer, tmp_path / "out.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_nothing_is_joined_that_lacks_frames(
+    walking: Path, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stretches that somebody else has cleared away: what was there before stays."""
+    for module in ("findings", "making"):
+        monkeypatch.setattr(f"hime.restoring.video.{module}.CHUNK", 10)
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"an earlier result")
+
+    def clear(step: Progress) -> None:
+        if (step.step, step.done) == ("restoring", 35):
+            (tmp_path / ".out.mp4.hime" / "made-000001.npz").unlink()
+
+    with pytest.raises(HimeError, match=r"out\.mp4: only 10 of its 40 frames are there .* --overwrite"):
+        restore_video(walking, [], restorer, out, progress=clear)
+    assert out.read_bytes() == b"an earlier result"
+    restore_video(walking, [], restorer, out)
+    assert len(read_clip(out)[0]) == 40
+
+
 def test_it_is_a_public_function() -> None:
     assert hime.restore_video is restore_video

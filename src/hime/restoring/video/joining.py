@@ -57,9 +57,16 @@ def join(
         remark: is added to the note that the video was altered.
 
     Raises:
-        HimeError: it cannot be written.
+        HimeError: it cannot be written, or frames of it are missing.
     """
     copied = Copied()
+    there = sum(
+        len(workplace.load("made", number, "pts")["pts"]) for number in range(workplace.count("made"))
+    )
+    if there != len(pts):
+        raise HimeError(
+            f"{target}: only {there} of its {len(pts)} frames are there; begin anew with --overwrite"
+        )
     write_atomically(target, lambda path: _join(clip, encoding, workplace, pts, path, target, remark, copied))
     return copied
 
