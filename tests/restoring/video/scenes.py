@@ -121,6 +121,7 @@ def write_clip(
     prepare: Callable[[Any, Any], None] | None = None,
     options: dict[str, str] | None = None,
     sound: bool = False,
+    high_definition: bool = False,
 ) -> Path:
     """A clip of these frames.
 
@@ -135,6 +136,7 @@ def write_clip(
         prepare: is shown the container and the stream before anything is written.
         options: of the encoder.
         sound: a tone with it.
+        high_definition: the colours are stored as BT.709 has it, and the clip says so.
     """
     import av
 
@@ -151,12 +153,15 @@ def write_clip(
         }
         stream.options = options or defaults.get(codec, {})
         tone = container.add_stream("aac", rate=48000) if sound else None
+        if high_definition:
+            context = stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
         if prepare is not None:
             prepare(container, stream)
         for number, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if pix_fmt != "rgb24":
-                frame = frame.reformat(format=pix_fmt)
+                frame = frame.reformat(format=pix_fmt, dst_colorspace="ITU709" if high_definition else None)
             frame.pts = number if times is None else times[number]
             frame.time_base = time_base or 1 / Fraction(rate)
             container.mux(stream.encode(frame))

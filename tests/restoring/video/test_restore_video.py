@@ -152,6 +152,39 @@ def test_containers_and_codecs(case: str, restorer: Restorer, tmp_path: Path) ->
     assert apart < (20 if case == "gif" else 4)
 
 
+TRANSPARENT = "its transparency cannot be kept and is left out"
+COLOURS = {
+    "4:4:4 and alpha": ("a.mov", "prores_ks", "yuva444p10le", (1, "yuv444p10le", (TRANSPARENT,))),
+    "packed 4:2:2": ("a.mov", "rawvideo", "uyvy422", (1, "yuv422p", ())),
+    "packed 4:2:2, 10 bits": ("a.mkv", "rawvideo", "y210le", (1, "yuv422p10le", ())),
+    "planes of two": ("a.mkv", "rawvideo", "nv12", (1, "yuv420p", ())),
+    "alpha beside": ("a.mkv", "ffv1", "yuva420p", (1, "yuv420p", (TRANSPARENT,))),
+    "red, green, blue": ("a.mov", "png", "rgb24", (6, "yuv420p", ())),
+    "red, green, blue, alpha": ("a.mov", "png", "rgba", (6, "yuv420p", (TRANSPARENT,))),
+    "nothing see-through in a GIF": ("a.gif", "gif", "rgb8", (6, "yuv420p", ())),
+    "alpha beside VP9": ("a.webm", "libvpx-vp9", "yuva420p", (1, "yuv420p", (TRANSPARENT,))),
+}
+
+
+@pytest.mark.parametrize("case", COLOURS)
+def test_colours_are_labelled_as_they_are(case: str, restorer: Restorer, tmp_path: Path) -> None:
+    """Frames that were stored by BT.709 stay so; those in RGB have BT.601's matrix afterwards."""
+    name, codec, pix_fmt, expected = COLOURS[case]
+    frames = scene([Actor("ada", still(160, 120, 48))], 2)
+    is_rgb = pix_fmt.startswith("rgb")
+    path = write_clip(tmp_path / name, frames, codec, pix_fmt, high_definition=not is_rgb)
+    restored = restore_video(
+        path, [], restorer, result_path(open_clip(path), tmp_path / "out"), everyone=True
+    )
+    found = open_clip(restored.path)
+    assert (found.colours[3], found.format, restored.notes) == expected
+    with av.open(str(restored.path)) as result:
+        assert "alpha_mode" not in result.streams.video[0].metadata
+        image = next(result.decode(video=0)).to_ndarray(format="rgb24")
+    apart = (image.astype(int) - frames[0]).mean(axis=(0, 1))
+    assert np.abs(apart).max() < 3, "another matrix makes other colours"
+
+
 @pytest.mark.parametrize(
     ("suffix", "size"), [(".mkv", (161, 121)), (".webm", (161, 121)), (".avi", (163, 122))]
 )

@@ -109,9 +109,9 @@ def _join(
 
 
 def _describe(stream: Any, main: Any) -> None:
-    stream.metadata.update(
-        {key: value for key, value in main.metadata.items() if key.lower() not in ("encoder", "rotate")}
-    )
+    """Metadata of the video, but for what is no longer so."""
+    old = ("encoder", "rotate", "alpha_mode")
+    stream.metadata.update({key: value for key, value in main.metadata.items() if key.lower() not in old})
 
 
 def _describe_all(source: Any, result: Any, remark: str) -> None:

@@ -65,6 +65,7 @@ class Clip:
         matrix: 3×3 in row order, how the frames are turned to be shown; None: as they are.
         colours: libav's numbers for range, primaries, transfer and matrix.
         aspect: width over height of a pixel; None where nothing tells.
+        notes: a line for each thing that the frames do not have any more as `read_frames` gives them.
     """
 
     path: Path
@@ -81,6 +82,7 @@ class Clip:
     matrix: tuple[int, ...] | None
     colours: tuple[int, int, int, int]
     aspect: Fraction | None
+    notes: tuple[str, ...] = ()
 
     @property
     def turn(self) -> Turn:
@@ -258,9 +260,20 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
         duration=duration,
         own_duration=own,
         matrix=matrix,
-        colours=colours if kept else (1, colours[1], colours[2], BT601_MATRIX),
+        colours=(1, colours[1], colours[2], BT601_MATRIX) if _is_rgb(frame.format) else colours,
         aspect=stream.sample_aspect_ratio or None,
+        notes=("its transparency cannot be kept and is left out",) if _is_transparent(stream, frame) else (),
     )
+
+
+def _is_transparent(stream: Any, frame: Any) -> bool:
+    """Whether a clip, whose first frame this is, holds more than opaque pictures."""
+    if stream.metadata.get("alpha_mode") == "1":  # WebM: apart from the pictures
+        return True
+    if frame.format.has_palette or stream.codec_context.codec.canonical_name == "gif":
+        # The format always has room for it, whether it is used or not.
+        return bool(frame.to_ndarray(format="rgba")[..., 3].min() < 255)
+    return any(component.is_alpha for component in frame.format.components)
 
 
 def _duration(container: Any, stream: Any) -> tuple[float, bool]:
@@ -281,9 +294,23 @@ BT601_MATRIX = 6
 """libav's number."""
 
 
+def _is_rgb(video_format: Any) -> bool:
+    """Whether frames of that format have no matrix of their own: they get that of BT.601."""
+    return bool(video_format.is_rgb or video_format.has_palette or video_format.name.startswith("xyz"))
+
+
 def _planar_format(video_format: Any) -> str:
-    """What frames of another format become."""
-    return "yuv420p10le" if max(part.bits for part in video_format.components) > 8 else "yuv420p"
+    """What frames of another format become: of Y'CbCr with as much chroma and as many bits, up to 12."""
+    deepest = max(part.bits for part in video_format.components)
+    if _is_rgb(video_format):  # players show little else than 4:2:0
+        return "yuv420p10le" if deepest > 8 else "yuv420p"
+    depth = "" if deepest <= 8 else "10le" if deepest <= 10 else "12le"
+    luma, *chroma = [part for part in video_format.components if not part.is_alpha]
+    if not chroma:
+        return f"yuv420p{depth}"
+    if chroma[0].height < luma.height and chroma[0].width < luma.width:
+        return f"yuv420p{depth}"
+    return f"yuv422p{depth}" if chroma[0].width < luma.width else f"yuv444p{depth}"
 
 
 def read_frames(clip: Clip, damage: Damage, threads: int = 0) -> Iterator[Any]:
@@ -364,6 +391,6 @@ def _uniform(frame: Any, clip: Clip) -> Any:
         width=clip.width,
         height=clip.height,
         format=clip.format,
-        **({"dst_colorspace": "ITU601", "dst_color_range": "MPEG"} if frame.format.is_rgb else {}),
+        **({"dst_colorspace": "ITU601", "dst_color_range": "MPEG"} if _is_rgb(frame.format) else {}),
     )
     return uniform

@@ -163,7 +163,7 @@ def restore_video(
             )  # fmt: skip
             write_clip_report(report, clip.path.name, found, looked.faces, line)
         workplace.clear()
-    return RestoredClip(target, looked.faces, total, line, tuple(copied.left_out))
+    return RestoredClip(target, looked.faces, total, line, (*clip.notes, *copied.left_out))
 
 
 def rehearse_video(
