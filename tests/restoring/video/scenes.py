@@ -122,6 +122,7 @@ def write_clip(
     options: dict[str, str] | None = None,
     sound: bool = False,
     high_definition: bool = False,
+    container_options: dict[str, str] | None = None,
 ) -> Path:
     """A clip of these frames.
 
@@ -136,12 +137,13 @@ def write_clip(
         prepare: is shown the container and the stream before anything is written.
         options: of the encoder.
         sound: a tone with it.
+        container_options: of the format.
         high_definition: the colours are stored as BT.709 has it, and the clip says so.
     """
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt

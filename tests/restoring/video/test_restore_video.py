@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -15,13 +16,14 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 import pytest
 
 import hime
 from hime.errors import HimeError
 from hime.faces.album import read_person
 from hime.restoring.restorer import Restorer
-from hime.restoring.video import restore
+from hime.restoring.video import joining, restore
 from hime.restoring.video.reading import Damage, open_clip, read_frames
 from hime.restoring.video.restore import Progress, incomplete, restore_video, result_path
 from hime.restoring.video.writing import ENCODERS
@@ -288,6 +290,161 @@ def test_subtitles_are_kept(restorer: Restorer, tmp_path: Path, walking: Path) -
     with av.open(str(restored.path)) as result:
         (line,) = [bytes(packet) for packet in result.demux(subtitles=0) if packet.size]
     assert line == b"Happy birthday"
+
+
+def png(image: npt.NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+PHONE = {
+    "com.apple.quicktime.location.ISO6709": "+48.1371+011.5754+519.000/",
+    "com.apple.quicktime.creationdate": "2020-01-02T03:04:05+0100",
+    "com.apple.quicktime.make": "Apple",
+    "com.apple.quicktime.model": "iPhone 8",
+    "com.android.version": "11",
+    "location": "+48.1371+011.5754/",
+    "creation_time": "2020-01-02T02:04:05.000000Z",
+}
+PLAIN = {"title": "Grandma’s birthday", "date": "2020-01-02", "artist": "Ada", "genre": "Home"}
+COVER = png(np.zeros((16, 16, 3), np.uint8))
+ALTERED = "by the sea Faces in this video were restored by a trained model (hime)."
+
+
+def with_metadata(path: Path, metadata: dict[str, str], phone: bool = True, cover: bool = False) -> Path:
+    """A clip of two frames that says this of itself, turned by a quarter."""
+    upright = scene([Actor("ada", still(120, 160, 48))], 2, 240, 320)
+    frames = [np.ascontiguousarray(np.rot90(image, -1)) for image in upright]
+    flags = {"movflags": "use_metadata_tags"} if phone else {}
+
+    def prepare(container: Any, stream: Any) -> None:
+        stream.set_display_rotation(90)
+        container.metadata.update(metadata, comment="by the sea")
+        if cover:
+            container.add_attachment("cover.png", "image/png", COVER)
+
+    return write_clip(path, frames, prepare=prepare, container_options=flags)
+
+
+def cover_of(path: Path) -> bytes | None:
+    with av.open(str(path)) as container:
+        for stream in container.streams.video[1:]:
+            assert stream.disposition & stream.disposition.attached_pic
+            return next(bytes(packet) for packet in container.demux(stream))
+    return None
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    with av.open(str(path)) as container:
+        return {key.lower(): value for key, value in container.metadata.items()}
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])
+def test_what_a_phone_says_of_its_clip_is_kept(suffix: str, restorer: Restorer, tmp_path: Path) -> None:
+    path = with_metadata(tmp_path / f"in{suffix}", PHONE | PLAIN)
+    before = metadata_of(path)
+    assert {key.lower() for key in PHONE | PLAIN} <= before.keys()
+    restored = restore_video(path, [], restorer, tmp_path / f"out{suffix}", everyone=True)
+    after = metadata_of(restored.path)
+    assert after.pop("comment").startswith(ALTERED)
+    for key in PHONE | PLAIN:
+        assert after[key.lower()] == before[key.lower()]
+    assert restored.notes == ()
+    assert open_clip(restored.path).matrix == open_clip(path).matrix != None  # noqa: E711
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4"])
+def test_plain_metadata_stays_where_every_player_looks(
+    suffix: str, restorer: Restorer, tmp_path: Path
+) -> None:
+    plain = PLAIN | {"creation_time": "2020-01-02T02:04:05.000000Z", "location": "+48.1371+011.5754/"}
+    path = with_metadata(tmp_path / f"in{suffix}", plain, phone=False)
+    restored = restore_video(path, [], restorer, tmp_path / f"out{suffix}", everyone=True)
+    assert restored.notes == ()
+    assert plain.items() <= metadata_of(restored.path).items()
+    assert b"\xa9nam" in restored.path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4"])
+def test_each_plain_key_is_one_that_the_format_holds(suffix: str, restorer: Restorer, tmp_path: Path) -> None:
+    values = {"location": "+48.1371+011.5754/", "creation_time": "2020-01-02T02:04:05.000000Z"}
+    plain = {key: values.get(key, "1") for key in joining.PLAIN[suffix[1:]].split()}
+    path = with_metadata(tmp_path / f"in{suffix}", plain, phone=False)
+    assert plain.keys() <= metadata_of(path).keys()
+    restored = restore_video(path, [], restorer, tmp_path / f"out{suffix}", everyone=True)
+    assert plain.keys() <= metadata_of(restored.path).keys()
+    assert restored.notes == ()
+
+
+def test_metadata_that_is_not_kept_is_told(restorer: Restorer, tmp_path: Path) -> None:
+    """A cover has its place only where that of a phone's metadata is none."""
+    path = with_metadata(tmp_path / "in.mkv", PHONE | PLAIN, cover=True)
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    (line,) = restored.notes
+    assert line == (
+        "metadata that .mp4 does not hold as it was is left out or changed: "
+        "com.apple.quicktime.location.iso6709, com.apple.quicktime.creationdate, com.apple.quicktime.make, "
+        "com.apple.quicktime.model, com.android.version"
+    )
+    assert cover_of(restored.path) == COVER
+    after = metadata_of(restored.path)
+    assert (after["title"], after["date"], after["artist"]) == ("Grandma’s birthday", "2020-01-02", "Ada")
+
+
+def test_a_cover_is_kept_or_told(restorer: Restorer, tmp_path: Path) -> None:
+    path = with_metadata(tmp_path / "in.mkv", PLAIN, cover=True)
+    for suffix in (".mp4", ".mkv", ".mov"):
+        restored = restore_video(path, [], restorer, tmp_path / f"out{suffix}", everyone=True)
+        kept = (COVER, ()) if suffix != ".mov" else (None, ("the cover cannot be copied and is left out",))
+        assert (cover_of(restored.path), restored.notes) == kept
+        assert len(read_clip(restored.path)[0]) == 2
+    again = restore_video(tmp_path / "out.mp4", [], restorer, tmp_path / "again.mkv", everyone=True)
+    assert (cover_of(again.path), again.notes) == (COVER, ())
+
+
+def test_attached_files_data_and_time_codes_are_kept_or_told(restorer: Restorer, tmp_path: Path) -> None:
+    frames = scene([Actor("ada", still(160, 120, 48))], 2)
+
+    def attach(container: Any, stream: Any) -> None:
+        container.add_attachment("hand.ttf", "font/ttf", b"letters")
+
+    def measure(container: Any, stream: Any) -> None:
+        data = container.add_data_stream("bin_data")
+        container.start_encoding()
+        packet = av.Packet(b"48.1371")
+        packet.stream, packet.pts, packet.dts, packet.time_base = data, 0, 0, Fraction(1, 25)
+        container.mux(packet)
+
+    def count(container: Any, stream: Any) -> None:
+        stream.metadata["timecode"] = "01:00:00:00"
+
+    def divide(container: Any, stream: Any) -> None:
+        chapter = {
+            "id": 1,
+            "start": 0,
+            "end": 40,
+            "time_base": Fraction(1, 1000),
+            "metadata": {"title": "Cake"},
+        }
+        container.set_chapters([chapter])
+
+    told = {}
+    for name, prepare in (("a.mkv", attach), ("d.mp4", measure), ("t.mov", count), ("c.mp4", divide)):
+        path = write_clip(tmp_path / name, frames, prepare=prepare)
+        for suffix in (".mkv", ".mp4", ".mov"):
+            out = tmp_path / f"{name}-out{suffix}"
+            told[name, suffix] = restore_video(path, [], restorer, out, everyone=True).notes
+    file = ("an attached file (hand.ttf) cannot be copied and is left out",)
+    data = ("data (GoPro MET) cannot be copied and is left out",)
+    time_code = ("the time code cannot be copied and is left out",)
+    assert [told["a.mkv", suffix] for suffix in (".mkv", ".mp4", ".mov")] == [(), file, file]
+    assert [told["d.mp4", suffix] for suffix in (".mkv", ".mp4", ".mov")] == [data, data, data]
+    assert [told["t.mov", suffix] for suffix in (".mkv", ".mp4", ".mov")] == [time_code, (), ()]
+    assert [told["c.mp4", suffix] for suffix in (".mkv", ".mp4", ".mov")] == [(), (), ()]
+    with av.open(str(tmp_path / "a.mkv-out.mkv")) as result:
+        (file_kept,) = result.streams.attachments
+        assert (file_kept.metadata["filename"], file_kept.data) == ("hand.ttf", b"letters")
 
 
 def test_one_frame(restorer: Restorer, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def is_clip(path: Path | str) -> bool:
         return False
     try:
         with opened(path) as container:
-            return any(not _is_cover(stream) for stream in container.streams.video)
+            return any(not is_cover(stream) for stream in container.streams.video)
     except (av.FFmpegError, OSError, ValueError):
         return False
 
@@ -176,7 +176,7 @@ def _is_animated(path: Path) -> bool:
         return False
 
 
-def _is_cover(stream: Any) -> bool:
+def is_cover(stream: Any) -> bool:
     """Whether a video stream is a still picture that goes with the file."""
     return bool(stream.disposition & stream.disposition.attached_pic)
 
@@ -188,7 +188,7 @@ def video_stream(container: Any) -> Any:
         LookupError: there is none.
     """
     for stream in container.streams.video:
-        if not _is_cover(stream):
+        if not is_cover(stream):
             return stream
     raise LookupError("no video in it")
 
