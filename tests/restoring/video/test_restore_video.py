@@ -24,10 +24,10 @@ from hime.errors import HimeError
 from hime.faces.album import read_person
 from hime.restoring.restorer import Restorer
 from hime.restoring.video import joining, restore
-from hime.restoring.video.reading import Damage, open_clip, read_frames
+from hime.restoring.video.reading import Damage, _progressive, open_clip, read_frames
 from hime.restoring.video.restore import Progress, incomplete, restore_video, result_path
 from hime.restoring.video.writing import ENCODERS
-from restoring.video.scenes import Actor, leaving, read_clip, scene, still, walk, write_clip
+from restoring.video.scenes import Actor, leaving, of_fields, read_clip, scene, still, walk, woven, write_clip
 
 
 @pytest.fixture
@@ -454,6 +454,107 @@ def test_one_frame(restorer: Restorer, tmp_path: Path) -> None:
     assert differences(path, restored.path)[0, 110:130, 150:170].mean() > 3
 
 
+# --------------------------------------------------------------------------------------------- interlaced
+
+CAMCORDERS = {
+    "AVCHD": ("a.mts", "libx264", "yuv420p", {"preset": "veryfast", "crf": "8"}),
+    "DVD": ("a.vob", "mpeg2video", "yuv420p", {"qscale": "2", "g": "6"}),
+    "4:2:2": ("a.mov", "libx264", "yuv422p10le", {"preset": "veryfast", "crf": "8"}),
+    "lossless": ("a.mkv", "ffv1", "yuv420p", {}),
+}
+
+
+def crossing(number: int) -> tuple[float, float, float, float]:
+    """Walks by, 3 pixels from moment to moment."""
+    return 70 + 3 * number, 120, 48, 0
+
+
+@pytest.mark.usefixtures("lossless")
+@pytest.mark.parametrize("fields", ["tff", "bff"])
+@pytest.mark.parametrize("case", CAMCORDERS)
+def test_interlaced_frames_become_pictures_of_one_moment(
+    case: str, fields: str, restorer: Restorer, tmp_path: Path
+) -> None:
+    name, codec, pix_fmt, options = CAMCORDERS[case]
+    moments = scene([Actor("ada", crossing)], 24)
+    path = write_clip(tmp_path / name, woven(moments, fields), codec, pix_fmt, options=options, fields=fields)
+    restored = restore_video(
+        path, [], restorer, result_path(open_clip(path), tmp_path / "out"), everyone=True
+    )
+    assert (restored.frames, restored.damage, restored.notes) == (12, None, (restore.INTERLACED,))
+    assert restored.faces[0].frames == 12
+    (before, times), (after, new_times) = read_clip(path), read_clip(restored.path)
+    assert np.diff(new_times) == pytest.approx(np.diff(times), abs=0.002)
+    with av.open(str(restored.path)) as result:
+        assert not any(frame.interlaced_frame for frame in result.decode(video=0))
+    frames = [frame.to_ndarray(format="rgb24") for frame in read_frames(open_clip(path), Damage(), 1)]
+    assert len(frames) == len(before) == len(after) == 12
+    for number, frame in enumerate(frames):
+        pictures = [frame, before[number], *moments[2 * number : 2 * number + 2]]
+        made, was, first, second = (image.mean(axis=2) for image in pictures)
+        moved = np.abs(first - second) > 20
+        assert moved.sum() > 200
+        assert np.abs(made - first)[moved].mean() < 0.5 * np.abs(was - first)[moved].mean()
+
+
+def test_frames_of_which_some_are_interlaced(tmp_path: Path) -> None:
+    """Before the first they come at once, afterwards those that are not are left as they are."""
+    frames = scene([Actor("ada", crossing)], 12)
+    path = write_clip(tmp_path / "a.mkv", frames, "ffv1")
+    clip = open_clip(path)
+    plain = list(read_frames(clip, Damage(), 1))
+    kinds = ["prog"] * 4 + ["tff"] * 3 + ["prog"] * 5
+    flagged = [of_fields(frame, kind) for frame, kind in zip(plain, kinds, strict=True)]
+    for frame, like in zip(flagged, plain, strict=True):
+        frame.pts, frame.time_base = like.pts, like.time_base
+    damage = Damage()
+    found = list(_progressive(av, clip, iter(flagged), damage, 1))
+    assert damage.interlaced
+    assert not damage
+    assert [frame.pts for frame in found] == [frame.pts for frame in plain]
+    same = [np.array_equal(new.to_ndarray(), old.to_ndarray()) for new, old in zip(found, plain, strict=True)]
+    assert same == [kind == "prog" for kind in kinds]
+    damage = Damage()
+    assert list(_progressive(av, clip, iter(plain), damage, 1)) == plain
+    assert not damage.interlaced
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_interlaced_frames(count: int, restorer: Restorer, tmp_path: Path) -> None:
+    moments = scene([Actor("ada", crossing)], 2 * count)
+    path = write_clip(tmp_path / "a.mkv", woven(moments, "tff"), "ffv1", fields="tff")
+    restored = restore_video(path, [], restorer, tmp_path / "out.mkv", everyone=True)
+    assert (restored.frames, len(read_clip(restored.path)[0])) == (count, count)
+
+
+@pytest.mark.parametrize("moment", [8, 33, 48])
+def test_an_interlaced_clip_goes_on_after_an_interruption(
+    moment: int, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first pass, between two stretches of the second, and within one."""
+    for module in ("findings", "making"):
+        monkeypatch.setattr(f"hime.restoring.video.{module}.CHUNK", 10)
+    moments = scene([Actor("ada", lambda number: (70 + 2 * number, 120, 48, 0))], 50)
+    path = write_clip(tmp_path / "in.mkv", woven(moments, "tff"), "ffv1", fields="tff")
+    whole = restore_video(path, [], restorer, tmp_path / "whole.mkv", everyone=True)
+    calls = []
+
+    class Stopped(Exception):
+        pass
+
+    def progress(step: Progress) -> None:
+        calls.append(step)
+        if len(calls) == moment:
+            raise Stopped
+
+    out = tmp_path / "out.mkv"
+    with pytest.raises(Stopped):
+        restore_video(path, [], restorer, out, everyone=True, progress=progress)
+    again = restore_video(path, [], restorer, out, everyone=True)
+    assert again.notes == whole.notes == (restore.INTERLACED,)
+    assert differing(read_clip(whole.path)[0], read_clip(out)[0]) == {}
+
+
 # ------------------------------------------------------------------------------------------------- damage
 
 
@@ -647,7 +748,7 @@ def test_nothing_is_joined_that_lacks_frames(
         if (step.step, step.done) == ("restoring", 35):
             (tmp_path / ".out.mp4.hime" / "made-000001.npz").unlink()
 
-    with pytest.raises(HimeError, match=r"out\.mp4: only 10 of its 40 frames are there .* --overwrite"):
+    with pytest.raises(HimeError, match=r"out\.mp4: only 10 of its 40 frames are there; .* --overwrite"):
         restore_video(walking, [], restorer, out, progress=clear)
     assert out.read_bytes() == b"an earlier result"
     restore_video(walking, [], restorer, out)

@@ -9,6 +9,7 @@ Every file is written whole or not at all, and each but the last is never touche
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -230,8 +231,7 @@ def find(clip: Clip, workplace: Workplace, progress: Callable[[int], None], thre
         raise HimeError(f"{clip.path}: no frame decodes any more; begin anew with --overwrite")
     arrays = chunk.arrays(tracker.state() if tracker else state or {})
     arrays["end"] = np.array(True)
-    stored = {"first": damage.first, "reason": damage.reason, "until": damage.until}
-    arrays["damage"] = np.array(json.dumps(stored))
+    arrays["damage"] = np.array(json.dumps(dataclasses.asdict(damage)))
     workplace.save("found", chunk.start // CHUNK, arrays)
     return damage
 

@@ -4,16 +4,17 @@
     damage = Damage()
     for frame in read_frames(clip, damage): ...
 
-Every frame comes in the clip's one size and format, with a time later than the frame's before it. What does
-not decode is left out and told in the `Damage`.
+Every frame comes in the clip's one size and format, with a time later than the frame's before it, and shows
+one moment: interlaced ones are made so. What does not decode is left out and told in the `Damage`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import struct
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -92,18 +93,19 @@ class Clip:
 
 @dataclass
 class Damage:
-    """What of a clip does not decode.
+    """What of a clip does not decode or is not shown as it was.
 
     Attributes:
         first: when, in seconds from the first frame, something is first missing or damaged; None: nothing.
         reason: what libav says of it.
         until: when frames come again after that for the last time; None: they never do.
+        interlaced: whether frames showed two moments each, of which the second is left out.
     """
 
     first: float | None = None
     reason: str = ""
     until: float | None = None
-    _last: float = field(default=0.0, repr=False)
+    interlaced: bool = False
 
     def at(self, seconds: float, reason: str) -> None:
         """Something is missing there."""
@@ -330,7 +332,8 @@ def read_frames(clip: Clip, damage: Damage, threads: int = 0) -> Iterator[Any]:
             stream = video_stream(container)
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = threads
-            yield from _decoded(av, clip, container, stream, damage)
+            frames = _decoded(av, clip, container, stream, damage)
+            yield from _progressive(av, clip, frames, damage, threads)
     except (av.FFmpegError, OSError, LookupError) as error:
         raise _unreadable(clip.path, error) from error
 
@@ -381,6 +384,56 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
         allowed = max(float(2 / clip.rate), 0.0 if clip.own_duration else SHORTFALL)
         if max(end, now()) < clip.duration - allowed:
             damage.at(now(), f"{clip.duration:.1f} seconds were said to be there")
+
+
+def _progressive(
+    av: ModuleType, clip: Clip, frames: Iterator[Any], damage: Damage, threads: int
+) -> Iterator[Any]:
+    """As many frames with the same times, of which none shows two moments.
+
+    From the first interlaced frame on all go through FFmpeg's filter, which lets the others pass. Of those it
+    keeps the lines of the first moment, and finds the lines between from them and from the frames around.
+    """
+    graph = None
+    waiting: deque[Any] = deque()
+    for frame in frames:
+        if graph is None and frame.interlaced_frame:
+            graph = _deinterlacer(av, clip, threads)
+            damage.interlaced = True
+        if graph is None:
+            yield frame
+            continue
+        waiting.append(frame)
+        graph.vpush(frame)
+        yield from _filtered(clip, graph, waiting)
+    if graph is not None:
+        graph.vpush(None)
+        yield from _filtered(clip, graph, waiting)
+
+
+def _deinterlacer(av: ModuleType, clip: Clip, threads: int) -> Any:
+    graph = av.filter.Graph()
+    graph.threads = threads
+    buffer = graph.add_buffer(
+        width=clip.width, height=clip.height, format=clip.format, time_base=clip.time_base
+    )
+    bwdif = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+    graph.link_nodes(buffer, bwdif, graph.add("buffersink")).configure()
+    return graph
+
+
+def _filtered(clip: Clip, graph: Any, waiting: deque[Any]) -> Iterator[Any]:
+    """The frames that are ready, one for each of those that wait."""
+    while waiting:
+        try:
+            frame = _uniform(graph.vpull(), clip)
+        except (BlockingIOError, EOFError):  # it wants to see the next first; there is no next
+            return
+        like = waiting.popleft()
+        frame.pts, frame.time_base = like.pts, clip.time_base
+        for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
+            setattr(frame, name, getattr(like, name))
+        yield frame
 
 
 def _uniform(frame: Any, clip: Clip) -> Any:

@@ -42,9 +42,11 @@ from hime.restoring.video.report import explain, write_clip_report
 from hime.restoring.video.smoothing import steady_tracks
 from hime.restoring.video.writing import Encoding, encoding_for, result_suffix
 
-FORMAT = 1
+FORMAT = 2
 """Of the files in the workplace; another version's are not gone on with."""
 ENLARGEMENTS = (1, 2, 4)
+INTERLACED = "its frames are interlaced, two moments in each; those of the result show the first"
+"""The line about a clip of which that is so."""
 LARGEST_RESULT = 8192 * 4352
 """Pixels of a frame of the result at the most."""
 
@@ -163,7 +165,8 @@ def restore_video(
             )  # fmt: skip
             write_clip_report(report, clip.path.name, found, looked.faces, line)
         workplace.clear()
-    return RestoredClip(target, looked.faces, total, line, (*clip.notes, *copied.left_out))
+    notes = (*clip.notes, *([INTERLACED] if looked.damage.interlaced else []), *copied.left_out)
+    return RestoredClip(target, looked.faces, total, line, notes)
 
 
 def rehearse_video(
