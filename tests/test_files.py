@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hime.errors import HimeError
-from hime.files import check_writable, open_file, write_atomically
+from hime.files import LOCK, check_writable, held, open_file, write_atomically
 
 
 def test_writes_replaces_and_makes_folders(tmp_path: Path) -> None:
@@ -249,3 +249,87 @@ def test_the_disk_is_waited_for_where_it_shall_last(
     write_atomically(tmp_path / "file", lambda path: path.write_bytes(b"content"), lasting=lasting)
     assert (tmp_path / "file").read_bytes() == b"content"
     assert bool(waited) == lasting
+
+
+def test_a_folder_is_held_by_one_at_a_time_and_nothing_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "work"
+    with held(folder, "first"):
+        with pytest.raises(HimeError, match="busy"), held(folder, "busy"):
+            pass
+        with held(tmp_path / "other", "another folder is free"):
+            pass
+    assert not folder.exists()
+    with held(folder, "free again"):
+        (folder / "work").write_text("unfinished")
+    assert [path.name for path in folder.iterdir()] == ["work"]
+    (folder / LOCK).touch()  # as a killed process leaves it
+    with pytest.raises(ValueError, match="failed"), held(folder, "left behind"):
+        raise ValueError("failed")
+    assert [path.name for path in folder.iterdir()] == ["work"]
+
+
+HOLDER = """
+import sys
+from hime.files import held
+with held(sys.argv[1], "busy"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_process_holds_no_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "work")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(HimeError, match="another is there"), held(tmp_path / "work", "another is there"):
+            pass
+        process.kill()
+    assert (tmp_path / "work" / LOCK).exists()
+    with held(tmp_path / "work", "nobody is there"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_many_who_want_a_folder_one_has_it(tmp_path: Path) -> None:
+    """Whoever leaves removes the lock's file and the folder, while others come."""
+    inside: list[int] = []
+    together: list[int] = []
+    entered: list[int] = []
+    refusals: set[str] = set()
+
+    def come(number: int) -> None:
+        for _ in range(200):
+            try:
+                with held(tmp_path / "work", "busy"):
+                    inside.append(number)
+                    together.append(len(inside))
+                    inside.remove(number)
+                    entered.append(number)
+            except HimeError as error:
+                refusals.add(str(error))
+
+    threads = [threading.Thread(target=come, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(together) == {1}
+    assert entered
+    assert refusals <= {"busy"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_locks_of_the_system_everybody_is_let_in(tmp_path: Path) -> None:
+    """As on Windows, where Python has no fcntl."""
+    program = (
+        "import sys\n"
+        "sys.modules['fcntl'] = None\n"
+        "from hime.files import held\n"
+        "with held(sys.argv[1], 'busy'), held(sys.argv[1], 'busy'):\n"
+        "    pass\n"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / "work")], check=False).returncode == 0
+    )
+    assert list(tmp_path.iterdir()) == []

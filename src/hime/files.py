@@ -1,5 +1,7 @@
 """Files read and written: only plain files are opened, and what is written is there whole or not at all.
 
+A folder is held by one process at a time (`held`).
+
 All of it may be called from several threads at once, but for `ended_by_signals`, which is for the main one.
 """
 
@@ -19,6 +21,11 @@ from pathlib import Path
 from types import FrameType
 
 from hime.errors import HimeError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _LONGEST_SUFFIX = 32
 """Bytes of a name's ending that a temporary name repeats: no ending by which a format is told is longer."""
@@ -169,6 +176,79 @@ def write_json(path: Path | str, value: object) -> Path:
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     content = text.encode("utf-8", errors="replace")  # a file's name may hold bytes that are no letters
     return write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+LOCK = ".lock"
+"""What the file is called by which a folder is held."""
+
+
+@contextlib.contextmanager
+def held(folder: Path | str, busy: str) -> Iterator[None]:
+    """Hold a folder, which is made where there is none: no other process, and nobody else in this one, can.
+
+    It is held by a lock of the system on a file in it, `LOCK`, so that what a killed process leaves behind
+    keeps nobody out. Afterwards that file is gone, and so is the folder if there is nothing in it. Where the
+    system or the disk has no such locks, everybody is let in.
+
+    Args:
+        folder: which.
+        busy: the line for whoever comes second.
+
+    Raises:
+        HimeError: somebody holds it (``busy``), or it cannot be written to.
+    """
+    folder = Path(folder)
+    try:
+        lock = _locked(folder)
+    except BlockingIOError:
+        raise HimeError(busy) from None
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        if lock is not None:
+            with lock, contextlib.suppress(OSError):
+                (folder / LOCK).unlink()  # before the lock ends: afterwards it may be another's
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _locked(folder: Path) -> io.TextIOWrapper | None:
+    """The lock's file in a folder, which holds as long as it is open; None where the system has no locks.
+
+    Raises:
+        BlockingIOError: somebody else has it.
+    """
+    vanished: OSError = BlockingIOError()
+    for _ in range(100):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if fcntl is None:
+                return None
+            file = (folder / LOCK).open("w")
+        except (FileNotFoundError, FileExistsError) as error:  # it may have been removed in between
+            vanished = error
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise
+        except OSError:  # a disk without locks
+            return file
+        if _is_still(file, folder / LOCK):
+            return file
+        file.close()
+    raise vanished
+
+
+def _is_still(file: io.TextIOWrapper, path: Path) -> bool:
+    """Whether an opened file is the one of that path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

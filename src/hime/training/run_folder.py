@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hime.errors import HimeError
-from hime.files import write_json
+from hime.files import held, write_json
 from hime.training.arithmetic import Arithmetic, Settled
 from hime.training.checkpoint import (
     BEST,
@@ -107,16 +106,7 @@ class RunFolder:
         Raises:
             HimeError: another one holds it, or it cannot be written to.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise HimeError(f"{self}: cannot write there ({error.strerror}); choose another --out") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise HimeError(f"{self}: another training is running there; choose another --out") from None
+        with held(self.path, f"{self}: another training is running there; choose another --out"):
             for leftover in (*self.path.glob(".*.safetensors"), *self.path.glob(".config.*.json")):
                 leftover.unlink()  # of a process killed while it wrote
             yield

@@ -110,6 +110,33 @@ def walk(count: int = 40) -> list[Image]:
     return scene([Actor("ada", leaving(8, 18, 150, 32))], count)
 
 
+INTERLACED = 1 << 18 | 1 << 29
+"""Flags of an encoder: AV_CODEC_FLAG_INTERLACED_DCT and _ME."""
+
+
+def woven(moments: Sequence[Image], fields: str) -> list[Image]:
+    """Interlaced frames, each of two moments: every other line is of the second."""
+    frames = [image.copy() for image in moments[::2]]
+    second = slice(1, None, 2) if fields == "tff" else slice(0, None, 2)
+    for frame, other in zip(frames, moments[1::2], strict=True):
+        frame[second] = other[second]
+    return frames
+
+
+def of_fields(frame: Any, fields: str) -> Any:
+    """A frame that says that it is interlaced (``"prog"``: that it is not)."""
+    import av
+
+    graph = av.filter.Graph()
+    buffer = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
+    )
+    graph.link_nodes(buffer, graph.add("setfield", fields), graph.add("buffersink")).configure()
+    frame.pts = 0
+    graph.vpush(frame)
+    return graph.vpull()
+
+
 def write_clip(
     path: Path,
     frames: Sequence[Image],
@@ -121,6 +148,9 @@ def write_clip(
     prepare: Callable[[Any, Any], None] | None = None,
     options: dict[str, str] | None = None,
     sound: bool = False,
+    high_definition: bool = False,
+    container_options: dict[str, str] | None = None,
+    fields: str | None = None,
 ) -> Path:
     """A clip of these frames.
 
@@ -135,11 +165,14 @@ def write_clip(
         prepare: is shown the container and the stream before anything is written.
         options: of the encoder.
         sound: a tone with it.
+        container_options: of the format.
+        fields: of interlaced frames (`woven`), which come first: ``"tff"`` or ``"bff"``.
+        high_definition: the colours are stored as BT.709 has it, and the clip says so.
     """
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
@@ -151,12 +184,18 @@ def write_clip(
         }
         stream.options = options or defaults.get(codec, {})
         tone = container.add_stream("aac", rate=48000) if sound else None
+        if high_definition:
+            context = stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
+        if fields is not None:
+            stream.codec_context.flags |= INTERLACED
         if prepare is not None:
             prepare(container, stream)
         for number, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if pix_fmt != "rgb24":
-                frame = frame.reformat(format=pix_fmt)
+                frame = frame.reformat(format=pix_fmt, dst_colorspace="ITU709" if high_definition else None)
+            frame = frame if fields is None else of_fields(frame, fields)
             frame.pts = number if times is None else times[number]
             frame.time_base = time_base or 1 / Fraction(rate)
             container.mux(stream.encode(frame))

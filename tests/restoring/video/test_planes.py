@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hime.faces.headshot import Frame, cut
 from hime.restoring.video.planes import Planes, Turn, is_planar
+from hime.restoring.video.reading import _planar_format
 from restoring.video.scenes import background
 
 FORMATS = ("yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuvj420p", "yuv420p10le", "yuv444p12le")
@@ -123,3 +124,27 @@ def test_only_planes_apart_are_taken() -> None:
     taken = {name: is_planar(av.VideoFormat(name, 16, 16)) for name in ("nv12", "rgb24", "gbrp", "gray")}
     assert not any(taken.values())
     assert all(is_planar(av.VideoFormat(name, 16, 16)) for name in FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "expected"),
+    [
+        ("yuva444p16le", "yuv444p12le"),
+        ("yuva422p", "yuv422p"),
+        ("yuyv422", "yuv422p"),
+        ("p010le", "yuv420p10le"),
+        ("p210le", "yuv422p10le"),
+        ("p416le", "yuv444p12le"),
+        ("yuv420p10be", "yuv420p10le"),
+        ("xv30le", "yuv444p10le"),
+        ("gray", "yuv420p"),
+        ("gray12le", "yuv420p12le"),
+        ("ya8", "yuv420p"),
+        ("bgra", "yuv420p"),
+        ("gbrp10le", "yuv420p10le"),
+        ("pal8", "yuv420p"),
+    ],
+)
+def test_other_formats_keep_their_chroma_and_their_bits(pix_fmt: str, expected: str) -> None:
+    assert _planar_format(av.VideoFormat(pix_fmt, 16, 16)) == expected
+    assert is_planar(av.VideoFormat(expected, 16, 16))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -15,17 +16,18 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 import pytest
 
 import hime
 from hime.errors import HimeError
 from hime.faces.album import read_person
 from hime.restoring.restorer import Restorer
-from hime.restoring.video import restore
-from hime.restoring.video.reading import Damage, open_clip, read_frames
+from hime.restoring.video import joining, restore
+from hime.restoring.video.reading import Damage, _progressive, open_clip, read_frames
 from hime.restoring.video.restore import Progress, incomplete, restore_video, result_path
 from hime.restoring.video.writing import ENCODERS
-from restoring.video.scenes import Actor, leaving, read_clip, scene, still, walk, write_clip
+from restoring.video.scenes import Actor, leaving, of_fields, read_clip, scene, still, walk, woven, write_clip
 
 
 @pytest.fixture
@@ -152,6 +154,39 @@ def test_containers_and_codecs(case: str, restorer: Restorer, tmp_path: Path) ->
     assert apart < (20 if case == "gif" else 4)
 
 
+TRANSPARENT = "its transparency cannot be kept and is left out"
+COLOURS = {
+    "4:4:4 and alpha": ("a.mov", "prores_ks", "yuva444p10le", (1, "yuv444p10le", (TRANSPARENT,))),
+    "packed 4:2:2": ("a.mov", "rawvideo", "uyvy422", (1, "yuv422p", ())),
+    "packed 4:2:2, 10 bits": ("a.mkv", "rawvideo", "y210le", (1, "yuv422p10le", ())),
+    "planes of two": ("a.mkv", "rawvideo", "nv12", (1, "yuv420p", ())),
+    "alpha beside": ("a.mkv", "ffv1", "yuva420p", (1, "yuv420p", (TRANSPARENT,))),
+    "red, green, blue": ("a.mov", "png", "rgb24", (6, "yuv420p", ())),
+    "red, green, blue, alpha": ("a.mov", "png", "rgba", (6, "yuv420p", (TRANSPARENT,))),
+    "nothing see-through in a GIF": ("a.gif", "gif", "rgb8", (6, "yuv420p", ())),
+    "alpha beside VP9": ("a.webm", "libvpx-vp9", "yuva420p", (1, "yuv420p", (TRANSPARENT,))),
+}
+
+
+@pytest.mark.parametrize("case", COLOURS)
+def test_colours_are_labelled_as_they_are(case: str, restorer: Restorer, tmp_path: Path) -> None:
+    """Frames that were stored by BT.709 stay so; those in RGB have BT.601's matrix afterwards."""
+    name, codec, pix_fmt, expected = COLOURS[case]
+    frames = scene([Actor("ada", still(160, 120, 48))], 2)
+    is_rgb = pix_fmt.startswith("rgb")
+    path = write_clip(tmp_path / name, frames, codec, pix_fmt, high_definition=not is_rgb)
+    restored = restore_video(
+        path, [], restorer, result_path(open_clip(path), tmp_path / "out"), everyone=True
+    )
+    found = open_clip(restored.path)
+    assert (found.colours[3], found.format, restored.notes) == expected
+    with av.open(str(restored.path)) as result:
+        assert "alpha_mode" not in result.streams.video[0].metadata
+        image = next(result.decode(video=0)).to_ndarray(format="rgb24")
+    apart = (image.astype(int) - frames[0]).mean(axis=(0, 1))
+    assert np.abs(apart).max() < 3, "another matrix makes other colours"
+
+
 @pytest.mark.parametrize(
     ("suffix", "size"), [(".mkv", (161, 121)), (".webm", (161, 121)), (".avi", (163, 122))]
 )
@@ -257,11 +292,267 @@ def test_subtitles_are_kept(restorer: Restorer, tmp_path: Path, walking: Path) -
     assert line == b"Happy birthday"
 
 
+def png(image: npt.NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+PHONE = {
+    "com.apple.quicktime.location.ISO6709": "+48.1371+011.5754+519.000/",
+    "com.apple.quicktime.creationdate": "2020-01-02T03:04:05+0100",
+    "com.apple.quicktime.make": "Apple",
+    "com.apple.quicktime.model": "iPhone 8",
+    "com.android.version": "11",
+    "location": "+48.1371+011.5754/",
+    "creation_time": "2020-01-02T02:04:05.000000Z",
+}
+PLAIN = {"title": "Grandma’s birthday", "date": "2020-01-02", "artist": "Ada", "genre": "Home"}
+COVER = png(np.zeros((16, 16, 3), np.uint8))
+ALTERED = "by the sea Faces in this video were restored by a trained model (hime)."
+
+
+def with_metadata(path: Path, metadata: dict[str, str], phone: bool = True, cover: bool = False) -> Path:
+    """A clip of two frames that says this of itself, turned by a quarter."""
+    upright = scene([Actor("ada", still(120, 160, 48))], 2, 240, 320)
+    frames = [np.ascontiguousarray(np.rot90(image, -1)) for image in upright]
+    flags = {"movflags": "use_metadata_tags"} if phone else {}
+
+    def prepare(container: Any, stream: Any) -> None:
+        stream.set_display_rotation(90)
+        container.metadata.update(metadata, comment="by the sea")
+        if cover:
+            container.add_attachment("cover.png", "image/png", COVER)
+
+    return write_clip(path, frames, prepare=prepare, container_options=flags)
+
+
+def cover_of(path: Path) -> bytes | None:
+    with av.open(str(path)) as container:
+        for stream in container.streams.video[1:]:
+            assert stream.disposition & stream.disposition.attached_pic
+            return next(bytes(packet) for packet in container.demux(stream))
+    return None
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    with av.open(str(path)) as container:
+        return {key.lower(): value for key, value in container.metadata.items()}
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])
+def test_what_a_phone_says_of_its_clip_is_kept(suffix: str, restorer: Restorer, tmp_path: Path) -> None:
+    path = with_metadata(tmp_path / f"in{suffix}", PHONE | PLAIN)
+    before = metadata_of(path)
+    assert {key.lower() for key in PHONE | PLAIN} <= before.keys()
+    restored = restore_video(path, [], restorer, tmp_path / f"out{suffix}", everyone=True)
+    after = metadata_of(restored.path)
+    assert after.pop("comment").startswith(ALTERED)
+    for key in PHONE | PLAIN:
+        assert after[key.lower()] == before[key.lower()]
+    assert restored.notes == ()
+    assert open_clip(restored.path).matrix == open_clip(path).matrix != None  # noqa: E711
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4"])
+def test_plain_metadata_stays_where_every_player_looks(
+    suffix: str, restorer: Restorer, tmp_path: Path
+) -> None:
+    plain = PLAIN | {"creation_time": "2020-01-02T02:04:05.000000Z", "location": "+48.1371+011.5754/"}
+    path = with_metadata(tmp_path / f"in{suffix}", plain, phone=False)
+    restored = restore_video(path, [], restorer, tmp_path / f"out{suffix}", everyone=True)
+    assert restored.notes == ()
+    assert plain.items() <= metadata_of(restored.path).items()
+    assert b"\xa9nam" in restored.path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4"])
+def test_each_plain_key_is_one_that_the_format_holds(suffix: str, restorer: Restorer, tmp_path: Path) -> None:
+    values = {"location": "+48.1371+011.5754/", "creation_time": "2020-01-02T02:04:05.000000Z"}
+    plain = {key: values.get(key, "1") for key in joining.PLAIN[suffix[1:]].split()}
+    path = with_metadata(tmp_path / f"in{suffix}", plain, phone=False)
+    assert plain.keys() <= metadata_of(path).keys()
+    restored = restore_video(path, [], restorer, tmp_path / f"out{suffix}", everyone=True)
+    assert plain.keys() <= metadata_of(restored.path).keys()
+    assert restored.notes == ()
+
+
+def test_metadata_that_is_not_kept_is_told(restorer: Restorer, tmp_path: Path) -> None:
+    """A cover has its place only where that of a phone's metadata is none."""
+    path = with_metadata(tmp_path / "in.mkv", PHONE | PLAIN, cover=True)
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    (line,) = restored.notes
+    assert line == (
+        "metadata that .mp4 does not hold as it was is left out or changed: "
+        "com.apple.quicktime.location.iso6709, com.apple.quicktime.creationdate, com.apple.quicktime.make, "
+        "com.apple.quicktime.model, com.android.version"
+    )
+    assert cover_of(restored.path) == COVER
+    after = metadata_of(restored.path)
+    assert (after["title"], after["date"], after["artist"]) == ("Grandma’s birthday", "2020-01-02", "Ada")
+
+
+def test_a_cover_is_kept_or_told(restorer: Restorer, tmp_path: Path) -> None:
+    path = with_metadata(tmp_path / "in.mkv", PLAIN, cover=True)
+    for suffix in (".mp4", ".mkv", ".mov"):
+        restored = restore_video(path, [], restorer, tmp_path / f"out{suffix}", everyone=True)
+        kept = (COVER, ()) if suffix != ".mov" else (None, ("the cover cannot be copied and is left out",))
+        assert (cover_of(restored.path), restored.notes) == kept
+        assert len(read_clip(restored.path)[0]) == 2
+    again = restore_video(tmp_path / "out.mp4", [], restorer, tmp_path / "again.mkv", everyone=True)
+    assert (cover_of(again.path), again.notes) == (COVER, ())
+
+
+def test_attached_files_data_and_time_codes_are_kept_or_told(restorer: Restorer, tmp_path: Path) -> None:
+    frames = scene([Actor("ada", still(160, 120, 48))], 2)
+
+    def attach(container: Any, stream: Any) -> None:
+        container.add_attachment("hand.ttf", "font/ttf", b"letters")
+
+    def measure(container: Any, stream: Any) -> None:
+        data = container.add_data_stream("bin_data")
+        container.start_encoding()
+        packet = av.Packet(b"48.1371")
+        packet.stream, packet.pts, packet.dts, packet.time_base = data, 0, 0, Fraction(1, 25)
+        container.mux(packet)
+
+    def count(container: Any, stream: Any) -> None:
+        stream.metadata["timecode"] = "01:00:00:00"
+
+    def divide(container: Any, stream: Any) -> None:
+        chapter = {
+            "id": 1,
+            "start": 0,
+            "end": 40,
+            "time_base": Fraction(1, 1000),
+            "metadata": {"title": "Cake"},
+        }
+        container.set_chapters([chapter])
+
+    told = {}
+    for name, prepare in (("a.mkv", attach), ("d.mp4", measure), ("t.mov", count), ("c.mp4", divide)):
+        path = write_clip(tmp_path / name, frames, prepare=prepare)
+        for suffix in (".mkv", ".mp4", ".mov"):
+            out = tmp_path / f"{name}-out{suffix}"
+            told[name, suffix] = restore_video(path, [], restorer, out, everyone=True).notes
+    file = ("an attached file (hand.ttf) cannot be copied and is left out",)
+    data = ("data (GoPro MET) cannot be copied and is left out",)
+    time_code = ("the time code cannot be copied and is left out",)
+    assert [told["a.mkv", suffix] for suffix in (".mkv", ".mp4", ".mov")] == [(), file, file]
+    assert [told["d.mp4", suffix] for suffix in (".mkv", ".mp4", ".mov")] == [data, data, data]
+    assert [told["t.mov", suffix] for suffix in (".mkv", ".mp4", ".mov")] == [time_code, (), ()]
+    assert [told["c.mp4", suffix] for suffix in (".mkv", ".mp4", ".mov")] == [(), (), ()]
+    with av.open(str(tmp_path / "a.mkv-out.mkv")) as result:
+        (file_kept,) = result.streams.attachments
+        assert (file_kept.metadata["filename"], file_kept.data) == ("hand.ttf", b"letters")
+
+
 def test_one_frame(restorer: Restorer, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "one.mp4", scene([Actor("ada", still(160, 120, 48))], 1))
     restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
     assert len(read_clip(restored.path)[0]) == 1
     assert differences(path, restored.path)[0, 110:130, 150:170].mean() > 3
+
+
+# --------------------------------------------------------------------------------------------- interlaced
+
+CAMCORDERS = {
+    "AVCHD": ("a.mts", "libx264", "yuv420p", {"preset": "veryfast", "crf": "8"}),
+    "DVD": ("a.vob", "mpeg2video", "yuv420p", {"qscale": "2", "g": "6"}),
+    "4:2:2": ("a.mov", "libx264", "yuv422p10le", {"preset": "veryfast", "crf": "8"}),
+    "lossless": ("a.mkv", "ffv1", "yuv420p", {}),
+}
+
+
+def crossing(number: int) -> tuple[float, float, float, float]:
+    """Walks by, 3 pixels from moment to moment."""
+    return 70 + 3 * number, 120, 48, 0
+
+
+@pytest.mark.usefixtures("lossless")
+@pytest.mark.parametrize("fields", ["tff", "bff"])
+@pytest.mark.parametrize("case", CAMCORDERS)
+def test_interlaced_frames_become_pictures_of_one_moment(
+    case: str, fields: str, restorer: Restorer, tmp_path: Path
+) -> None:
+    name, codec, pix_fmt, options = CAMCORDERS[case]
+    moments = scene([Actor("ada", crossing)], 24)
+    path = write_clip(tmp_path / name, woven(moments, fields), codec, pix_fmt, options=options, fields=fields)
+    restored = restore_video(
+        path, [], restorer, result_path(open_clip(path), tmp_path / "out"), everyone=True
+    )
+    assert (restored.frames, restored.damage, restored.notes) == (12, None, (restore.INTERLACED,))
+    assert restored.faces[0].frames == 12
+    (before, times), (after, new_times) = read_clip(path), read_clip(restored.path)
+    assert np.diff(new_times) == pytest.approx(np.diff(times), abs=0.002)
+    with av.open(str(restored.path)) as result:
+        assert not any(frame.interlaced_frame for frame in result.decode(video=0))
+    frames = [frame.to_ndarray(format="rgb24") for frame in read_frames(open_clip(path), Damage(), 1)]
+    assert len(frames) == len(before) == len(after) == 12
+    for number, frame in enumerate(frames):
+        pictures = [frame, before[number], *moments[2 * number : 2 * number + 2]]
+        made, was, first, second = (image.mean(axis=2) for image in pictures)
+        moved = np.abs(first - second) > 20
+        assert moved.sum() > 200
+        assert np.abs(made - first)[moved].mean() < 0.5 * np.abs(was - first)[moved].mean()
+
+
+def test_frames_of_which_some_are_interlaced(tmp_path: Path) -> None:
+    """Before the first they come at once, afterwards those that are not are left as they are."""
+    frames = scene([Actor("ada", crossing)], 12)
+    path = write_clip(tmp_path / "a.mkv", frames, "ffv1")
+    clip = open_clip(path)
+    plain = list(read_frames(clip, Damage(), 1))
+    kinds = ["prog"] * 4 + ["tff"] * 3 + ["prog"] * 5
+    flagged = [of_fields(frame, kind) for frame, kind in zip(plain, kinds, strict=True)]
+    for frame, like in zip(flagged, plain, strict=True):
+        frame.pts, frame.time_base = like.pts, like.time_base
+    damage = Damage()
+    found = list(_progressive(av, clip, iter(flagged), damage, 1))
+    assert damage.interlaced
+    assert not damage
+    assert [frame.pts for frame in found] == [frame.pts for frame in plain]
+    same = [np.array_equal(new.to_ndarray(), old.to_ndarray()) for new, old in zip(found, plain, strict=True)]
+    assert same == [kind == "prog" for kind in kinds]
+    damage = Damage()
+    assert list(_progressive(av, clip, iter(plain), damage, 1)) == plain
+    assert not damage.interlaced
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_interlaced_frames(count: int, restorer: Restorer, tmp_path: Path) -> None:
+    moments = scene([Actor("ada", crossing)], 2 * count)
+    path = write_clip(tmp_path / "a.mkv", woven(moments, "tff"), "ffv1", fields="tff")
+    restored = restore_video(path, [], restorer, tmp_path / "out.mkv", everyone=True)
+    assert (restored.frames, len(read_clip(restored.path)[0])) == (count, count)
+
+
+@pytest.mark.parametrize("moment", [8, 33, 48])
+def test_an_interlaced_clip_goes_on_after_an_interruption(
+    moment: int, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first pass, between two stretches of the second, and within one."""
+    for module in ("findings", "making"):
+        monkeypatch.setattr(f"hime.restoring.video.{module}.CHUNK", 10)
+    moments = scene([Actor("ada", lambda number: (70 + 2 * number, 120, 48, 0))], 50)
+    path = write_clip(tmp_path / "in.mkv", woven(moments, "tff"), "ffv1", fields="tff")
+    whole = restore_video(path, [], restorer, tmp_path / "whole.mkv", everyone=True)
+    calls = []
+
+    class Stopped(Exception):
+        pass
+
+    def progress(step: Progress) -> None:
+        calls.append(step)
+        if len(calls) == moment:
+            raise Stopped
+
+    out = tmp_path / "out.mkv"
+    with pytest.raises(Stopped):
+        restore_video(path, [], restorer, out, everyone=True, progress=progress)
+    again = restore_video(path, [], restorer, out, everyone=True)
+    assert again.notes == whole.notes == (restore.INTERLACED,)
+    assert differing(read_clip(whole.path)[0], read_clip(out)[0]) == {}
 
 
 # ------------------------------------------------------------------------------------------------- damage
@@ -418,6 +709,50 @@ def test_work_for_another_task_is_not_gone_on_with(
     with pytest.raises(Stopped):
         restore_video(walking, [], restorer, out, references=2, overwrite=True, progress=stop)
     assert passes == [1, 0, 0]
+
+
+def test_of_two_runs_at_once_the_second_is_refused(walking: Path, restorer: Restorer, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    refused: list[str] = []
+
+    def again(step: Progress) -> None:
+        if step.done == 20:
+            with pytest.raises(HimeError, match="another run is at work on it; wait") as refusal:
+                restore_video(walking, [], restorer, out, overwrite=step.step == "restoring")
+            refused.append(str(refusal.value))
+
+    restored = restore_video(walking, [], restorer, out, progress=again)
+    assert len(refused) == 2
+    assert refused[0].startswith(f"{out}: ")
+    assert len(read_clip(restored.path)[0]) == 40
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_killed_run_keeps_no_other_from_the_work(walking: Path, restorer: Restorer, tmp_path: Path) -> None:
+    (tmp_path / ".out.mp4.hime").mkdir()
+    (tmp_path / ".out.mp4.hime" / ".lock").touch()
+    restore_video(walking, [], restorer, tmp_path / "out.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_nothing_is_joined_that_lacks_frames(
+    walking: Path, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stretches that somebody else has cleared away: what was there before stays."""
+    for module in ("findings", "making"):
+        monkeypatch.setattr(f"hime.restoring.video.{module}.CHUNK", 10)
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"an earlier result")
+
+    def clear(step: Progress) -> None:
+        if (step.step, step.done) == ("restoring", 35):
+            (tmp_path / ".out.mp4.hime" / "made-000001.npz").unlink()
+
+    with pytest.raises(HimeError, match=r"out\.mp4: only 10 of its 40 frames are there; .* --overwrite"):
+        restore_video(walking, [], restorer, out, progress=clear)
+    assert out.read_bytes() == b"an earlier result"
+    restore_video(walking, [], restorer, out)
+    assert len(read_clip(out)[0]) == 40
 
 
 def test_it_is_a_public_function() -> None:

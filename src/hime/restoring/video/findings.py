@@ -2,11 +2,14 @@
 
 The work folder holds ``work.json`` (what the work is for), ``found-000000.npz`` and so on (the findings, so
 many frames each) and, of the second pass, ``made-000000.npz`` and so on (`hime.restoring.video.writing`).
+One run at a time works there.
 Every file is written whole or not at all, and each but the last is never touched again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -33,7 +36,7 @@ from hime.faces.look import (
     MINIMUM_SIDE,
     sharpness_of,
 )
-from hime.files import write_atomically, write_json
+from hime.files import LOCK, held, write_atomically, write_json
 from hime.pictures.arrays import Image
 from hime.restoring.video.planes import Planes
 from hime.restoring.video.reading import Clip, Damage, read_frames
@@ -106,15 +109,32 @@ class Workplace:
             self.clear()
             write_json(note, task)
 
+    def held(self, result: Path) -> contextlib.AbstractContextManager[None]:
+        """Hold the folder as long as the block runs: of two runs at once the one would take the other's work.
+
+        Args:
+            result: what is made there.
+
+        Raises:
+            HimeError: another run holds it, or it cannot be written to.
+        """
+        busy = f"{result}: another run is at work on it; wait until that has ended, or choose another --out"
+        return held(self.folder, busy)
+
     def clear(self) -> None:
-        """Remove the folder and all that is in it."""
+        """Remove the folder and all that is in it; while it is `held`, the folder stays until that ends."""
         try:
-            if self.folder.exists():
-                shutil.rmtree(self.folder)
+            for path in self.folder.iterdir() if self.folder.exists() else ():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
         except OSError as error:
             raise HimeError(
                 f"{self.folder}: cannot be removed ({error.strerror}); remove it by hand"
             ) from error
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def path(self, kind: str, number: int) -> Path:
         """Of a file."""
@@ -211,8 +231,7 @@ def find(clip: Clip, workplace: Workplace, progress: Callable[[int], None], thre
         raise HimeError(f"{clip.path}: no frame decodes any more; begin anew with --overwrite")
     arrays = chunk.arrays(tracker.state() if tracker else state or {})
     arrays["end"] = np.array(True)
-    stored = {"first": damage.first, "reason": damage.reason, "until": damage.until}
-    arrays["damage"] = np.array(json.dumps(stored))
+    arrays["damage"] = np.array(json.dumps(dataclasses.asdict(damage)))
     workplace.save("found", chunk.start // CHUNK, arrays)
     return damage
 

@@ -1,13 +1,15 @@
 """The stretches of a result joined to one file, with all else that the clip holds.
 
-Sound, subtitles, chapters and metadata are copied as they are.
+Sound, subtitles, chapters and metadata are copied as they are; what could not be is told.
 """
 
 from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -20,19 +22,38 @@ from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.pictures.xmp import ALTERED
 from hime.restoring.video.findings import Workplace
-from hime.restoring.video.reading import WRITTEN, Clip, library, opened, video_stream
+from hime.restoring.video.reading import WRITTEN, Clip, is_cover, library, opened, video_stream
 from hime.restoring.video.writing import Encoding, configure
 
 NOTE = "Faces in this video were restored by a trained model (hime)."
 """What a result says of itself in its comment."""
+STORAGE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+"""Metadata that is of the file as it was stored, and no longer so."""
+PLAIN = {
+    "mov": "title artist album genre date comment copyright make model location creation_time",
+    "mp4": "title artist album album_artist composer genre date comment copyright keywords lyrics "
+    "description synopsis show episode_id network grouping location creation_time track disc compilation "
+    "media_type hd_video gapless_playback season_number episode_sort",
+}
+"""Metadata for which those formats have places that every player knows. Where there is more, all of it goes
+where phones put it."""
+KINDS = {
+    "subtitle": "subtitles",
+    "audio": "sound",
+    "video": "a second video",
+    "attachment": "an attached file",
+}
+"""What streams of a type that is copied are called."""
+MOST_NAMED = 6
+"""Keys of metadata that a line names at the most."""
 
 
 @dataclass
 class Copied:
-    """What became of a clip's other streams.
+    """What became of a clip's other streams and its metadata.
 
     Attributes:
-        left_out: a line for each that the result's format cannot hold.
+        left_out: a line for each thing that the result does not hold.
     """
 
     left_out: list[str] = field(default_factory=list)
@@ -57,10 +78,22 @@ def join(
         remark: is added to the note that the video was altered.
 
     Raises:
-        HimeError: it cannot be written.
+        HimeError: it cannot be written, or frames of it are missing.
     """
     copied = Copied()
-    write_atomically(target, lambda path: _join(clip, encoding, workplace, pts, path, target, remark, copied))
+    there = sum(
+        len(workplace.load("made", number, "pts")["pts"]) for number in range(workplace.count("made"))
+    )
+    if there != len(pts):
+        raise HimeError(
+            f"{target}: only {there} of its {len(pts)} frames are there; begin anew with --overwrite"
+        )
+
+    def write(path: Path) -> None:
+        _join(clip, encoding, workplace, pts, path, target, remark, copied)
+        _compare(clip, path, target, copied)
+
+    write_atomically(target, write)
     return copied
 
 
@@ -76,10 +109,10 @@ def _join(
 ) -> None:
     av = library()
     container_format = WRITTEN[target.suffix.lower()]
-    options = {"movflags": "+faststart"} if container_format in ("mp4", "mov") else {}
     try:
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(opened(clip.path))
+            options = _options(container_format, source)
             result = stack.enter_context(av.open(str(path), "w", format=container_format, options=options))
             main = video_stream(source)
             stream = result.add_stream(encoding.encoder, rate=clip.rate)
@@ -88,7 +121,7 @@ def _join(
             if clip.matrix is not None:
                 stream.set_display_matrix(clip.matrix)
             _describe(stream, main)
-            pairs = _copied_streams(source, result, main, copied)
+            pairs = _copied_streams(clip, source, result, main, copied)
             _describe_all(source, result, remark)
             result.start_encoding()
             packets = [_video_packets(av, clip, workplace, pts, stream)]
@@ -101,19 +134,41 @@ def _join(
         raise HimeError(f"{target}: cannot be written ({reason}); choose another --out") from error
 
 
+def _options(container_format: str, source: Any) -> dict[str, str]:
+    """Of the format that is written."""
+    if container_format not in PLAIN:
+        return {}
+    further = _own(source.metadata).keys() - set(PLAIN[container_format].split())
+    # A cover has a place among the plain ones only, and in .mov none.
+    if container_format == "mp4" and any(is_cover(stream) for stream in source.streams.video):
+        further = set()
+    return {"movflags": "+faststart+use_metadata_tags" if further else "+faststart"}
+
+
+def _own(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What a file says of what it holds, by keys as every format writes them."""
+    named = {key.lower().replace(" ", "_"): value for key, value in metadata.items()}
+    # What is there without its language too is said twice.
+    once = {
+        key: value
+        for key, value in named.items()
+        if re.sub("-[a-z]{3}$", "", key) not in named.keys() - {key}
+    }
+    return {key: value for key, value in once.items() if key not in STORAGE}
+
+
 def _describe(stream: Any, main: Any) -> None:
-    stream.metadata.update(
-        {key: value for key, value in main.metadata.items() if key.lower() not in ("encoder", "rotate")}
-    )
+    """Metadata of the video, but for what is no longer so."""
+    old = ("encoder", "rotate", "alpha_mode")
+    stream.metadata.update({key: value for key, value in main.metadata.items() if key.lower() not in old})
 
 
 def _describe_all(source: Any, result: Any, remark: str) -> None:
     """Metadata and chapters, and that the video was altered."""
-    storage = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
     for key, value in source.metadata.items():
-        if key.lower() not in storage:
-            result.metadata[key] = value
-    before = source.metadata.get("comment", "")
+        if key.lower() not in STORAGE | {"comment"}:
+            result.metadata[key.lower() if key.isupper() else key] = value  # Matroska has no small letters
+    before = _own(source.metadata).get("comment", "")
     said = " ".join(part for part in (before, NOTE, remark, ALTERED) if part)
     result.metadata["comment"] = said
     with contextlib.suppress(AttributeError, ValueError):
@@ -122,30 +177,103 @@ def _describe_all(source: Any, result: Any, remark: str) -> None:
             result.set_chapters(chapters)
 
 
-def _copied_streams(source: Any, result: Any, main: Any, copied: Copied) -> dict[int, Any]:
+def _copied_streams(clip: Clip, source: Any, result: Any, main: Any, copied: Copied) -> dict[int, Any]:
     """The result's stream for each of the clip's that is copied, by its index."""
     pairs = {}
     for stream in source.streams:
-        if stream.index == main.index:
+        if stream.index == main.index or stream.type not in KINDS:
             continue
         if stream.type == "attachment":
-            with contextlib.suppress(Exception):
-                result.add_attachment(
-                    stream.metadata.get("filename", "file"), stream.mimetype or "", stream.data
-                )
+            if result.format.name == "matroska":  # alone among those that are written
+                name = stream.metadata.get("filename", "file")
+                result.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
+            continue
+        if stream.type == "video" and is_cover(stream) and result.format.name != "mp4":
+            if result.format.name == "matroska":
+                result.add_attachment(*_cover(clip.path, stream))
             continue
         try:
-            if stream.type not in ("audio", "subtitle", "video"):
-                raise ValueError(stream.type)
             copy = result.add_stream_from_template(stream, opaque=True)
             copy.metadata.update(stream.metadata)
             copy.disposition = stream.disposition
             pairs[stream.index] = copy
         except Exception:
-            kind = {"subtitle": "subtitles", "audio": "sound", "video": "a second video"}.get(stream.type)
-            if kind is not None:
-                copied.left_out.append(f"{kind} ({_codec_name(stream)}) cannot be copied and is left out")
+            copied.left_out.append(_left_out(f"{KINDS[stream.type]} ({_codec_name(stream)})"))
     return pairs
+
+
+def _cover(path: Path, stream: Any) -> tuple[str, str, bytes]:
+    """A cover as Matroska has it: what it is called, of what kind it is, and the picture."""
+    codec = _codec_name(stream)
+    kind, ending = ("jpeg", "jpg") if codec == "mjpeg" else (codec, codec)
+    name = stream.metadata.get("filename", f"cover.{ending}")
+    with opened(path) as own:  # of another's packets only those of the streams that are copied are read
+        packets = own.demux(own.streams[stream.index])
+        content = next((bytes(packet) for packet in packets if packet.size), b"")
+    return name, stream.metadata.get("mimetype", f"image/{kind}"), content
+
+
+def _left_out(what: str) -> str:
+    return f"{what} cannot be copied and is left out"
+
+
+def _compare(clip: Clip, path: Path, target: Path, copied: Copied) -> None:
+    """Read the result back, and tell what else of the clip it does not hold.
+
+    Raises:
+        HimeError: it cannot be read.
+    """
+    try:
+        with opened(clip.path) as source, opened(path) as result:
+            before, after = _besides(source), _besides(result)
+            said, kept = _own(source.metadata), _own(result.metadata)
+            chapters = bool(source.chapters() and result.chapters())
+    except (library().FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise HimeError(f"{target}: cannot be read again ({reason}); choose another --out") from error
+    missing = Counter(kind for kind, _ in before) - Counter(kind for kind, _ in after)
+    if chapters:  # in .mov and .mp4 their titles are data too
+        missing -= Counter({"bin_data": 1})
+    lines = [_left_out(what) for kind, what in before if kind in missing]
+    copied.left_out.extend(dict.fromkeys(lines))
+    lost = [
+        key for key, value in said.items() if key != "comment" and not _is_same(key, value, kept.get(key))
+    ]
+    if lost:
+        named = ", ".join(lost[:MOST_NAMED])
+        more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
+        copied.left_out.append(
+            f"metadata that {target.suffix} does not hold as it was is left out or changed: {named}{more}"
+        )
+
+
+def _besides(container: Any) -> list[tuple[str, str]]:
+    """What a file holds beside pictures, sound and subtitles: of which kind, and what it is called."""
+    found = []
+    for stream in container.streams:
+        if "timecode" in _own(stream.metadata):  # players read it with the pictures
+            found.append(("timecode", "the time code"))
+        if stream.type == "video" and is_cover(stream):
+            found.append(("cover", "the cover"))
+        elif stream.type == "attachment":
+            name = stream.metadata.get("filename", "no name")
+            found.append((f"attachment {name}", f"an attached file ({name})"))
+        elif stream.type not in KINDS and "timecode" not in stream.metadata:
+            name = getattr(stream, "name", None) or "unknown"
+            found.append((name, f"data ({stream.metadata.get('handler_name') or name})"))
+    return found
+
+
+def _is_same(key: str, before: str, after: str | None) -> bool:
+    """Whether a value is the one that was there, as exactly as formats write it."""
+    if after is not None and key == "creation_time":
+        return before[:19] == after[:19]  # to the second
+    if after is None or not key.startswith("location"):
+        return before == after
+    old, new = (
+        [float(number) for number in re.findall(r"[+-]\d+(?:\.\d+)?", value)[:2]] for value in (before, after)
+    )
+    return len(old) == len(new) and bool(np.allclose(old, new, atol=1e-3))  # degrees
 
 
 def _codec_name(stream: Any) -> str:
@@ -198,7 +326,9 @@ def _other_packets(av: ModuleType, source: Any, pairs: dict[int, Any]) -> Iterat
         except (StopIteration, av.FFmpegError, OSError):
             return
         if packet.dts is None and packet.pts is None:
-            continue
+            if not is_cover(packet.stream) or not packet.size:
+                continue
+            packet.pts = packet.dts = 0
         time = packet.dts if packet.dts is not None else packet.pts
         last = max(last, float(time * packet.time_base))
         packet.stream = pairs[packet.stream_index]

@@ -4,16 +4,17 @@
     damage = Damage()
     for frame in read_frames(clip, damage): ...
 
-Every frame comes in the clip's one size and format, with a time later than the frame's before it. What does
-not decode is left out and told in the `Damage`.
+Every frame comes in the clip's one size and format, with a time later than the frame's before it, and shows
+one moment: interlaced ones are made so. What does not decode is left out and told in the `Damage`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import struct
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -65,6 +66,7 @@ class Clip:
         matrix: 3×3 in row order, how the frames are turned to be shown; None: as they are.
         colours: libav's numbers for range, primaries, transfer and matrix.
         aspect: width over height of a pixel; None where nothing tells.
+        notes: a line for each thing that the frames do not have any more as `read_frames` gives them.
     """
 
     path: Path
@@ -81,6 +83,7 @@ class Clip:
     matrix: tuple[int, ...] | None
     colours: tuple[int, int, int, int]
     aspect: Fraction | None
+    notes: tuple[str, ...] = ()
 
     @property
     def turn(self) -> Turn:
@@ -90,18 +93,19 @@ class Clip:
 
 @dataclass
 class Damage:
-    """What of a clip does not decode.
+    """What of a clip does not decode or is not shown as it was.
 
     Attributes:
         first: when, in seconds from the first frame, something is first missing or damaged; None: nothing.
         reason: what libav says of it.
         until: when frames come again after that for the last time; None: they never do.
+        interlaced: whether frames showed two moments each, of which the second is left out.
     """
 
     first: float | None = None
     reason: str = ""
     until: float | None = None
-    _last: float = field(default=0.0, repr=False)
+    interlaced: bool = False
 
     def at(self, seconds: float, reason: str) -> None:
         """Something is missing there."""
@@ -159,7 +163,7 @@ def is_clip(path: Path | str) -> bool:
         return False
     try:
         with opened(path) as container:
-            return any(not _is_cover(stream) for stream in container.streams.video)
+            return any(not is_cover(stream) for stream in container.streams.video)
     except (av.FFmpegError, OSError, ValueError):
         return False
 
@@ -174,7 +178,7 @@ def _is_animated(path: Path) -> bool:
         return False
 
 
-def _is_cover(stream: Any) -> bool:
+def is_cover(stream: Any) -> bool:
     """Whether a video stream is a still picture that goes with the file."""
     return bool(stream.disposition & stream.disposition.attached_pic)
 
@@ -186,7 +190,7 @@ def video_stream(container: Any) -> Any:
         LookupError: there is none.
     """
     for stream in container.streams.video:
-        if not _is_cover(stream):
+        if not is_cover(stream):
             return stream
     raise LookupError("no video in it")
 
@@ -258,9 +262,20 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
         duration=duration,
         own_duration=own,
         matrix=matrix,
-        colours=colours if kept else (1, colours[1], colours[2], BT601_MATRIX),
+        colours=(1, colours[1], colours[2], BT601_MATRIX) if _is_rgb(frame.format) else colours,
         aspect=stream.sample_aspect_ratio or None,
+        notes=("its transparency cannot be kept and is left out",) if _is_transparent(stream, frame) else (),
     )
+
+
+def _is_transparent(stream: Any, frame: Any) -> bool:
+    """Whether a clip, whose first frame this is, holds more than opaque pictures."""
+    if stream.metadata.get("alpha_mode") == "1":  # WebM: apart from the pictures
+        return True
+    if frame.format.has_palette or stream.codec_context.codec.canonical_name == "gif":
+        # The format always has room for it, whether it is used or not.
+        return bool(frame.to_ndarray(format="rgba")[..., 3].min() < 255)
+    return any(component.is_alpha for component in frame.format.components)
 
 
 def _duration(container: Any, stream: Any) -> tuple[float, bool]:
@@ -281,9 +296,23 @@ BT601_MATRIX = 6
 """libav's number."""
 
 
+def _is_rgb(video_format: Any) -> bool:
+    """Whether frames of that format have no matrix of their own: they get that of BT.601."""
+    return bool(video_format.is_rgb or video_format.has_palette or video_format.name.startswith("xyz"))
+
+
 def _planar_format(video_format: Any) -> str:
-    """What frames of another format become."""
-    return "yuv420p10le" if max(part.bits for part in video_format.components) > 8 else "yuv420p"
+    """What frames of another format become: of Y'CbCr with as much chroma and as many bits, up to 12."""
+    deepest = max(part.bits for part in video_format.components)
+    if _is_rgb(video_format):  # players show little else than 4:2:0
+        return "yuv420p10le" if deepest > 8 else "yuv420p"
+    depth = "" if deepest <= 8 else "10le" if deepest <= 10 else "12le"
+    luma, *chroma = [part for part in video_format.components if not part.is_alpha]
+    if not chroma:
+        return f"yuv420p{depth}"
+    if chroma[0].height < luma.height and chroma[0].width < luma.width:
+        return f"yuv420p{depth}"
+    return f"yuv422p{depth}" if chroma[0].width < luma.width else f"yuv444p{depth}"
 
 
 def read_frames(clip: Clip, damage: Damage, threads: int = 0) -> Iterator[Any]:
@@ -303,7 +332,8 @@ def read_frames(clip: Clip, damage: Damage, threads: int = 0) -> Iterator[Any]:
             stream = video_stream(container)
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = threads
-            yield from _decoded(av, clip, container, stream, damage)
+            frames = _decoded(av, clip, container, stream, damage)
+            yield from _progressive(av, clip, frames, damage, threads)
     except (av.FFmpegError, OSError, LookupError) as error:
         raise _unreadable(clip.path, error) from error
 
@@ -356,6 +386,56 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
             damage.at(now(), f"{clip.duration:.1f} seconds were said to be there")
 
 
+def _progressive(
+    av: ModuleType, clip: Clip, frames: Iterator[Any], damage: Damage, threads: int
+) -> Iterator[Any]:
+    """As many frames with the same times, of which none shows two moments.
+
+    From the first interlaced frame on all go through FFmpeg's filter, which lets the others pass. Of those it
+    keeps the lines of the first moment, and finds the lines between from them and from the frames around.
+    """
+    graph = None
+    waiting: deque[Any] = deque()
+    for frame in frames:
+        if graph is None and frame.interlaced_frame:
+            graph = _deinterlacer(av, clip, threads)
+            damage.interlaced = True
+        if graph is None:
+            yield frame
+            continue
+        waiting.append(frame)
+        graph.vpush(frame)
+        yield from _filtered(clip, graph, waiting)
+    if graph is not None:
+        graph.vpush(None)
+        yield from _filtered(clip, graph, waiting)
+
+
+def _deinterlacer(av: ModuleType, clip: Clip, threads: int) -> Any:
+    graph = av.filter.Graph()
+    graph.threads = threads
+    buffer = graph.add_buffer(
+        width=clip.width, height=clip.height, format=clip.format, time_base=clip.time_base
+    )
+    bwdif = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+    graph.link_nodes(buffer, bwdif, graph.add("buffersink")).configure()
+    return graph
+
+
+def _filtered(clip: Clip, graph: Any, waiting: deque[Any]) -> Iterator[Any]:
+    """The frames that are ready, one for each of those that wait."""
+    while waiting:
+        try:
+            frame = _uniform(graph.vpull(), clip)
+        except (BlockingIOError, EOFError):  # it wants to see the next first; there is no next
+            return
+        like = waiting.popleft()
+        frame.pts, frame.time_base = like.pts, clip.time_base
+        for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
+            setattr(frame, name, getattr(like, name))
+        yield frame
+
+
 def _uniform(frame: Any, clip: Clip) -> Any:
     """A frame in the size and the format of the clip's first."""
     if (frame.width, frame.height, frame.format.name) == (clip.width, clip.height, clip.format):
@@ -364,6 +444,6 @@ def _uniform(frame: Any, clip: Clip) -> Any:
         width=clip.width,
         height=clip.height,
         format=clip.format,
-        **({"dst_colorspace": "ITU601", "dst_color_range": "MPEG"} if frame.format.is_rgb else {}),
+        **({"dst_colorspace": "ITU601", "dst_color_range": "MPEG"} if _is_rgb(frame.format) else {}),
     )
     return uniform

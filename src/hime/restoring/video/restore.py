@@ -42,9 +42,11 @@ from hime.restoring.video.report import explain, write_clip_report
 from hime.restoring.video.smoothing import steady_tracks
 from hime.restoring.video.writing import Encoding, encoding_for, result_suffix
 
-FORMAT = 1
+FORMAT = 2
 """Of the files in the workplace; another version's are not gone on with."""
 ENLARGEMENTS = (1, 2, 4)
+INTERLACED = "its frames are interlaced, two moments in each; those of the result show the first"
+"""The line about a clip of which that is so."""
 LARGEST_RESULT = 8192 * 4352
 """Pixels of a frame of the result at the most."""
 
@@ -113,7 +115,8 @@ def restore_video(
     it is near. Its references are the clip's own sharp, near frames and the photos given. Without ``people``
     everybody is restored of whom the clip has such frames; with them, only they are.
 
-    Called again after an interruption it goes on where it was, and the result's frames are the same.
+    Called again after an interruption it goes on where it was, and the result's frames are the same. A second
+    call to the same ``out`` meanwhile is refused.
 
     Args:
         path: the clip.
@@ -133,34 +136,37 @@ def restore_video(
 
     Raises:
         NothingToRestore: nothing in the clip is to be restored.
-        HimeError: the same of a person asked for, the clip cannot be read, or the result cannot be written.
+        HimeError: the same of a person asked for, the clip cannot be read, the result cannot be written, or
+            another run is at work on it.
     """
     clip, out, encoding = _opened(path, out, enlargement)
     tell = progress or (lambda _: None)
     workplace = Workplace(out.with_name(f".{out.name}.hime"))
-    if overwrite:
-        workplace.clear()
-    workplace.begin(_task(clip, people, restorer, encoding, everyone, only_person, references))
-    looked = _look(clip, workplace, people, restorer, everyone, only_person, references, tell)
-    fitted = {
-        index: FittedReferences(looked.cast[index].references, restorer.scale) for index in looked.chosen
-    }
-    findings, total = looked.findings, len(looked.findings.pts)
-    make(
-        clip, encoding, workplace, looked.plan, restorer, fitted, enlargement, total,
-        lambda done: tell(Progress("restoring", done, total)),
-    )  # fmt: skip
-    target = incomplete(out) if looked.damage else out
-    line = _damage_line(looked.damage, clip, findings) if looked.damage else None
-    copied = join(clip, encoding, workplace, findings.pts, target, f"Incomplete: {line}." if line else "")
-    if report is not None:
-        found = explain(
-            clip, target, looked.cast, looked.plan, total, enlargement,
-            lambda done: tell(Progress("explaining", done, total)),
+    with workplace.held(out):
+        if overwrite:
+            workplace.clear()
+        workplace.begin(_task(clip, people, restorer, encoding, everyone, only_person, references))
+        looked = _look(clip, workplace, people, restorer, everyone, only_person, references, tell)
+        fitted = {
+            index: FittedReferences(looked.cast[index].references, restorer.scale) for index in looked.chosen
+        }
+        findings, total = looked.findings, len(looked.findings.pts)
+        make(
+            clip, encoding, workplace, looked.plan, restorer, fitted, enlargement, total,
+            lambda done: tell(Progress("restoring", done, total)),
         )  # fmt: skip
-        write_clip_report(report, clip.path.name, found, looked.faces, line)
-    workplace.clear()
-    return RestoredClip(target, looked.faces, total, line, tuple(copied.left_out))
+        target = incomplete(out) if looked.damage else out
+        line = _damage_line(looked.damage, clip, findings) if looked.damage else None
+        copied = join(clip, encoding, workplace, findings.pts, target, f"Incomplete: {line}." if line else "")
+        if report is not None:
+            found = explain(
+                clip, target, looked.cast, looked.plan, total, enlargement,
+                lambda done: tell(Progress("explaining", done, total)),
+            )  # fmt: skip
+            write_clip_report(report, clip.path.name, found, looked.faces, line)
+        workplace.clear()
+    notes = (*clip.notes, *([INTERLACED] if looked.damage.interlaced else []), *copied.left_out)
+    return RestoredClip(target, looked.faces, total, line, notes)
 
 
 def rehearse_video(
