@@ -17,6 +17,7 @@ import signal
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 
@@ -29,6 +30,7 @@ except ImportError:  # Windows
 
 _LONGEST_SUFFIX = 32
 """Bytes of a name's ending that a temporary name repeats: no ending by which a format is told is longer."""
+_before_moving: ContextVar[Callable[[Path, Path], object] | None] = ContextVar("before_moving", default=None)
 
 
 # ------------------------------------------------------------------------------------------- reading
@@ -121,6 +123,8 @@ def write_atomically(
                     os.fsync(file.fileno())
             with contextlib.suppress(FileNotFoundError):
                 temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+            if (tell := _before_moving.get()) is not None:
+                tell(temporary, path)
             temporary.replace(path)
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -128,6 +132,18 @@ def write_atomically(
     except OSError as error:
         raise _unwritable(path, error) from error
     return path
+
+
+@contextlib.contextmanager
+def told_before_moving(tell: Callable[[Path, Path], object]) -> Iterator[None]:
+    """Within it, in this thread, `write_atomically` calls ``tell`` with each temporary file, when it is
+    whole, and the place that it is going to be moved to. If that raises an error, it is not moved.
+    """
+    token = _before_moving.set(tell)
+    try:
+        yield
+    finally:
+        _before_moving.reset(token)
 
 
 def check_writable(path: Path | str) -> None:

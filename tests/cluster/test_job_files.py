@@ -25,7 +25,7 @@ from hime.errors import HimeError
 from hime.pictures.formats import READ, WRITTEN
 from hime.restoring.batch import Summary
 from hime.restoring.inputs import Input
-from hime.restoring.outputs import Output
+from hime.restoring.outputs import Output, path_digest
 from hime.restoring.records import Records
 
 MADE = {"model": "one"}
@@ -285,5 +285,30 @@ def test_the_plain_loop_knows_what_a_job_made_and_the_job_what_it_made(tmp_path:
     other = tmp_path / "other"
     (other / "a.png").parent.mkdir()
     (other / "a.png").write_bytes(b"result")
-    Records(other).add(Path("a.png"), "i", "p", MADE, [other / "a.png"])
+    Records(other).add(Path("a.png"), "i", path_digest(photo), MADE, [other / "a.png"])
     assert left(plan(Store.at(other), Found(str(photo)))) == [str(photo)]
+
+
+def test_a_job_replaces_no_result_of_another_picture_that_the_plain_loop_made(tmp_path: Path) -> None:
+    photos, out = [tmp_path / year / "a.png" for year in ("1998", "1999")], tmp_path / "out"
+    for path in (*photos, out / "a.png"):
+        path.parent.mkdir()
+        path.write_text(str(path.parent.name))
+    content = hashlib.sha256(b"1998").hexdigest()
+    Records(out).add(Path("a.png"), content, path_digest(photos[0]), MADE, [out / "a.png"])
+    planned = plan(Store.at(out), Found(str(photos[1])))
+    assert left(planned) == []
+    assert "a.png: is there already, not as this job wrote it" in planned.refused[0]
+    moved = photos[0].rename(tmp_path / "a.png")
+    assert left(plan(Store.at(out), Found(str(moved)))) == [str(moved)]
+
+
+def test_where_a_job_finds_nothing_a_result_stays_its_pictures(tmp_path: Path) -> None:
+    photo, store = tmp_path / "a.png", Store.at(tmp_path / "out")
+    photo.write_bytes(b"")
+    do(store, plan(store, Found(str(photo))).rows)
+    (left_over,) = plan(store, Found(str(photo)), made={"model": "two"}).rows
+    tell_loop(store, {"model": "two"}, [filled(left_over, status=NOTHING, input="i", sidecars="s")])
+    record = Records(tmp_path / "out").of(Path("a.png"))
+    assert record is not None
+    assert list(record.files) == ["a.png"]

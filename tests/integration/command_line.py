@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -38,3 +41,26 @@ def refused(capsys: Capture, *arguments: object) -> str:
     assert len(lines) == 1, lines
     assert lines[0].startswith("hime: ")
     return lines[0]
+
+
+@contextlib.contextmanager
+def interrupted_at(folder: Path, number: int, *, after: bool) -> Iterator[None]:
+    """Within it Ctrl-C is pressed before or after the file of that number is moved to its place."""
+    moves, replace = 0, Path.replace
+
+    def moved(self: Path, target: Path) -> Path:
+        nonlocal moves
+        parts = target.relative_to(folder).parts if target.is_relative_to(folder) else (".elsewhere",)
+        is_result = not any(part.startswith(".") for part in parts)
+        is_now = is_result and moves == number
+        moves += is_result
+        if is_now and not after:
+            raise KeyboardInterrupt
+        result = replace(self, target)
+        if is_now:
+            raise KeyboardInterrupt
+        return result
+
+    with mock.patch.object(Path, "replace", moved):
+        yield
+    assert moves == number + 1

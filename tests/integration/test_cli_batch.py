@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from command_line import Capture, files_below, refused, run
+from command_line import Capture, files_below, hime_command, interrupted_at, refused, run
 
 from hime.errors import HimeError
 from hime.pictures.reading import read_image
@@ -313,7 +315,8 @@ def test_a_damaged_note_is_no_reason_to_stop(restores: list[object], tmp_path: P
     assert run(*restores) == 0
     lines = [line for line in note.read_bytes().splitlines() if line]
     hostile = [b"[" * 100_000, b"{}", b"\xff\x00", b'{"place": 3}', lines[0][: len(lines[0]) // 2]]
-    note.write_bytes(b"\n".join([*hostile, lines[1], b'{"torn": ']))
+    wrong = json.dumps({**json.loads(lines[1]), "kept": {"ada0.png": 3}}).encode()
+    note.write_bytes(b"\n".join([*hostile, wrong, lines[-1], b'{"torn": ']))
     capsys.readouterr()
     assert run(*restores) == 1  # the first was forgotten
     told = capsys.readouterr()
@@ -322,6 +325,180 @@ def test_a_damaged_note_is_no_reason_to_stop(restores: list[object], tmp_path: P
     assert run(*restores, "--overwrite") == 0
     assert "2 there already" in told_of(capsys, *restores)
     assert str(tmp_path) not in note.read_text(encoding="utf-8", errors="replace")
+
+
+def test_a_note_of_a_version_that_kept_nothing_is_read(
+    restores: list[object], tmp_path: Path, capsys: Capture
+) -> None:
+    note = tmp_path / "out" / FILE
+    assert run(*restores) == 0
+    found = [json.loads(line) for line in note.read_text().splitlines() if line]
+    note.write_text("\n".join(json.dumps({**each, "kept": None}) for each in found if each["made"]))
+    assert run(*restores) == 1
+    for each in found:
+        del each["kept"]
+    note.write_text("\n".join(json.dumps(each) for each in found if each["made"]))
+    capsys.readouterr()
+    assert "2 there already" in told_of(capsys, *restores)
+
+
+# ------------------------------------------------------------------------- whatever ends it, it goes on
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "over earlier results"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_same_command_goes_on_where_it_was_interrupted(
+    number: int, after: bool, is_there: bool, restores: list[object], tmp_path: Path, capsys: Capture
+) -> None:
+    """The files are ada0.png, ada0.json, ada1.png, ada1.json."""
+    out = tmp_path / "out"
+    if is_there:
+        assert run(*restores, "--report", "--strength", 0.5) == 0
+    with interrupted_at(out, number, after=after):
+        assert run(*restores, "--report") == 130
+    capsys.readouterr()
+    assert run(*restores, "--report") == 0
+    told = capsys.readouterr()
+    assert told.out.startswith(f"2 restored to {out}")
+    assert told.err == ""
+    assert files_below(out) == ["ada0.json", "ada0.png", "ada1.json", "ada1.png"]
+    assert json.loads((out / "ada0.json").read_text())["strength"] == 1
+    assert "2 there already" in told_of(capsys, *restores, "--report")
+
+
+def test_the_same_command_goes_on_after_a_kill(
+    restores: list[object], tmp_path: Path, capsys: Capture
+) -> None:
+    program = """
+import os, signal
+from pathlib import Path
+replace = Path.replace
+def killed(self, target):
+    replace(self, target)
+    if target.name == "ada1.png":
+        os.kill(os.getpid(), signal.SIGKILL)
+Path.replace = killed
+"""
+    killed = hime_command(*restores, program=program)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png"]
+    assert "ada1.png; 1 there already" in told_of(capsys, *restores)
+
+
+def test_what_somebody_puts_there_after_an_interruption_is_not_replaced(
+    restores: list[object], tmp_path: Path, capsys: Capture
+) -> None:
+    for after, name in ((False, "ada0.png"), (True, "ada1.png")):
+        with interrupted_at(tmp_path / "out", 0, after=after):
+            assert run(*restores) == 130
+        (tmp_path / "out" / name).write_bytes(b"somebody's")
+        capsys.readouterr()
+        assert run(*restores) == 1
+        assert f"{name}: is there already, not as this program wrote it" in capsys.readouterr().err
+        assert (tmp_path / "out" / name).read_bytes() == b"somebody's"
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_a_result_that_was_interrupted_is_not_replaced_by_another_pictures(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    other = tmp_path / "1999" / "ada0.png"
+    write_image(other, read_image(headshots / "ada1.png"))
+    base = ("restore", "--aligned", "--out", out, "--model", tiny_model)
+    with interrupted_at(out, 0, after=True):
+        assert run(*base, headshots / "ada0.png") == 130
+    before = (out / "ada0.png").read_bytes()
+    assert run(*base, other) == 0
+    assert f"is {out / '1999' / 'ada0.png'}, since another picture's" in capsys.readouterr().err
+    assert (out / "ada0.png").read_bytes() == before
+
+
+def test_nothing_is_written_that_could_not_be_noted_on_a_full_disk(
+    restores: list[object], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(folder: Path, *_: object, **__: object) -> None:
+        raise HimeError(f"{folder / FILE}: cannot be written") from OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hime.restoring.records.append", cannot)
+        number = errno.ENOSPC
+        assert run(*restores) == 1
+        assert files_below(tmp_path / "out") == []
+        assert capsys.readouterr().err.splitlines()[-1] == "hime: 2 failed, 0 restored"
+        number = errno.EACCES
+        assert run(*restores) == 0
+        assert capsys.readouterr().err == f"hime: {tmp_path / 'out' / FILE}: cannot be written\n"
+        assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png"]
+
+
+# ------------------------------------------------------------------------------------ nothing to restore
+
+
+@pytest.fixture
+def sharp(tmp_path: Path, demo_people: Path) -> list[Path]:
+    """Two headshots in which there is nothing to restore but with ``--even-sharp``, of one name."""
+    found = [tmp_path / folder / "DSC0001.png" for folder in ("album1", "album2")]
+    for path, name in zip(found, ("ada", "ben"), strict=True):
+        write_image(path, read_image(demo_people / name / "0.webp"))
+    return found
+
+
+def test_a_result_stays_its_pictures_when_a_later_run_finds_nothing(
+    sharp: list[Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    first, second = sharp
+    out = tmp_path / "out"
+    base = ("restore", "--aligned", "--out", out, "--model", tiny_model)
+    assert run(*base, first, "--even-sharp", "--report") == 0
+    before = {name: (out / name).read_bytes() for name in ("DSC0001.png", "DSC0001.json")}
+    for _ in range(2):
+        assert "; nothing to restore in 1\n" in told_of(capsys, *base, first)
+    (out / "DSC0001.json").unlink()  # what is left is still the first one's
+    assert run(*base, second, "--even-sharp") == 0
+    told = capsys.readouterr().err
+    assert (
+        told == f"hime: {second}: is {out / 'album2' / 'DSC0001.png'}, since another picture's result has "
+        "its name\n"
+    )
+    assert (out / "DSC0001.png").read_bytes() == before["DSC0001.png"]
+    assert run(*base, first, "--even-sharp", "--report") == 0
+    assert (out / "DSC0001.png").read_bytes() == before["DSC0001.png"]
+    assert files_below(out) == ["DSC0001.json", "DSC0001.png", "album2/DSC0001.png"]
+
+
+def test_one_result_stays_its_pictures_when_nothing_takes_its_place(
+    sharp: list[Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    first, second = sharp
+    base = ("restore", "--aligned", "--out", tmp_path / "result.png", "--model", tiny_model)
+    assert run(*base, first, "--even-sharp") == 0
+    assert run(*base, second, "--overwrite") == 0  # and nothing was written
+    capsys.readouterr()
+    assert run(*base, second, "--even-sharp") == 1
+    assert "result.png: is there already, made of another picture" in capsys.readouterr().err
+    assert "1 there already" in told_of(capsys, *base, first, "--even-sharp")
+
+
+def test_nothing_to_restore_is_told_again_without_the_work(
+    sharp: list[Path],
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = ("restore", "--aligned", sharp[0], "--out", tmp_path / "out", "--model", tiny_model)
+    assert run(*base) == 0
+    assert "is sharp for its size" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+        patched.setattr("hime.restoring.headshots.read_image", lambda path: pytest.fail(f"{path} was read"))
+        assert run(*base) == 0
+        told = capsys.readouterr()
+        assert told.out == f"0 restored to {tmp_path / 'out'}; nothing to restore in 1\n"
+        assert told.err == f"hime: {sharp[0]}: nothing to restore, as found before; --overwrite looks again\n"
+    assert run(*base, "--overwrite") == 0
+    assert "is sharp for its size" in capsys.readouterr().err
 
 
 # -------------------------------------------------------------------------------- nothing is lost

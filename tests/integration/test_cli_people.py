@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from command_line import Capture, refused, run
 
+from hime.faces.album import read_person
 from hime.pictures.arrays import resize
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
+from hime.restoring.person import load_person
 
 pytest.importorskip("cv2", reason="the extra faces is not installed")
 
@@ -86,6 +89,56 @@ def test_forget(
     assert "no such file" in refused(capsys, "person", "forget", ada / "1.webp")
     monkeypatch.setenv("HIME_CACHE", "off")
     assert "HIME_CACHE=off" in refused(capsys, "person", "forget", "--all")
+
+
+def test_a_person_is_made_of_the_photos_that_restore_takes(
+    restores: list[object], ada: Path, demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Also of those in its folders, and of those whose names do not say what they are."""
+    (ada / "1998").mkdir()
+    (ada / "2.webp").rename(ada / "1998" / "scan")
+    shutil.copy(demo_people / "ada" / "3.webp", ada / "1998")
+    (ada / "empty.jpg").touch()
+    command = ["person", "add", ada, "--out", ada / "ada.person", "--model", tiny_model]
+    for _ in range(2):  # it is no photo itself
+        assert run(*command) == 0
+        assert f"hime: {ada / 'empty.jpg'}: passed over: is empty" in capsys.readouterr().err
+    person = load_person(ada / "ada.person")
+    assert (person.name, [each.name for each in person.references]) == ("ada", ["1.webp", "3.webp", "scan"])
+    (ada / "ada.person").rename(tmp_path / "ada.person")
+    used = []
+    for source in (ada, tmp_path / "ada.person"):
+        capsys.readouterr()
+        command = [source if each == ada else each for each in restores]
+        assert run(*command, tmp_path / f"{source.name}.png", "--json") == 0
+        (face,) = json.loads(capsys.readouterr().out)["faces"]
+        used.append(face["references"])
+    assert used[0] == used[1]
+    assert set(used[0]) == {"1.webp", "3.webp", "scan"}
+    assert reasons_of(ada) == ["empty.jpg"]
+
+
+def reasons_of(folder: Path) -> list[str]:
+    """The photos of a folder that `read_person` does not use."""
+    return [name for name, _ in read_person(folder).rejected]
+
+
+def test_a_person_file_is_of_one_person(
+    ada: Path, demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    family, out = tmp_path / "family", tmp_path / "one.person"
+    shutil.copytree(ada, family / "ada")
+    (family / "ben").mkdir()
+    shutil.copy(demo_people / "ben" / "1.webp", family / "ben")
+    command = ["person", "add", "--out", out, "--model", tiny_model]
+    assert f"{family}: 2 people (ada, ben), and a .person file is one's" in refused(capsys, *command, family)
+    assert run(*command, family, "--name", "ben") == 0
+    assert [each.name for each in load_person(out).references] == ["1.webp"]
+    assert f"{out}: is a .person file already" in refused(capsys, *command, out)
+    shutil.rmtree(family)
+    family.mkdir()
+    out.rename(family / "one.person")
+    assert f"{family}: no picture in it" in refused(capsys, *command, family)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "photo.jpg"]], ids=str)

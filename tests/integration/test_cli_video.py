@@ -10,7 +10,7 @@ import pytest
 
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
-from integration.command_line import Capture, files_below, refused, run
+from integration.command_line import Capture, files_below, interrupted_at, refused, run
 
 pytest.importorskip("av", reason="videos need the extra video")
 pytest.importorskip("cv2", reason="the extra faces is not installed")
@@ -41,6 +41,22 @@ def test_a_video_is_restored_from_its_own_frames(walking: Path, tmp_path: Path, 
     assert "Likeness over time" in (out / "walk.mp4.html").read_text(encoding="utf-8")
     assert run(*words[:-4], "--out", tmp_path / "other.mkv", "--model", "small-x4", "--enlarge", "2") == 0
     assert read_clip(tmp_path / "other.mkv")[0][0].shape == (480, 640, 3)
+
+
+def test_the_same_command_goes_on_where_it_was_interrupted(
+    walking: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """The files are walk.mp4, then its page."""
+    out = tmp_path / "restored"
+    words = ["restore", walking, "--out", out, "--model", "small-x4", "--report"]
+    with interrupted_at(out, 0, after=True):
+        assert run(*words) == 130
+    assert (out / "walk.mp4").exists()
+    assert not (out / "walk.mp4.html").exists()
+    capsys.readouterr()
+    assert run(*words) == 0
+    assert capsys.readouterr().out == f"{out / 'walk.mp4'} (person 1 1)\n"
+    assert files_below(out) == ["walk.mp4", "walk.mp4.html"]
 
 
 def test_a_folder_of_videos_and_photographs(

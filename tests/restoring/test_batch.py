@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -260,6 +262,88 @@ def test_faces_replace_no_photo(
     assert reference.read_bytes() == before
 
 
+def test_a_whole_picture_replaces_no_face_of_another(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Nor do faces replace a whole picture that is called as one of them."""
+    out, command = tmp_path / "out", ["restore", "--refs", albums["ada"], "--model", tiny_model, "--out"]
+    shutil.copy(photos / "both.png", tmp_path / "p.png")
+    called = tmp_path / "p-face1.png"
+    write_image(called, read_image(photos / "été.jpg"))
+    assert run(*command, out, tmp_path / "p.png", "--crop") == 0
+    face = (out / "p-face1.png").read_bytes()
+    capsys.readouterr()
+    assert run(*command, out, called) == 0
+    assert "since another picture's result has its name" in capsys.readouterr().err
+    assert (out / "p-face1.png").read_bytes() == face
+    other = tmp_path / "other"
+    assert run(*command, other, called) == 0
+    whole = (other / "p-face1.png").read_bytes()
+    assert run(*command, other, tmp_path / "p.png", "--crop") == 0
+    assert "since another picture's result has its name" in capsys.readouterr().err
+    assert (other / "p-face1.png").read_bytes() == whole
+
+
+def test_faces_alone_go_on_where_they_were_interrupted(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    command = ["restore", photos / "both.png", "--refs", *albums.values(), "--model", tiny_model, "--crop"]
+    command += ["--report", "--out", out]
+    replace = Path.replace
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if target.name == "both-face2.png":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "replace", interrupted)
+        assert run(*command) == 130
+    assert names_in(out) == ["both-face1.png"]
+    capsys.readouterr()
+    assert run(*command) == 0
+    assert names_in(out) == ["both-face1.png", "both-face2.png", "both.png.html"]
+
+
+def test_a_page_that_cannot_be_written_keeps_no_run_from_going_on(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    command = ["restore", photos / "both.png", "--refs", albums["ada"], "--model", tiny_model, "--report"]
+    command += ["--out", tmp_path / "out"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("hime.restoring.report.write_report", full)
+        assert run(*command) == 1
+    assert names_in(tmp_path / "out") == ["both.png"]
+    assert capsys.readouterr().err.splitlines()[-1] == "hime: 1 failed, 0 restored"
+    assert run(*command) == 0
+    assert names_in(tmp_path / "out") == ["both.png", "both.png.html"]
+
+
+def test_a_result_stays_its_pictures_when_a_later_run_finds_nothing(
+    albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
+) -> None:
+    first, second = (tmp_path / album / "DSC0001.png" for album in ("album1", "album2"))
+    for path, grey in ((first, 150), (second, 180)):
+        large = np.full((260, 260, 3), grey, np.uint8)
+        large[30:230, 30:230] = resize(read_image(demo_people / "ada" / "0.webp"), 200, 200)
+        write_image(path, large)
+    out = tmp_path / "out"
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--out", out]
+    assert run(*command, "--even-sharp", first.parent) == 0
+    before = (out / "DSC0001.png").read_bytes()
+    assert run(*command, first.parent) == 0
+    capsys.readouterr()
+    assert run(*command, first.parent) == 0
+    assert capsys.readouterr().out == f"0 restored to {out}; nothing to restore in 1\n"
+    assert run(*command, "--even-sharp", second.parent) == 0
+    assert "since another picture's result has its name" in capsys.readouterr().err
+    assert (out / "DSC0001.png").read_bytes() == before
+
+
 def test_a_report_replaces_no_page(
     photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -302,7 +386,7 @@ def test_other_people_restore_again(
     assert run(*command, albums["ada"]) == 0
     assert "(ada 2)" in capsys.readouterr().out
     assert run(*command, albums["ada"]) == 0
-    assert "3 there already" in capsys.readouterr().out, "that with nothing to restore too"
+    assert "2 there already, --overwrite restores again; nothing to restore in 1\n" in capsys.readouterr().out
     assert run(*command, *albums.values()) == 0
     assert "(ada 2, ben 1)" in capsys.readouterr().out
     assert run(*command, *albums.values(), "--everyone") == 0

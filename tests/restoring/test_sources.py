@@ -15,7 +15,8 @@ from hime.faces.album import read_person
 from hime.faces.embedding import similarity
 from hime.pictures.arrays import resize
 from hime.pictures.reading import read_image
-from hime.restoring.sources import find_people
+from hime.restoring.person import load_person
+from hime.restoring.sources import find_people, find_person
 
 pytest.importorskip("cv2", reason="the extra faces is not installed")
 SIDE = 160
@@ -61,6 +62,24 @@ def album(tmp_path: Path, demo_people: Path) -> Path:
     )
     PIL.Image.new("RGB", (200, 100), "navy").save(folder / "2002" / "view.png")
     return folder
+
+
+def test_a_person_file_is_made_of_who_is_named(
+    album: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "ada.person"
+    command = ["person", "add", str(album), "--out", str(out), "--model", str(tiny_model)]
+    assert main(command) == 1
+    assert "2 people (Ada, Ben B.), and a .person file is one's" in capsys.readouterr().err
+    assert main([*command, "--name", "Ada"]) == 0
+    made = load_person(out)
+    assert made.name == "Ada"
+    (ada,) = find_person([album], "Ada").people
+    truth = read_person(ada.files, places=ada.places)
+    assert [each.name for each in made.references] == [each.name for each in truth.references]
+    assert made.embedding is not None
+    assert truth.embedding is not None
+    assert similarity(made.embedding, truth.embedding) > 0.999
 
 
 def test_people_are_those_who_are_named(album: Path, demo_people: Path) -> None:

@@ -26,7 +26,7 @@ from hime.processors import limit_threads
 from hime.restoring.batch import Summary
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
 from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
-from hime.restoring.inputs import Listing, find_inputs
+from hime.restoring.inputs import Listing, find_inputs, is_folder
 from hime.restoring.photographs import restore_photos
 from hime.restoring.restorer import Restorer, load
 from hime.terminal import Meter, answer, note, say
@@ -113,18 +113,23 @@ def _add_files(command: argparse.ArgumentParser) -> None:
         help="photos of the people: each folder is a person, or holds one folder each; each .person file is "
         "one, loose photos are one together; a video has near frames of its own",
     )
-    command.add_argument(
-        "--named",
-        action=argparse.BooleanOptionalAction,
-        help="take the people of --refs from the names that photos give the faces in them (XMP, as digiKam, "
-        "Lightroom, Picasa write it), not from folders; default: where half of a folder's photos do",
-    )
+    _add_named(command, "--refs")
     command.add_argument(
         "--out",
         required=True,
         type=path_or_url,
         metavar="PATH",
         help="a file for one input file; else a folder; with --engine ray a folder or a URL",
+    )
+
+
+def _add_named(command: argparse.ArgumentParser, of: str) -> None:
+    """``--named``, ``--no-named``."""
+    command.add_argument(
+        "--named",
+        action=argparse.BooleanOptionalAction,
+        help=f"take the people of {of} from the names that photos give the faces in them (XMP, as digiKam, "
+        "Lightroom, Picasa write it), not from folders; default: where half of a folder's photos do",
     )
 
 
@@ -334,10 +339,15 @@ def add_person(commands: Commands) -> None:
         ],
     )
     command.add_argument(
-        "photos", nargs="+", type=Path, metavar="PHOTO", help="a folder of the person's photos, or files"
+        "photos",
+        nargs="+",
+        type=Path,
+        metavar="PHOTO",
+        help="a folder of the person's photos, or files; read as `hime restore --refs` reads them",
     )
     command.add_argument("--out", required=True, type=Path, metavar="FILE.person", help="the file to write")
     command.add_argument("--name", help="the person's; default: the folder's, else the file's")
+    _add_named(command, "PHOTO")
     command.add_argument(
         "--model",
         default=DEFAULT_PHOTO_MODEL,
@@ -371,17 +381,22 @@ def person_add(options: argparse.Namespace) -> int:
     from hime.faces.album import read_person
     from hime.restoring.person import describe_person, save_person
     from hime.restoring.person_file import SUFFIX
+    from hime.restoring.sources import find_person
 
     if options.out.suffix.lower() != SUFFIX:
         raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
     check_writable(options.out)
     limit_threads(options.threads)
     restorer = load(options.model, options.threads)
-    is_folder = len(options.photos) == 1 and options.photos[0].is_dir()
-    photos, name = (options.photos[0], None) if is_folder else (options.photos, options.out.stem)
-    name = options.name or name
+    found = find_person(options.photos, options.name, options.named)
+    for line in (*found.passed_over, *found.notes):
+        note(f"hime: {line}")
+    (source,) = found.people
+    is_loose = not source.places and not any(map(is_folder, options.photos))
+    name = options.name or (options.out.stem if is_loose else source.name)
     with Meter(options.out.name) as meter:
-        person = read_person(photos, name, cache=_cache(options), progress=partial(meter.show, "photos"))
+        shown = partial(meter.show, "photos")
+        person = read_person(source.files, name, places=source.places, cache=_cache(options), progress=shown)
     for name, reason in person.rejected:
         note(f"hime: {name} is not used: {reason}")
     save_person(options.out, person, restorer)

@@ -14,8 +14,8 @@ from hime.cluster.listing import Found, place
 from hime.cluster.storage import Store, is_url
 from hime.errors import HimeError
 from hime.restoring.inputs import digest, key, numbered, sidecars, together
-from hime.restoring.outputs import FACE, path_digest
-from hime.restoring.records import FILE, Record, Records, append
+from hime.restoring.outputs import path_digest
+from hime.restoring.records import FACE, FILE, Record, Records, append
 
 _NEEDED = ("place", "stamp", "made", "status", "files", "digests", "attempts")
 """What of a row says whether it is done."""
@@ -92,7 +92,7 @@ def plan_job(
             others = [
                 name
                 for name in there.beside(at)
-                if records is None or not records.wrote(Path(store.place(name)))
+                if records is None or not _is_the_loops(records, Path(store.place(name)), each)
             ]
         if others:
             plan.refused.append(
@@ -129,7 +129,11 @@ def tell_loop(store: Store, made: Mapping[str, str], rows: Sequence[Mapping[str,
             dict(zip(row["files"], row["digests"], strict=True)),
         )
         for row in rows
-        if row["status"] in (RESTORED, NOTHING) and row["made"] == whole and not is_url(row["source"])
+        if row["status"] in (RESTORED, NOTHING)
+        and row["made"] == whole
+        and not is_url(row["source"])
+        # Where nothing was written, what is there stays whose it was.
+        and (row["files"] or not os.path.lexists(store.place(row["place"])))
     ]
     if records:
         append(store.folder, records)
@@ -163,6 +167,15 @@ def _is_done(row: Mapping[str, Any], each: Found, place: str, made: str, there: 
         and row["place"] == place
         and there.names.issuperset(row["files"])
     )
+
+
+def _is_the_loops(records: Records, path: Path, each: Found) -> bool:
+    """Whether a file is as the plain loop wrote it, of the same source."""
+    owner = records.owner(path)
+    if owner is None or is_url(each.source) or not records.wrote(path):
+        return False
+    source = Path(each.source)
+    return owner.path == path_digest(source) or owner.input == digest(source)
 
 
 def _changed(row: Mapping[str, Any], store: Store, there: _Present) -> list[str]:

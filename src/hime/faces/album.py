@@ -26,7 +26,7 @@ from hime.faces.duplicates import find_duplicates
 from hime.faces.embedding import FloatArray
 from hime.faces.look import Look, look_at
 from hime.pictures.arrays import Image
-from hime.pictures.formats import READ, images_in
+from hime.pictures.formats import READ, find_pictures
 from hime.pictures.names import REACH, NamedFace
 from hime.processors import in_parallel
 
@@ -129,7 +129,7 @@ def read_person(
     at again, and headshots lie there instead of in memory.
 
     Args:
-        paths: a folder, or photos.
+        paths: a folder, with all photos in it and in its folders, told by content; or photos.
         name: whose; default the folder's name, or the first photo's without its ending.
         cache: where what is learned of each photo is kept (`hime.faces.cache.user_cache`); default nowhere.
         progress: called after each photo with how many are done, and of how many.
@@ -187,10 +187,12 @@ def _photos(paths: Path | str | Sequence[Path | str]) -> tuple[list[Path], str]:
         folder = Path(paths)
         if not folder.is_dir():
             return [folder], folder.stem
-        files = images_in(folder, READ)
-        if not files:
-            raise HimeError(f"{folder}: no picture in it ({', '.join(READ)}); check the path")
-        return files, folder.resolve().name
+        found = find_pictures(folder)
+        broken = [path for path, _ in found.passed_over if path.suffix.lower() in READ]
+        if not found.pictures:
+            raise HimeError(f"{folder}: no picture in it; check the path")
+        in_order = sorted([*found.pictures, *broken], key=lambda path: (path.parent, path.name))
+        return in_order, folder.resolve().name
     files = list(
         {os.path.realpath(path): path for path in reversed([Path(path) for path in paths])}.values()
     )[::-1]

@@ -11,12 +11,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hime.errors import HimeError, NothingToRestore
+from hime.files import told_before_moving
 from hime.restoring.inputs import Input, digest, digests, sidecars, together
 from hime.restoring.outputs import Output, Outputs, path_digest
-from hime.restoring.records import Record
+from hime.restoring.records import Record, Records, is_full
 from hime.restoring.restorer import Restorer
 from hime.terminal import track
 
@@ -65,7 +67,8 @@ class Summary:
     Attributes:
         written: the pictures written, or that would be.
         skipped: the inputs whose results were there already, made of the same by the same.
-        nothing: a line for each input in which there was nothing to restore.
+        nothing: a line for each input in which there was nothing to restore, now or when an earlier run
+            looked for the same.
         failed: a line for each input (or headshot's reference) that could not be used.
         passed_over: a line for each thing in a folder that is no picture.
         notes: lines about the rest that a user should know: warnings, photos not used as references and why.
@@ -102,8 +105,8 @@ def run_batch(
         made: what results are made with, a text for each part; if all parts are the same, they are the same.
         summary: filled in.
         restore: restores one input, the digest of whose content it is given, and claims every file that it
-            writes. Raises `hime.errors.NothingToRestore` where there is nothing to restore, and anything
-            else where it fails.
+            writes, by `hime.files.write_atomically` in this thread. Raises `hime.errors.NothingToRestore`
+            where there is nothing to restore, and anything else where it fails.
         description: what is at work, for the progress; none is shown without.
         skip: told of each input that is skipped, since its output is there.
         dry_run: ``restore`` writes nothing, and nothing is noted.
@@ -115,12 +118,12 @@ def run_batch(
             now = {**made, "sidecars": together(digests(sidecars(each.path)).values())}
             output = outputs.output(each, content)
             if not outputs.overwrite and _is_done(output.earlier, content, now, outputs):
-                summary.skipped.append(each.path)
-                if skip is not None:
-                    skip(each, output)
+                _tell_done(each, output, summary, skip)
                 continue
+            noting = partial(_note_file, each, content, output, outputs.records, summary)
             try:
-                restore(each, content, output)
+                with told_before_moving(noting):
+                    restore(each, content, output)
             except NothingToRestore as reason:
                 summary.nothing.append(told(each.path, reason))
         except Exception as error:
@@ -136,8 +139,7 @@ def run_batch(
         try:
             outputs.records.add(output.place, content, path_digest(each.path), now, output.written())
         except HimeError as error:
-            if str(error) not in summary.notes:
-                summary.notes.append(str(error))
+            _note_once(error, summary)
 
 
 def _is_done(earlier: Record | None, content: str, made: Mapping[str, str], outputs: Outputs) -> bool:
@@ -147,6 +149,41 @@ def _is_done(earlier: Record | None, content: str, made: Mapping[str, str], outp
         and earlier.made == made
         and outputs.records.is_there(earlier)
     )
+
+
+def _tell_done(
+    each: Input, output: Output, summary: Summary, skip: Callable[[Input, Output], None] | None
+) -> None:
+    """Tell that an earlier run has done what there is to be done with an input."""
+    if output.earlier is not None and not output.earlier.files:
+        summary.nothing.append(f"{each.path}: nothing to restore, as found before; --overwrite looks again")
+        return
+    summary.skipped.append(each.path)
+    if skip is not None:
+        skip(each, output)
+
+
+def _note_file(
+    each: Input, content: str, output: Output, records: Records, summary: Summary, filled: Path, file: Path
+) -> None:
+    """Note a file of a result before it is moved to its place.
+
+    Raises:
+        HimeError: the disk is full. Whatever else is wrong with the records is a note, and the work is done.
+    """
+    if not output.is_claimed(file):  # what is needed on the way to the result
+        return
+    try:
+        records.begin(output.place, content, path_digest(each.path), file, filled)
+    except HimeError as error:
+        if is_full(error):
+            raise
+        _note_once(error, summary)
+
+
+def _note_once(error: HimeError, summary: Summary) -> None:
+    if str(error) not in summary.notes:
+        summary.notes.append(str(error))
 
 
 def told(path: Path, error: Exception, output: Output | None = None) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -18,10 +17,8 @@ from typing import Protocol
 from hime.errors import HimeError
 from hime.files import check_writable
 from hime.restoring.inputs import Input, absolute, is_folder, key, numbered, places, sidecars
-from hime.restoring.records import Record, Records
+from hime.restoring.records import FACE, FACES, Record, Records
 
-FACE = re.compile(r"-face\d+\.png$")
-"""What a restored face alone is called after the name of its picture."""
 _CANDIDATES = 1000
 """Names that are tried for a result before one gives up."""
 
@@ -75,6 +72,10 @@ class Output:
         self._owner.check(path)
         self._claimed[path] = _identity(path)
         return path
+
+    def is_claimed(self, path: Path) -> bool:
+        """Whether a file is one of the result's."""
+        return path in self._claimed
 
     def written(self) -> list[Path]:
         """The files claimed that were written: those that were there are others now."""
@@ -155,18 +156,15 @@ class Outputs:
             HimeError: something is there that must not be replaced, or it cannot be written.
         """
         for place in self._candidates(each):
-            earlier = self.records.of(self._recorded(place))
-            if earlier is not None and earlier.files and self.records.is_there(earlier):
-                is_same = earlier.input == content or (
-                    self.overwrite and earlier.path == path_digest(each.path)
-                )
-                if not is_same and not self.is_file:
+            recorded = self._recorded(place)
+            if any(self._is_anothers(record, each, content) for record in self.records.owners(recorded)):
+                if not self.is_file:
                     continue
-                if not is_same and not self.overwrite:
+                if not self.overwrite:
                     raise _there(self.folder / place, "made of another picture")
             self._taken.add(key(place))
             moved = place != self._planned[each.path]
-            return Output(self.folder / place, self._recorded(place), earlier, moved, self)
+            return Output(self.folder / place, recorded, self.records.of(recorded), moved, self)
         raise HimeError(f"{each.path}: too many results of that name; choose another --out")
 
     def is_free(self, each: Input) -> bool:
@@ -186,6 +184,10 @@ class Outputs:
             raise _there(path, "not as this program wrote it")
         check_writable(path)
 
+    def _is_anothers(self, record: Record, each: Input, content: str) -> bool:
+        """Whether a result is that of another input."""
+        return record.input != content and not (self.overwrite and record.path == path_digest(each.path))
+
     def _candidates(self, each: Input) -> Iterator[PurePath]:
         planned = self._planned[each.path]
         yield planned
@@ -196,7 +198,7 @@ class Outputs:
 
     def _recorded(self, place: PurePath) -> PurePath:
         """What a result is called in the records: faces alone are no picture of that name."""
-        return place.with_name(f"{place.stem}-face*.png") if self._faces and not self.is_file else place
+        return place.with_name(f"{place.stem}{FACES}") if self._faces and not self.is_file else place
 
     def _refuse_what_is_read(self, path: Path) -> None:
         """Before the work begins: also a face's file, whatever its number will be."""

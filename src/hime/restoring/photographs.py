@@ -157,7 +157,7 @@ class PhotoJob:
     def _photograph(self, each: Input, content: str, output: Output) -> None:
         from hime.restoring.photo import restore_photo
 
-        choice, written = self.choice, self.summary.written
+        choice = self.choice
         page = output.path.with_name(f"{output.path.name}.html")
         if choice.report:
             output.claim(page)
@@ -190,17 +190,13 @@ class PhotoJob:
             for target, image in crops.items():
                 if not self.dry_run:
                     write_picture(target, image, alone, keep_date=choice.keep_date)
-                written.append(target)
-        elif self.dry_run:
-            written.append(output.path)
-        else:
-            written.append(
-                write_picture(output.path, photo.image, picture, keep_date=choice.keep_date, notes=left_out)
-            )
+        elif not self.dry_run:
+            write_picture(output.path, photo.image, picture, keep_date=choice.keep_date, notes=left_out)
         if choice.report and not self.dry_run:
             from hime.restoring.report import write_report
 
             write_report(page, photo, each.path.name)
+        self.summary.written.extend(crops if choice.crop else [output.path])
         self._tell(each.path, output.path, photo)
         self.summary.faces.update(face.person for face in photo.faces if face.restored is not None)
         remarks = self._remarks(photo, output.path.suffix)

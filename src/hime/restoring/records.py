@@ -4,14 +4,20 @@ A result is done if it was made of the same content, by the same model of the sa
 people and options; a file may be replaced if it is still as this program wrote it. The lines hold digests
 (SHA-256) and the results' own names, nobody's names and no paths of inputs. Who deletes the file loses
 nothing but that knowledge: results are then taken for files of somebody else.
+
+Each file is noted before it is moved to its place, and the result when all its files are there. So whenever a
+run ends, the next one knows the files for its own, and goes on.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -21,7 +27,12 @@ from hime.restoring.inputs import digest
 
 FILE = ".hime-restored.jsonl"
 """Name of the file, JSON Lines: a record a line, of which the last one of a place holds."""
+FACE = re.compile(r"-face\d+\.png$")
+"""What a restored face alone is called after the name of its picture."""
+FACES = "-face*.png"
+"""The same of the place of all faces of a picture."""
 _LONGEST_LINE = 1 << 20
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @dataclass(frozen=True)
@@ -32,9 +43,10 @@ class Record:
         place: of the result, below the folder.
         input: digest of the input's content.
         path: digest of the input's path.
-        made: what it was made with: a text for each part.
+        made: what it was made with: a text for each part; none as long as it is not done.
         files: the files written, below the folder, and the digest of each; none where there was nothing to
             restore.
+        kept: likewise the files of earlier results of the same input that were still there.
     """
 
     place: str
@@ -42,6 +54,12 @@ class Record:
     path: str
     made: Mapping[str, str]
     files: Mapping[str, str]
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def own(self) -> dict[str, str]:
+        """All files that belong to the place."""
+        return {**self.kept, **self.files}
 
 
 class Records:
@@ -55,7 +73,10 @@ class Records:
         self.folder = folder
         self._file = folder / FILE
         self._of_place: dict[str, Record] = {}
-        self._of_file: dict[str, str] = {}
+        self._of_file: dict[str, set[str]] = {}
+        self._owner: dict[str, str] = {}
+        self._faces: dict[str, set[str]] = defaultdict(set)
+        self._begun: dict[str, str] = {}
         try:
             with open_file(self._file) as file:
                 while line := file.readline(_LONGEST_LINE):
@@ -70,39 +91,102 @@ class Records:
 
     def is_there(self, record: Record) -> bool:
         """Whether all its files are there, whoever has changed them since."""
-        return all(os.path.lexists(self.folder / name) for name in record.files)
+        return all(self._exists(name) for name in record.files)
+
+    def owner(self, path: Path) -> Record | None:
+        """What made the file at ``path``."""
+        place = self._owner.get(self._name(path))
+        return None if place is None else self._of_place[place]
+
+    def owners(self, place: PurePath) -> list[Record]:
+        """The records to which something belongs that is there in that place: the picture, or its faces, or
+        what was written beside them.
+        """
+        wanted, earlier = place.as_posix(), self.of(place)
+        own = [] if earlier is None else [name for name in earlier.own if self._owner[name] == wanted]
+        there = filter(self._exists, (wanted, *self._faces.get(wanted, ()), *own))
+        found = sorted({self._owner[name] for name in there if name in self._owner})
+        return [self._of_place[each] for each in found]
 
     def wrote(self, path: Path) -> bool:
         """Whether the file at ``path`` is as this program wrote it."""
         known = self._of_file.get(self._name(path))
         try:
-            return known is not None and digest(path) == known
+            return known is not None and digest(path) in known
         except HimeError:
             return False
+
+    def begin(self, place: PurePath, content: str, path: str, file: Path, filled: Path) -> None:
+        """Note that a file of a result is going to be moved to its place.
+
+        Args:
+            place: of the result.
+            content: digest of the input's content.
+            path: digest of the input's path.
+            file: where it goes.
+            filled: where it is.
+
+        Raises:
+            HimeError: it cannot be noted, or read.
+        """
+        name, written = self._name(file), digest(filled)
+        kept = {each: known for each, known in self._still_there(place).items() if each != name}
+        record = Record(place.as_posix(), content, path, {}, {name: written}, kept)
+        self._take(record)
+        self._begun[name] = written
+        append(self.folder, [record], lasting=True)
 
     def add(
         self, place: PurePath, content: str, path: str, made: Mapping[str, str], files: Sequence[Path]
     ) -> None:
         """Note what made the files of one result.
 
+        Where nothing was written, the files of an earlier result of the same input stay its own. Those of
+        another one stay the other one's, and nothing is noted.
+
         Raises:
             HimeError: it cannot be noted.
         """
-        written = {self._name(file): digest(file) for file in files}
-        record = Record(place.as_posix(), content, path, made, written)
-        append(self.folder, [record])
+        kept = self._still_there(place)
+        if not files and kept and self._of_place[place.as_posix()].input != content:
+            return
+        names = {self._name(file): file for file in files}
+        written = {name: self._begun.pop(name, "") or digest(file) for name, file in names.items()}
+        kept = {name: known for name, known in kept.items() if name not in written}
+        record = Record(place.as_posix(), content, path, made, written, kept)
         self._take(record)
+        append(self.folder, [record])
 
     def _take(self, record: Record) -> None:
         self._of_place[record.place] = record
-        self._of_file.update(record.files)
+        for name, known in record.own.items():
+            self._of_file.setdefault(name, set()).add(known)
+            self._owner.setdefault(name, record.place)
+            if FACE.search(name):
+                self._faces[FACE.sub(FACES, name)].add(name)
+        self._owner.update(dict.fromkeys(record.files, record.place))
+        if record.made:  # else what is there may be the file noted, or still the one before
+            self._of_file.update((name, {known}) for name, known in record.files.items())
+
+    def _still_there(self, place: PurePath) -> dict[str, str]:
+        earlier = self.of(place)
+        own = {} if earlier is None else earlier.own
+        return {name: known for name, known in own.items() if self._exists(name)}
+
+    def _exists(self, name: str) -> bool:
+        return os.path.lexists(self.folder / name)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
 
-def append(folder: Path, records: Iterable[Record]) -> None:
+def append(folder: Path, records: Iterable[Record], *, lasting: bool = False) -> None:
     """Note what made results, in the folder that they are in.
+
+    Args:
+        folder: which.
+        records: what is noted.
+        lasting: whether the disk must have it before this returns.
 
     Raises:
         HimeError: it cannot be noted.
@@ -115,11 +199,19 @@ def append(folder: Path, records: Iterable[Record]) -> None:
         descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
         with os.fdopen(descriptor, "ab") as file:
             file.write(f"\n{lines}\n".encode())  # begun anew, should the last one be torn
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
     except OSError as error:
         raise HimeError(
             f"{path}: cannot be written ({error.strerror or error}), so that the next run will not know "
             "what made the results; check the permissions and the room on the disk"
         ) from error
+
+
+def is_full(error: HimeError) -> bool:
+    """Whether something could not be noted because the disk is full."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL
 
 
 def _parsed(line: bytes) -> Record | None:
@@ -128,10 +220,10 @@ def _parsed(line: bytes) -> Record | None:
         value: Any = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or value.keys() != Record.__dataclass_fields__.keys():
+    if not isinstance(value, dict) or {"kept", *value} != Record.__dataclass_fields__.keys():
         return None
     texts = [value["place"], value["input"], value["path"]]
-    for mapping in (value["made"], value["files"]):
+    for mapping in (value["made"], value["files"], value.get("kept", {})):
         if not isinstance(mapping, dict):
             return None
         texts += mapping.values()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hime.errors import HimeError
@@ -93,6 +93,37 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
     found.people.extend(Source(name, tuple(album[name]), places=album[name]) for name in sorted(album))
     check_names(person.name for person in found.people if person.name is not None)
     return found
+
+
+def find_person(paths: Sequence[Path | str], name: str | None = None, named: bool | None = None) -> Sources:
+    """The one person that photos show, read as `find_people` does.
+
+    .person files in folders are passed over: they are no photos.
+
+    Args:
+        paths: folders and photos.
+        name: which of several; of one alone it does not matter.
+        named: see `find_people`.
+
+    Raises:
+        HimeError: as `find_people`, or it is nobody, or several and none of that name, or a .person file.
+    """
+    for path in map(Path, paths):
+        if path.suffix.lower() == SUFFIX and not is_folder(path):
+            raise HimeError(f"{path}: is a .person file already; give photos, or a folder of them")
+    found = find_people(paths, named)
+    people = [person for person in found.people if not person.is_encoded]
+    if not people:
+        raise HimeError(f"{paths[0]}: no picture in it; check the path")
+    chosen = people if len(people) == 1 else [person for person in people if person.name == name]
+    if not chosen:
+        names = ", ".join(str(person.name) for person in people[:TOLD_NAMES])
+        more = f" and {len(people) - TOLD_NAMES} more" if len(people) > TOLD_NAMES else ""
+        raise HimeError(
+            f"{paths[0]}: {len(people)} people ({names}{more}), and a .person file is one's; give the photos "
+            "of one, or --name with one of these"
+        )
+    return replace(found, people=chosen)
 
 
 def check_names(names: Iterable[str]) -> None:
