@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hime.data.people import ListEntry, people_in, read_list
+from hime.data.pack import is_pack, read_pack
+from hime.data.people import ListEntry, read_list
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import TorchBackend, checkpoint_name, describe
 from hime.evaluation.evaluate import BASELINE, Variant, evaluate
@@ -20,6 +21,8 @@ from hime.evaluation.provenance import provenance
 from hime.experiments.report import markdown, plot, save_figure, write_text
 from hime.experiments.tables import METRICS, Budget, Claim, Experiment, Row, experiment
 from hime.files import write_json
+from hime.pictures.formats import images_in
+from hime.restoring.inputs import is_folder
 from hime.restoring.restorer import Restorer
 from hime.terminal import complain
 from hime.training.checkpoint import CONFIG, load_model
@@ -163,16 +166,42 @@ def opened(checkpoint: Path | str, name: str) -> Restorer:
 def refuse_people_trained_on(
     sources: Sources, list_root: Path, entries: Sequence[ListEntry], list_path: Path
 ) -> None:
-    """Raise HimeError if people of the list are among the training people of the same folder."""
-    tested = {entry.person for entry in entries}
-    for root, people in sources:
-        if root.resolve() == list_root.resolve():
-            both = sorted(tested.intersection(people_in(root) if people is None else people))
-            if both:
-                raise HimeError(
-                    f"{list_path}: {both[0]}, one of {len(both)}, would be trained on and measured; "
-                    "give --people without those of the list"
-                )
+    """Refuse training photos of people whom a list is measured on.
+
+    Told by PERSON/FILE, wherever it lies: a pack or a copy holds the same people as the folder it was made
+    of, while people of another data set may well have the same numbers for names.
+
+    Raises:
+        HimeError: people of the list are among the training people, a pack is damaged, or ``list_root`` is
+            a pack, whose photos cannot be measured on.
+    """
+    if is_pack(list_root):
+        raise HimeError(
+            f"{list_root}: is a pack, and lists are measured on photos; give their folder as --list-data"
+        )
+    names = {name for entry in entries for name in (entry.input, *entry.references)}
+    people = {_person(name) for name in names}
+    tested = names | _photos_of(list_root, people)
+    for root, chosen in sources:
+        trained_on = _photos_of(root, people if chosen is None else people.intersection(chosen))
+        both = sorted({_person(name) for name in trained_on & tested})
+        if both:
+            raise HimeError(
+                f"{list_path}: {both[0]}, one of {len(both)}, would be trained on and measured, since "
+                f"{root} holds the same photos; give --people without those of the list"
+            )
+
+
+def _photos_of(root: Path, people: Collection[str]) -> set[str]:
+    """PERSON/FILE of those of the people who are in a people folder or pack."""
+    if is_pack(root):
+        return {name for name in read_pack(root).photos if _person(name) in people}
+    folders = [root / person for person in people if is_folder(root / person)]
+    return {f"{folder.name}/{path.name}" for folder in folders for path in images_in(folder)}
+
+
+def _person(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def table_rows(
