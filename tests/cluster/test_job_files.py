@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,12 +18,18 @@ import fsspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hime.cluster.engine import Pool
+from hime.cluster.evaluation import evaluate
 from hime.cluster.ledger import BEGUN, FAILED, FOLDER, NOTHING, RESTORED, Ledger, Part, filled
 from hime.cluster.listing import Found, ending_of
 from hime.cluster.planning import plan_job, tell_loop
 from hime.cluster.storage import Store
-from hime.cluster.work import MOST_ATTEMPTS, Worker, by_files
+from hime.cluster.work import MOST_ATTEMPTS, Work, Worker, by_files
+from hime.data.people import ListEntry
 from hime.errors import HimeError
+from hime.evaluation.evaluate import Evaluation
+from hime.evaluation.measures import Distortion
+from hime.pictures.arrays import Image, upscale
 from hime.pictures.formats import READ, WRITTEN
 from hime.restoring.batch import Summary
 from hime.restoring.inputs import Input
@@ -171,6 +179,66 @@ def test_what_is_behind_a_url_comes_with_its_sidecars_and_its_date(tmp_path: Pat
     assert done["files"] == ["deep/a.png"]
     gone = by_files(restore, store)(row("memory://in/c.png", place="c.png"))
     assert gone["reason"] == "memory://in/c.png: no such file; check the URL"
+
+
+# ----------------------------------------------------------------------------------------------- evaluation
+
+
+class Enlarging:
+    """A method that only enlarges."""
+
+    name, scale = "enlarging", 4
+
+    def set_references(self, images: Sequence[Image]) -> None:
+        pass
+
+    def restore(self, lr: Image) -> Any:
+        return SimpleNamespace(image=upscale(lr, 4), shares=[])
+
+
+def test_entries_whose_photos_have_changed_are_measured_anew(
+    demo_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, measured = tmp_path / "people", list[str]()
+    for person in ("ada", "ben"):
+        shutil.copytree(demo_people / person, root / person)
+    entries = [ListEntry(f"{name}/0.webp", (f"{name}/1.webp", f"{name}/2.webp")) for name in ("ada", "ben")]
+
+    def here(work: Work, rows: list[Any], store: Store, ledger: Ledger, *more: Any) -> None:
+        """As workers do it, in this process."""
+        part = Worker(work, store, ledger.run).work(0, rows)
+        found = part.table().to_pylist()
+        ledger.finished(found, [part.name])
+        ledger.put_together()
+        for each in found:
+            measured.append(each["source"].split()[1])
+            more[-1](each)
+
+    monkeypatch.setattr("hime.cluster.evaluation.work_through", here)
+
+    def open_evaluation() -> Evaluation:
+        return Evaluation([Enlarging()], root, entries, 16, "list", 1, None, [Distortion()])
+
+    def figures() -> Any:
+        measured.clear()
+        result = evaluate(open_evaluation, open_evaluation(), MADE, tmp_path / "job", Pool())
+        assert result["per_image"] == open_evaluation().run()["per_image"]
+        return result["per_image"]
+
+    first = figures()
+    assert measured == ["ada/0.webp", "ben/0.webp"]
+    assert figures() == first
+    assert measured == []
+    shutil.copyfile(root / "ada" / "3.webp", root / "ada" / "0.webp")  # the photo
+    assert figures() != first
+    assert measured == ["ada/0.webp"]
+    shutil.copyfile(root / "ben" / "3.webp", root / "ben" / "2.webp")  # a reference, for the likeness
+    figures()
+    assert measured == ["ben/0.webp"]
+    for old, new in (("0", "x"), ("1", "0"), ("x", "1")):  # the photo and a reference change places
+        (root / "ada" / f"{old}.webp").rename(root / "ada" / f"{new}.webp")
+    figures()
+    assert measured == ["ada/0.webp"]
 
 
 # ---------------------------------------------------------------------------------------------- what is left

@@ -208,6 +208,12 @@ class Evaluation:
         """What is measured."""
         return [metric for measure in self._measures for metric in measure.metrics]
 
+    def reads(self, number: int) -> list[Path]:
+        """The files that an entry's figures are made of: its photo and references, and whose it gets else."""
+        entry = self.entries[number]
+        names = dict.fromkeys((entry.input, *entry.references, *self._chosen[number]))
+        return [self._root / name for name in names]
+
     def run(self, sheet: Sheet | None = None) -> dict[str, Any]:
         """Measure every entry, one by one; what `evaluate` returns."""
         measured: list[Measured] = []
