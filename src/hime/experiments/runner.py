@@ -14,7 +14,7 @@ from hime.data.pack import is_pack, read_pack
 from hime.data.people import ListEntry, read_list
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import TorchBackend, checkpoint_name, describe
-from hime.evaluation.evaluate import BASELINE, Variant, evaluate
+from hime.evaluation.evaluate import BASELINE, Variant, choose_references, evaluate
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.evaluation.provenance import provenance
@@ -66,7 +66,8 @@ def reproduce(
 
     Raises:
         HimeError: no such experiment, the data or the checkpoint cannot be used, people of the list are
-            trained on, runs of another budget lie in ``out``, or nothing of the list can be measured.
+            trained on, runs of another budget lie in ``out``, the list has fewer references, or nothing of it
+            can be measured.
     """
     chosen, out = experiment(name), Path(out)
     if not chosen.checkpoint:
@@ -80,10 +81,11 @@ def reproduce(
     # What is no checkpoint, or cannot be measured, is refused before anything is trained.
     start = [] if init is None else [opened(init, START)]
     measures: list[Measure] = [Distortion(), Perception()]
+    config = max(configs.values(), key=lambda each: each.references)
+    choose_references(entries, config.references, list_path.name)
     for number, row in enumerate(chosen.rows, start=1):
         complain(f"{name}: {row.label}, {number} of {len(chosen.rows)}")
         train(configs[row.name], sources, runs[row.name], preset=chosen.preset)
-    config = max(configs.values(), key=lambda each: each.references)
     measured = evaluate(
         [*start, *(Variant(opened(run, row), row, configs[row].references) for row, run in runs.items())],
         list_root,
