@@ -481,6 +481,20 @@ RESULT: dict[str, Any] = {
 }
 
 
+def test_a_claim_holds_of_the_images_where_it_is_a_number() -> None:
+    claim = Claim("psnr", *(row.name for row in TABLE_6.rows[:2]))
+    psnr = [(30.0, 29.0), (float("inf"), 29.0), (float("inf"), float("inf")), (None, 29.0), (31.0, 29.0)]
+    per_image = [
+        {"input": f"person {number}/0", claim.better: {"psnr": better}, claim.worse: {"psnr": worse}}
+        for number, (better, worse) in enumerate(psnr)
+    ]
+    found = examine(claim, TABLE_6.rows, per_image)
+    assert (found["difference"], found["interval"], found["agrees"]) == (1.5, [1.0, 2.0], "yes")
+    found = examine(claim, TABLE_6.rows, per_image[1:4])
+    assert (found["difference"], found["interval"], found["agrees"]) == (None, None, "undecided")
+    assert "| – |" in findings({"claims": [found]})
+
+
 def test_a_report_has_the_budget_and_stands_beside_the_paper() -> None:
     text = markdown(RESULT)
     assert "`hime reproduce table6 --budget paper --set seed=7`" in text

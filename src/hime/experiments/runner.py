@@ -229,6 +229,7 @@ def table_rows(
 def examine(claim: Claim, rows: Sequence[Row], per_image: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A finding of the paper and ours: the mean difference, image by image, and its 95 % interval.
 
+    Of the images where it is a number: of one that a row restores exactly, PSNR is not. None where of none.
     ``agrees`` is "yes" or "no" where the interval lies wholly on one side of 0, else "undecided".
     """
     by_name = {row.name: row for row in rows}
@@ -236,7 +237,10 @@ def examine(claim: Claim, rows: Sequence[Row], per_image: Sequence[Mapping[str, 
     figures = np.array(
         [[image[row.name][claim.metric] for row in (better, worse)] for image in per_image], dtype=np.float64
     ).reshape(-1, 2)
-    differences = figures[:, 0] - figures[:, 1]
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        differences = figures[:, 0] - figures[:, 1]
+    known = np.isfinite(differences)
+    differences[~known] = np.nan
     people = [ListEntry(image["input"], ()).person for image in per_image]
     interval = PeopleBootstrap(people).interval(differences)
     towards = -1 if claim.metric == "lpips" else 1
@@ -250,7 +254,7 @@ def examine(claim: Claim, rows: Sequence[Row], per_image: Sequence[Mapping[str, 
         "metric": claim.metric,
         "better": better.label,
         "worse": worse.label,
-        "difference": round(float(differences.mean()), 4),
+        "difference": round(float(differences[known].mean()), 4) if known.any() else None,
         "interval": None if interval is None else [round(end, 4) for end in interval],
         "paper": theirs,
         "agrees": "yes" if low > 0 else "no" if high < 0 else "undecided",
