@@ -76,13 +76,8 @@ def test_table_5_of_several_videos(tiny_model: Path, tmp_path: Path) -> None:
     assert main([*words, "--out", str(out)]) == 0
     result = json.loads((out / "table5.json").read_text(encoding="utf-8"))
     assert result["videos"] == [
-        {
-            "name": "long.mp4",
-            "frames": 40,
-            "images": 12,
-            "exact": 0,
-            "lr_size": [9, 8],
-        },  # 3, 6, …, 27, 33, 36, 39
+        # 3, 6, …, 27, 33, 36, 39
+        {"name": "long.mp4", "frames": 40, "images": 12, "exact": 0, "lr_size": [9, 8]},
         {"name": "short.mp4", "frames": 33, "images": 9, "exact": 0, "lr_size": [8, 10]},
     ]
     assert list(result["provenance"]["data"]) == ["video 1", "video 2"]

@@ -120,4 +120,4 @@ def evaluate(
 
 
 def _is_done(row: Mapping[str, Any], stamp: str, made: str) -> bool:
-    return row["status"] == RESTORED and row["stamp"] == stamp and row["made"] == made
+    return (row["status"], row["stamp"], row["made"]) == (RESTORED, stamp, made)

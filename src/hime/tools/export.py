@@ -117,7 +117,7 @@ def export_model(
     if model.kept_from_export is not None:
         raise HimeError(
             f"{folder}: not written, {model.config.system} cannot be exported, since "
-            f"{model.kept_from_export}; use its checkpoint as it is, which `hime evaluate` and `hime restore` take"
+            f"{model.kept_from_export}; `hime evaluate` and `hime restore` take its checkpoint as it is"
         )
     _check_free(folder)
     dial = _dial(folder, reconstruction, fidelity)
