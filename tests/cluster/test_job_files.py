@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,12 +18,19 @@ import fsspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hime.cluster.engine import Pool
+from hime.cluster.evaluation import evaluate
 from hime.cluster.ledger import BEGUN, FAILED, FOLDER, NOTHING, RESTORED, Ledger, Part, filled
 from hime.cluster.listing import Found, ending_of
 from hime.cluster.planning import plan_job, tell_loop
 from hime.cluster.storage import Store
-from hime.cluster.work import MOST_ATTEMPTS, Worker, by_files
-from hime.errors import HimeError
+from hime.cluster.work import MOST_ATTEMPTS, Work, Worker, by_files
+from hime.data.people import ListEntry
+from hime.errors import HimeError, NothingToRestore
+from hime.evaluation.evaluate import Evaluation
+from hime.evaluation.measures import Distortion
+from hime.files import write_atomically
+from hime.pictures.arrays import Image, upscale
 from hime.pictures.formats import READ, WRITTEN
 from hime.restoring.batch import Summary
 from hime.restoring.inputs import Input
@@ -173,6 +182,66 @@ def test_what_is_behind_a_url_comes_with_its_sidecars_and_its_date(tmp_path: Pat
     assert gone["reason"] == "memory://in/c.png: no such file; check the URL"
 
 
+# ----------------------------------------------------------------------------------------------- evaluation
+
+
+class Enlarging:
+    """A method that only enlarges."""
+
+    name, scale = "enlarging", 4
+
+    def set_references(self, images: Sequence[Image]) -> None:
+        pass
+
+    def restore(self, lr: Image) -> Any:
+        return SimpleNamespace(image=upscale(lr, 4), shares=[])
+
+
+def test_entries_whose_photos_have_changed_are_measured_anew(
+    demo_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, measured = tmp_path / "people", list[str]()
+    for person in ("ada", "ben"):
+        shutil.copytree(demo_people / person, root / person)
+    entries = [ListEntry(f"{name}/0.webp", (f"{name}/1.webp", f"{name}/2.webp")) for name in ("ada", "ben")]
+
+    def here(work: Work, rows: list[Any], store: Store, ledger: Ledger, *more: Any) -> None:
+        """As workers do it, in this process."""
+        part = Worker(work, store, ledger.run).work(0, rows)
+        found = part.table().to_pylist()
+        ledger.finished(found, [part.name])
+        ledger.put_together()
+        for each in found:
+            measured.append(each["source"].split()[1])
+            more[-1](each)
+
+    monkeypatch.setattr("hime.cluster.evaluation.work_through", here)
+
+    def open_evaluation() -> Evaluation:
+        return Evaluation([Enlarging()], root, entries, 16, "list", 1, None, [Distortion()])
+
+    def figures() -> Any:
+        measured.clear()
+        result = evaluate(open_evaluation, open_evaluation(), MADE, tmp_path / "job", Pool())
+        assert result["per_image"] == open_evaluation().run()["per_image"]
+        return result["per_image"]
+
+    first = figures()
+    assert measured == ["ada/0.webp", "ben/0.webp"]
+    assert figures() == first
+    assert measured == []
+    shutil.copyfile(root / "ada" / "3.webp", root / "ada" / "0.webp")  # the photo
+    assert figures() != first
+    assert measured == ["ada/0.webp"]
+    shutil.copyfile(root / "ben" / "3.webp", root / "ben" / "2.webp")  # a reference, for the likeness
+    figures()
+    assert measured == ["ben/0.webp"]
+    for old, new in (("0", "x"), ("1", "0"), ("x", "1")):  # the photo and a reference change places
+        (root / "ada" / f"{old}.webp").rename(root / "ada" / f"{new}.webp")
+    figures()
+    assert measured == ["ada/0.webp"]
+
+
 # ---------------------------------------------------------------------------------------------- what is left
 
 
@@ -260,6 +329,74 @@ def test_a_result_that_somebody_has_changed_is_not_replaced(tmp_path: Path) -> N
     planned = plan(store, Found(A.source, stamp="2"))
     assert left(planned) == []
     assert "a.png: is there already, not as this job wrote it" in planned.refused[0]
+
+
+@pytest.mark.parametrize("status", [FAILED, NOTHING])
+def test_a_file_put_where_a_source_failed_is_not_replaced(store: Store, status: str) -> None:
+    made = {"model": "two"}  # so that where nothing was found is looked at again
+    do(store, plan(store, A, B).rows, status)
+    store.write("a.png", b"somebody's")
+    store.write("b.json", b"somebody's, where a report goes")
+    planned = plan(store, A, B, made=made)
+    assert left(planned) == []
+    assert [line.partition(": is there")[0] for line in planned.refused] == [
+        store.place(name) for name in ("a.png", "b.json")
+    ]
+    assert left(plan(store, A, B, made=made, overwrite=True)) == [A.source, B.source]
+
+
+def test_results_of_earlier_runs_survive_a_failure(tmp_path: Path) -> None:
+    photo, store, out = tmp_path / "a.png", Store.at(tmp_path / "out"), tmp_path / "out"
+    photo.write_bytes(b"photo")
+    made: list[bytes | Exception] = [
+        b"first", OSError("disk"), NothingToRestore("nobody"), b"second", HimeError("again"),
+    ]  # fmt: skip
+
+    def restore(each: Input, content: str, output: Output) -> Summary:
+        output.claim(output.path).parent.mkdir(parents=True, exist_ok=True)
+        report = output.claim(output.path.with_suffix(".json"))
+        what = made.pop(0)
+        if isinstance(what, Exception):
+            write_atomically(report, lambda path: path.write_bytes(b"failed"))
+            raise what
+        write_atomically(output.path, lambda path: path.write_bytes(what))
+        return Summary()
+
+    def attempt(number: int) -> list[str]:
+        planned = plan(store, Found(str(photo), stamp=str(number)))
+        one = ledger(store)
+        part = Worker(Doing(by_files(restore, store)), store, one.run).work(0, planned.rows)
+        one.finished(part.table().to_pylist(), [part.name])
+        one.put_together()
+        return [line.partition(": is there")[0] for line in planned.refused]
+
+    for number in range(5):
+        assert attempt(number) == []
+    assert made == []
+    assert (out / "a.png").read_bytes() == b"second"  # and then it failed
+    (row,) = ledger(store).rows().values()
+    assert (row["status"], sorted(row["files"])) == (FAILED, ["a.json", "a.png"])
+    for name in ("a.png", "a.json"):  # the job's, and changed since
+        before = (out / name).read_bytes()
+        (out / name).write_bytes(b"touched up")
+        assert attempt(5) == [str(out / name)]
+        (out / name).write_bytes(before)
+    (out / "a.json").unlink()
+    assert left(plan(store, Found(str(photo), stamp="5"))) == [str(photo)]
+
+
+def test_sources_of_one_name_share_a_page_and_a_report(store: Store) -> None:
+    other = Found("memory:///in/a.jpg", stamp="1")
+    one = ledger(store)
+    part = Part(store, one.run, 0)
+    first, second = plan(store, A, other).rows
+    for name in ("a.png", "a.json"):
+        store.write(name, b"result")
+    digests = [hashlib.sha256(b"result").hexdigest()] * 2
+    part.end(filled(first, status=RESTORED, files=["a.png", "a.json"], digests=digests))
+    part.end(filled(second, status=FAILED))
+    part.write()
+    assert left(plan(store, A, other)) == [other.source]
 
 
 def test_no_result_replaces_a_source(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,11 +22,12 @@ from torch import Tensor
 
 from hime import HimeError
 from hime.cli import main
-from hime.data.people import DEMO_PEOPLE, read_people
+from hime.data.pack import write_pack
+from hime.data.people import DEMO_PEOPLE, read_list, read_people
 from hime.experiments.comparison import PUBLISHED, comparison_table
 from hime.experiments.figures import DEMO_PICTURE, mean_correlation, quarters
 from hime.experiments.report import findings, markdown, plot, table
-from hime.experiments.runner import config_of, examine
+from hime.experiments.runner import config_of, examine, refuse_people_trained_on
 from hime.experiments.tables import EXPERIMENTS, FIGURE_8, TABLE_6, Claim
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
@@ -322,6 +324,32 @@ def test_what_cannot_be_reproduced(init: Path, inputs: Path, tmp_path: Path, cap
     assert not (tmp_path / "results").exists()
 
 
+def test_people_of_the_list_are_trained_on_wherever_their_photos_lie(inputs: Path, tmp_path: Path) -> None:
+    entries, others = read_list(inputs), read_people(TRAINING_PEOPLE)
+    tested = {entry.person for entry in entries}
+    pack = write_pack(DEMO_PEOPLE, tmp_path / "pack-64", 64).folder
+    copied = tmp_path / "copied"
+    for person in sorted(tested):
+        shutil.copytree(DEMO_PEOPLE / person, copied / person)
+
+    def check(*sources: tuple[Path, list[str] | None]) -> None:
+        refuse_people_trained_on(sources, DEMO_PEOPLE, entries, inputs)
+
+    for source in (pack, copied):
+        for people in (None, [*others, max(tested)]):
+            with pytest.raises(HimeError, match=f"trained on and measured, since {source} holds"):
+                check((DEMO_PEOPLE, others), (source, people))
+        check((source, others))
+    # Other people with the same names, as numbers are in many data sets.
+    for person in sorted(tested):
+        for photo in (copied / person).iterdir():
+            photo.rename(photo.with_name(f"other-{photo.name}"))
+    check((copied, None))
+    check((write_pack(copied, tmp_path / "other", 64).folder, None))
+    with pytest.raises(HimeError, match="is a pack, and lists are measured on photos"):
+        refuse_people_trained_on([(DEMO_PEOPLE, others)], pack, entries, inputs)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.parametrize("budget", ["quick", "paper"])
 def test_rows_are_trained_alike_but_for_what_is_compared(name: str, budget: Any) -> None:
@@ -451,6 +479,20 @@ RESULT: dict[str, Any] = {
     ],
     "failed": [{"input": "a/0.png", "error": "a/0.png: gone"}],
 }
+
+
+def test_a_claim_holds_of_the_images_where_it_is_a_number() -> None:
+    claim = Claim("psnr", *(row.name for row in TABLE_6.rows[:2]))
+    psnr = [(30.0, 29.0), (float("inf"), 29.0), (float("inf"), float("inf")), (None, 29.0), (31.0, 29.0)]
+    per_image = [
+        {"input": f"person {number}/0", claim.better: {"psnr": better}, claim.worse: {"psnr": worse}}
+        for number, (better, worse) in enumerate(psnr)
+    ]
+    found = examine(claim, TABLE_6.rows, per_image)
+    assert (found["difference"], found["interval"], found["agrees"]) == (1.5, [1.0, 2.0], "yes")
+    found = examine(claim, TABLE_6.rows, per_image[1:4])
+    assert (found["difference"], found["interval"], found["agrees"]) == (None, None, "undecided")
+    assert "| – |" in findings({"claims": [found]})
 
 
 def test_a_report_has_the_budget_and_stands_beside_the_paper() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from hime import HimeError
 from hime.cli import main
-from hime.data.people import DEMO_PEOPLE, read_list
+from hime.data.people import DEMO_PEOPLE, read_list, write_list
 from hime.errors import Diverged
 from hime.evaluation.checkpoint import TorchBackend
 from hime.evaluation.evaluate import Restored, evaluate
 from hime.experiments.comparison import PUBLISHED, best_of
+from hime.experiments.comparison_page import over_bicubic
 from hime.experiments.trained import MostAlike, chosen_runs, config_of, expanded, last_loss, trained_at
 from hime.model.system import System
 from hime.pictures.arrays import Image, downscale
@@ -181,6 +183,29 @@ def test_the_best_of_them_is_chosen_image_by_image() -> None:
     found = best_of(["one", "two"], per_image, ["psnr", "lpips"])
     assert found["here"] == {"psnr": pytest.approx(68 / 3, abs=1e-4), "lpips": 0.25}
     assert found["intervals"]["psnr"] == [22.0, 23.0]
+
+
+def test_what_cannot_be_measured_is_not_trained(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", DEMO_PEOPLE, "--people", DEMO_PEOPLE / "train.txt", "--list", inputs]
+    words = ["reproduce", "table1", *data, "--out", tmp_path / "out", *SETTINGS, "--train", "pfsr-x8"]
+    monkeypatch.setenv("HIME_WEIGHTS_DIR", str(tmp_path / "no-weights"))
+    assert run(*words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("hime: table1: LPIPS is not measured: ")
+    assert "alexnet" in line
+    write_list(inputs, [replace(entry, references=entry.references[:1]) for entry in read_list(inputs)])
+    assert run(*words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has 1 references, not 3; make a list with more, or ask for fewer" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mean_that_is_not_known_is_not_on_the_plot() -> None:
+    assert over_bicubic({"psnr": 30.0, "lpips": 0.1}, {"psnr": 28.0, "lpips": 0.4}) == (2.0, 0.25)
+    assert over_bicubic({"psnr": None, "lpips": 0.1}, {"psnr": 28.0, "lpips": None}) == (None, None)
+    assert over_bicubic({"psnr": 30.0, "lpips": 0.0}, {"psnr": None, "lpips": 0.0}) == (None, None)
 
 
 def test_train_needs_data(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

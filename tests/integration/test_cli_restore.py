@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from command_line import Capture, files_below, refused, run
 from scipy.ndimage import gaussian_filter
 
 import hime
+from hime.model.network import HIME
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
+from hime.training.checkpoint import load_model, save_released
 
 
 def test_one_file_to_one_file(headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -285,6 +288,23 @@ def test_a_checkpoint_restores_like_its_export(
     )
     assert np.abs(eager - exported).max() <= 1
     np.testing.assert_array_equal(eager, file)
+
+
+def test_another_training_of_the_same_name_restores_anew(
+    headshots: Path, tiny_run: Path, tiny_perception_network: HIME, tmp_path: Path, capsys: Capture
+) -> None:
+    run_folder, out = tmp_path / "runs" / "x", tmp_path / "out"
+    shutil.copytree(tiny_run, run_folder)
+    command = ["restore", "--aligned", headshots, "--out", out, "--model", run_folder]
+    assert run(*command) == 0
+    first = {path.name: read_image(path) for path in out.glob("*.png")}
+    capsys.readouterr()
+    assert run(*command) == 0
+    assert capsys.readouterr().out.startswith(f"0 restored to {out}; {len(first)} there already")
+    _, metadata = load_model(tiny_run)
+    save_released(run_folder / "best.safetensors", tiny_perception_network.state_dict(), metadata)
+    assert run(*command) == 0
+    assert all((read_image(out / name) != image).any() for name, image in first.items())
 
 
 def test_fidelity(headshots: Path, tiny_run: Path, tiny_dial: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -311,7 +311,23 @@ def test_odd_sizes_are_extended_and_cut(system: SystemName) -> None:
     assert output.hr.shape == (1, 3, 11 * scale, 13 * scale)
 
 
-@pytest.mark.parametrize("system", ["sparnet", "pfsr", "fsrnet", "gwainet"])
+EXPORTED = ["sparnet", "pfsr", "fsrnet", "gwainet"]
+
+
+@pytest.mark.parametrize("system", sorted(set(SYSTEMS) - set(EXPORTED)))
+def test_what_cannot_be_exported_is_refused_in_one_line(
+    system: SystemName, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from hime.tools.export import export_model
+
+    with pytest.raises(HimeError, match=f"x: not written, {system} cannot be exported, since") as refusal:
+        export_model(tiny(system), tmp_path / "x")
+    assert "\n" not in str(refusal.value)
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("system", EXPORTED)
 def test_export_gives_what_pytorch_gives(system: SystemName, tmp_path: Path) -> None:
     """Through the same exporter, which compares over sizes and numbers of references before it writes."""
     import hime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hime import HimeError
 from hime.data.people import DEMO_PEOPLE
 from hime.training.loop import train
 from hime.training.presets import override
+from hime.training.run_folder import Description
 
 
 def test_another_configuration_is_refused(whole: Path) -> None:
@@ -59,6 +61,16 @@ def test_two_trainings_cannot_share_a_folder(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_checkpoints_do_not_tell_where_files_lay() -> None:
+    config = dataclasses.replace(TINY, init="/home/me/runs/first", labels="/home/me/faces/labels.npz")
+    data = {"sources": ["faces"], "people": 2, "photos": 9, "fingerprint": "0"}
+    metadata = Description("small-x4", config, data, "fp32").metadata(1, [])
+    told = json.loads(metadata["training"])["config"]
+    assert (told["init"], told["labels"]) == ("first", "labels.npz")
+    assert "/home/me" not in json.dumps(metadata)
+    assert Description("small-x4", config, data, "fp32").as_json()["config"]["labels"] == config.labels
 
 
 def test_what_a_run_leaves(whole: Path) -> None:

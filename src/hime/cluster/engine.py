@@ -25,7 +25,7 @@ TASKS_A_WORKER = 4
 """Tasks that each worker shall have at the least, where there are so few rows that tasks become smaller."""
 
 
-_GIVEN = ("source", "place", "stamp", "made", "attempts")
+_GIVEN = ("source", "place", "stamp", "made", "attempts", "files", "digests")
 _TASK = pa.schema([*(ROW.field(name) for name in _GIVEN), ("task", pa.int64())])
 """Columns of what workers are given."""
 
@@ -105,7 +105,8 @@ def run(
 
     Args:
         work: what to do.
-        rows: ``source``, ``place``, ``stamp``, ``made`` and ``attempts`` of each.
+        rows: ``source``, ``place``, ``stamp``, ``made`` and ``attempts`` of each; ``files`` and ``digests``
+            of what may be replaced, see `hime.cluster.planning.Plan`.
         store: where the results go.
         run: of the job, see `hime.cluster.ledger.Ledger`.
         pool: who works, see `connected`.
@@ -121,8 +122,9 @@ def run(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    nothing: dict[str, Any] = {"files": [], "digests": []}
     tasks = [
-        pa.Table.from_pylist([{**row, "task": number} for row in chosen], schema=_TASK)
+        pa.Table.from_pylist([{**nothing, **row, "task": number} for row in chosen], schema=_TASK)
         for number, chosen in enumerate(_tasks(rows, workers))
     ]
     shared = ray.put(work)

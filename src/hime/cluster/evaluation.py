@@ -12,6 +12,7 @@ from typing import Any
 from hime.cluster.engine import Pool
 from hime.cluster.job import work_through
 from hime.cluster.ledger import BEGUN, FAILED, RESTORED, Ledger
+from hime.cluster.listing import stamp_of
 from hime.cluster.planning import made_digest
 from hime.cluster.storage import Store
 from hime.cluster.work import Do
@@ -19,11 +20,12 @@ from hime.errors import HimeError
 from hime.evaluation.evaluate import Evaluation, Measured
 from hime.processors import limit_threads
 from hime.restoring.batch import told
+from hime.restoring.inputs import together
 
 log = logging.getLogger(__name__)
 
 
-_NEEDED = ("place", "made", "status", "reason", "details", "attempts")
+_NEEDED = ("place", "stamp", "made", "status", "reason", "details", "attempts")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure every entry of a list, see `hime.evaluation.evaluate.evaluate`.
 
-    The same call goes on with a job that was interrupted; entries that failed are tried again.
+    The same call goes on with a job that was interrupted; entries that failed are tried again, and those one
+    of whose photos has changed since (size and date).
 
     Args:
         open_evaluation: gives ``evaluation``, in each worker.
@@ -89,12 +92,15 @@ def evaluate(
     for number, entry in enumerate(evaluation.entries):
         source = f"{number} {entry.input} {' '.join(entry.references)}"
         earlier = known.get(source)
-        if earlier is not None and earlier["status"] == RESTORED and earlier["made"] == whole:
+        stamp = together(
+            f"{path.parent.name}/{path.name} {stamp_of(path)}" for path in evaluation.reads(number)
+        )
+        if earlier is not None and _is_done(earlier, stamp, whole):
             rows[number] = earlier
             continue
         attempts = earlier["attempts"] if earlier is not None and earlier["status"] == BEGUN else 0
         left.append(
-            {"source": source, "place": str(number), "stamp": "", "made": whole, "attempts": attempts}
+            {"source": source, "place": str(number), "stamp": stamp, "made": whole, "attempts": attempts}
         )
 
     def take(row: Mapping[str, Any]) -> None:
@@ -111,3 +117,7 @@ def evaluate(
         else:
             failed.append({"input": entry.input, "error": row["reason"]})
     return evaluation.result(measured, failed)
+
+
+def _is_done(row: Mapping[str, Any], stamp: str, made: str) -> bool:
+    return (row["status"], row["stamp"], row["made"]) == (RESTORED, stamp, made)

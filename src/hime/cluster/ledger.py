@@ -60,8 +60,9 @@ ROW = pa.schema(
 """Columns of what was done: ``stamp`` of the source's content (`hime.cluster.listing.Found`); ``made``, a
 digest of what it was made with; ``input`` and ``sidecars``, digests of their contents; ``status``;
 ``reason``, the line about what was not restored; ``files`` written below the results and their ``digests``
-(SHA-256); ``people`` restored (null: a stranger); ``notes``, lines; ``details``, JSON of the kind of work;
-``attempts``, how often it was begun; ``seconds`` it took; ``at``, seconds since 1970."""
+(SHA-256), of a source that came to nothing this time those of earlier times that are still there; ``people``
+restored (null: a stranger); ``notes``, lines; ``details``, JSON of the kind of work; ``attempts``, how often
+it was begun; ``seconds`` it took; ``at``, seconds since 1970."""
 
 _FEW = ("made", "status")
 """Columns with few different values."""

@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -26,7 +27,8 @@ class Plan:
     """What is to be done.
 
     Attributes:
-        rows: ``source``, ``place``, ``stamp``, ``made`` and ``attempts`` of each source that is left.
+        rows: ``source``, ``place``, ``stamp``, ``made`` and ``attempts`` of each source that is left; and
+            ``files`` that are there and may be replaced, with their ``digests``, "" where they are not known.
         skipped: sources that are done.
         refused: a line for each source whose result would replace what is not the job's.
     """
@@ -76,7 +78,7 @@ def plan_job(
     )
     whole = made_digest(made)
     plan = Plan()
-    records = Records(store.folder) if store.folder is not None and not planned else None
+    ours = _Ours(rows, store)
     accepted: dict[str, str] = {}
     for each in sources:
         at = planned.get(each.source) or new[each.source]
@@ -84,16 +86,9 @@ def plan_job(
         if row is not None and _is_done(row, each, at, whole, there):
             plan.skipped.append(each.source)
             continue
-        if overwrite:
-            others = []
-        elif each.source in planned:
-            others = [] if row is None else _changed(row, store, there)
-        else:
-            others = [
-                name
-                for name in there.beside(at)
-                if records is None or not _is_the_loops(records, Path(store.place(name)), each)
-            ]
+        files = there.of(at, row)
+        asked = [] if overwrite else _in_question(files, row, is_planned=each.source in planned)
+        others = [name for name in asked if not ours.wrote(name, each)]
         if others:
             plan.refused.append(
                 f"{store.place(others[0])}: is there already, not as this job wrote it; --overwrite "
@@ -104,8 +99,11 @@ def plan_job(
             accepted[each.source] = at
         attempts = row["attempts"] if row is not None and row["status"] == BEGUN else 0
         plan.rows.append(
-            {"source": each.source, "place": at, "stamp": each.stamp, "made": whole, "attempts": attempts}
-        )
+            {
+                "source": each.source, "place": at, "stamp": each.stamp, "made": whole, "attempts": attempts,
+                "files": list(files), "digests": list(files.values()),
+            }
+        )  # fmt: skip
     ledger.extend_plan(accepted)
     return plan
 
@@ -126,14 +124,14 @@ def tell_loop(store: Store, made: Mapping[str, str], rows: Sequence[Mapping[str,
             row["input"],
             path_digest(Path(row["source"])),
             {**made, "sidecars": row["sidecars"]},
-            dict(zip(row["files"], row["digests"], strict=True)),
+            dict(zip(row["files"], row["digests"], strict=True)) if row["status"] == RESTORED else {},
         )
         for row in rows
         if row["status"] in (RESTORED, NOTHING)
         and row["made"] == whole
         and not is_url(row["source"])
         # Where nothing was written, what is there stays whose it was.
-        and (row["files"] or not os.path.lexists(store.place(row["place"])))
+        and (row["status"] == RESTORED or not os.path.lexists(store.place(row["place"])))
     ]
     if records:
         append(store.folder, records)
@@ -158,6 +156,64 @@ class _Present:
         found = [name for each in names if (name := str(path.with_name(each))) in self.names]
         return found + self._faces.get((str(path.parent), path.stem), [])
 
+    def of(self, place: str, row: Mapping[str, Any] | None) -> dict[str, str]:
+        """Those, and those that its row has, each with the digest that the row has of it, else ""."""
+        known = {} if row is None else dict(zip(row["files"], row["digests"], strict=True))
+        names = dict.fromkeys([*self.beside(place), *known])
+        return {name: known.get(name, "") for name in names if name in self.names}
+
+
+def _in_question(files: Iterable[str], row: Mapping[str, Any] | None, *, is_planned: bool) -> Sequence[str]:
+    """Which of the files that are where a source's result goes may be somebody else's.
+
+    What was begun, or planned and no more, may have written any of them. Beside a result may lie what the job
+    wrote there earlier, with other options.
+    """
+    if is_planned and (row is None or row["status"] == BEGUN):
+        return []
+    if row is not None and row["status"] == RESTORED:
+        return [name for name in files if name in row["files"]]
+    return list(files)
+
+
+class _Ours:
+    """Whether files are as the job wrote them, or the plain loop.
+
+    Args:
+        rows: of the job.
+        store: where the results are.
+    """
+
+    def __init__(self, rows: Mapping[str, Mapping[str, Any]], store: Store) -> None:
+        self._rows = rows
+        self._store = store
+
+    def wrote(self, name: str, each: Found) -> bool:
+        """Whether it is, the plain loop's of that source; behind a URL no file is looked at: there a name
+        that the job wrote is its own.
+        """
+        known = self._digests.get(name, set())
+        if self._records is None:
+            return bool(known)
+        path = Path(self._store.place(name))
+        try:
+            return (bool(known) and digest(path) in known) or _is_the_loops(self._records, path, each)
+        except HimeError:  # it cannot be read
+            return False
+
+    @cached_property
+    def _digests(self) -> dict[str, set[str]]:
+        """What was in each file; two sources of one name with different endings share a page or a report."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for row in self._rows.values():
+            for name, content in zip(row["files"], row["digests"], strict=True):
+                found[name].add(content)
+        return found
+
+    @cached_property
+    def _records(self) -> Records | None:
+        return None if self._store.folder is None else Records(self._store.folder)
+
 
 def _is_done(row: Mapping[str, Any], each: Found, place: str, made: str, there: _Present) -> bool:
     return (
@@ -176,14 +232,6 @@ def _is_the_loops(records: Records, path: Path, each: Found) -> bool:
         return False
     source = Path(each.source)
     return owner.path == path_digest(source) or owner.input == digest(source)
-
-
-def _changed(row: Mapping[str, Any], store: Store, there: _Present) -> list[str]:
-    """The files of a row that somebody has changed since; behind a URL they are not looked at."""
-    if store.folder is None:
-        return []
-    files = zip(row["files"], row["digests"], strict=True)
-    return [name for name, wrote in files if name in there.names and digest(Path(store.place(name))) != wrote]
 
 
 def _placed(new: Mapping[str, str], planned: Mapping[str, str]) -> dict[str, str]:

@@ -170,7 +170,8 @@ class Worker:
             attempts = part.begin(row)
             if attempts > MOST_ATTEMPTS:
                 reason = f"{row['source']}: ended its worker {MOST_ATTEMPTS} times; leave it out"
-                part.end(filled(row, status=FAILED, reason=reason, attempts=attempts))
+                left = files_left(row, self._store)
+                part.end(filled({**row, **left}, status=FAILED, reason=reason, attempts=attempts))
             else:
                 part.end(self._one(row, attempts))
         part.write()
@@ -193,12 +194,35 @@ def by_files(restore: Restore, store: Store) -> Do:
     return do
 
 
+def files_left(
+    row: Mapping[str, Any], store: Store, written: Mapping[str, str] | None = None
+) -> dict[str, list[str]]:
+    """The columns ``files`` and ``digests`` where no result was made: what is there and may be replaced.
+
+    By them the next run tells what somebody else has put there since.
+
+    Args:
+        row: as it was planned, see `hime.cluster.planning.Plan`.
+        store: where they are.
+        written: files that were written before it failed, and their digests.
+    """
+    found = dict(zip(row.get("files") or [], row.get("digests") or [], strict=True)) | dict(written or {})
+    if store.folder is not None:
+        unknown = [store.folder / name for name, content in found.items() if not content]
+        known = {path.relative_to(store.folder).as_posix(): each for path, each in digests(unknown).items()}
+        found = {name: known.get(name, content) for name, content in found.items()}
+        found = {name: content for name, content in found.items() if content}
+    return {"files": list(found), "digests": list(found.values())}
+
+
 class _Attempt:
     """One row worked on. Texts name its source and its result wherever they really are."""
 
     is_file = False
 
     def __init__(self, row: Mapping[str, Any], store: Store, folder: Path) -> None:
+        self._row = row
+        self._put: dict[str, str] = {}
         self._source = str(row["source"])
         self._place = PurePath(row["place"])
         self._store = store
@@ -221,33 +245,42 @@ class _Attempt:
             try:
                 summary = restore(Input(local), done["input"], output)
             except NothingToRestore as reason:
-                return {**done, "status": NOTHING, "reason": self._text(told(local, reason), local)}
-            written = output.written()
-            files = {path.relative_to(self._out).as_posix(): digest(path) for path in written}
+                line = self._text(told(local, reason), local)
+                return {**done, **self._left(output), "status": NOTHING, "reason": line}
+            files = {path.relative_to(self._out).as_posix(): digest(path) for path in output.written()}
             if self._store.folder is None:
-                for name in files:
+                for name, content in files.items():
                     self._store.put(self._out / name, name)
+                    self._put[name] = content
         except Exception as error:
             log.debug("%s", self._source, exc_info=True)
             line = str(error)
             if not line.startswith((self._source, self._store.root)):
                 line = self._text(told(local, error, output), local)
-            return {**done, "status": FAILED, "reason": line}
+            return {**done, **self._left(output), "status": FAILED, "reason": line}
         failed = [self._text(line, local) for line in summary.failed]
+        is_made = bool(files) or not failed
         faces = [
             {name: value for name, value in asdict(face).items() if name not in ("input", "output")}
             for face in summary.found
         ]
         return {
             **done,
-            "status": FAILED if failed and not files else RESTORED,
+            **({"files": list(files), "digests": list(files.values())} if is_made else self._left(output)),
+            "status": RESTORED if is_made else FAILED,
             "reason": "; ".join(failed) or None,
-            "files": list(files),
-            "digests": list(files.values()),
             "people": list(summary.faces.elements()),
             "notes": [self._text(line, local) for line in summary.notes],
             "details": json.dumps(faces),
         }
+
+    def _left(self, output: Output) -> dict[str, list[str]]:
+        """The files that are there though it came to nothing, see `files_left`."""
+        if self._store.folder is None:
+            return files_left(self._row, self._store, self._put)
+        written = digests(output.written())
+        names = {path.relative_to(self._out).as_posix(): content for path, content in written.items()}
+        return files_left(self._row, self._store, names)
 
     def _fetched(self) -> Path:
         """A copy of the source on this machine, with its sidecars beside it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,9 @@ from hime.restoring.card import CARD_FORMAT
 from hime.restoring.exported import FloatArray
 from hime.training.checkpoint import load_model
 from hime.training.presets import TrainingConfig, build_model, preset
+
+TENSORS = "tensors"
+"""Of a checkpoint the checksum in its card is not of a file, of which there may be several, but of these."""
 
 
 def checkpoint_name(path: str | Path) -> str:
@@ -71,6 +75,15 @@ def describe(model: System, metadata: Mapping[str, str], name: str) -> dict[str,
     }
 
 
+def weights_digest(model: System) -> str:
+    """A digest of all weights, by their names."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 class TorchBackend:
     """A network in PyTorch, for `hime.restoring.restorer.Restorer`.
 
@@ -92,11 +105,15 @@ class TorchBackend:
     def load(cls, path: str | Path, device: str | None = None) -> TorchBackend:
         """Open a run folder or a ``.safetensors`` checkpoint.
 
+        The card has a checksum of the weights, as an exported model's: what else it says of a training may be
+        the same of the next one, and then what was made with the one would pass for made with the other.
+
         Raises:
             HimeError: no such checkpoint, or it is damaged.
         """
         model, metadata = load_model(path)
-        return cls(model, describe(model, metadata, checkpoint_name(path)), device)
+        card = describe(model, metadata, checkpoint_name(path))
+        return cls(model, {**card, "sha256": {TENSORS: weights_digest(model)}}, device)
 
     def encode(self, references: FloatArray) -> FloatArray:
         """Reference features: N×3×sH×sW in [0, 1] → N×F×H×W."""

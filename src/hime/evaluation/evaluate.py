@@ -199,14 +199,18 @@ class Evaluation:
         self._scale = methods[0].scale
         self._baseline = baseline_of(self._scale)
         self._measures = available_measures()[0] if measures is None else measures
-        self._chosen = [
-            _references_of(number, entries, references, list_name) for number in range(len(entries))
-        ]
+        self._chosen = choose_references(entries, references, list_name)
 
     @property
     def metrics(self) -> list[str]:
         """What is measured."""
         return [metric for measure in self._measures for metric in measure.metrics]
+
+    def reads(self, number: int) -> list[Path]:
+        """The files that an entry's figures are made of: its photo and references, and whose it gets else."""
+        entry = self.entries[number]
+        names = dict.fromkeys((entry.input, *entry.references, *self._chosen[number]))
+        return [self._root / name for name in names]
 
     def run(self, sheet: Sheet | None = None) -> dict[str, Any]:
         """Measure every entry, one by one; what `evaluate` returns."""
@@ -311,6 +315,17 @@ def parse_references(text: str) -> References:
     if text.isdecimal():
         return int(text)
     raise HimeError(f"references are a number from 0 up, blank or wrong, not {text!r}")
+
+
+def choose_references(
+    entries: Sequence[ListEntry], references: References, list_name: str
+) -> list[list[str]]:
+    """The photos that each entry of a list is restored with.
+
+    Raises:
+        HimeError: an entry does not have the references asked for.
+    """
+    return [_references_of(number, entries, references, list_name) for number in range(len(entries))]
 
 
 def _references_of(

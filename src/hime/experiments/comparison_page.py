@@ -93,8 +93,9 @@ def plot(result: Mapping[str, Any]) -> Figure:
         for ((_, _, bicubic), *methods), colour, side in ((theirs, "grey", 1), (ours, "tab:blue", -1)):
             place = {"xytext": (5 * side, 2), "ha": "left" if side > 0 else "right", "fontsize": 7}
             for name, gmacs, figures in methods:
-                heights = (figures["psnr"] - bicubic["psnr"], figures["lpips"] / bicubic["lpips"])
-                for axis, height in zip(panels, heights, strict=True):
+                for axis, height in zip(panels, over_bicubic(figures, bicubic), strict=True):
+                    if height is None:
+                        continue
                     axis.plot(gmacs, height, "o", color=colour)
                     axis.annotate(name, (gmacs, height), textcoords="offset points", **place)
         for axis in panels:
@@ -102,6 +103,17 @@ def plot(result: Mapping[str, Any]) -> Figure:
             axis.margins(x=0.2)
             axis.set_xlabel("GMACs (blue: here, grey: the paper’s)")
     return figure
+
+
+def over_bicubic(figures: Mapping[str, Any], bicubic: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """PSNR over bicubic's, and LPIPS as a share of bicubic's; None where one of the means is not known, as
+    PSNR's over a list with a photo of one colour, which is restored exactly.
+    """
+    psnr, lpips = ((figures[metric], bicubic[metric]) for metric in ("psnr", "lpips"))
+    return (
+        None if None in psnr else psnr[0] - psnr[1],
+        None if None in lpips or lpips[1] == 0 else lpips[0] / lpips[1],
+    )
 
 
 def side_by_side(setting: Mapping[str, Any]) -> str:

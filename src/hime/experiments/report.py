@@ -118,6 +118,8 @@ def plot(result: Mapping[str, Any]) -> Figure:
             places = [ticks.index(row["tick"]) for row in told]
             axis.plot(places, [row["paper"][metric] for row in told], "s--", color="grey", label="paper")
         for start in starts:
+            if start["here"][metric] is None:
+                continue
             axis.axhline(start["here"][metric], color="black", linestyle=":", label=start["label"])
         axis.set_xticks(range(len(ticks)), ticks)
         axis.set_xlabel(result["axis"])

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hime.data.people import ListEntry, people_in, read_list
+from hime.data.pack import is_pack, read_pack
+from hime.data.people import ListEntry, read_list
 from hime.errors import HimeError
 from hime.evaluation.checkpoint import TorchBackend, checkpoint_name, describe
-from hime.evaluation.evaluate import BASELINE, Variant, evaluate
+from hime.evaluation.evaluate import BASELINE, Variant, choose_references, evaluate
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.evaluation.provenance import provenance
 from hime.experiments.report import markdown, plot, save_figure, write_text
 from hime.experiments.tables import METRICS, Budget, Claim, Experiment, Row, experiment
 from hime.files import write_json
+from hime.pictures.formats import images_in
+from hime.restoring.inputs import is_folder
 from hime.restoring.restorer import Restorer
 from hime.terminal import complain
 from hime.training.checkpoint import CONFIG, load_model
@@ -63,7 +66,8 @@ def reproduce(
 
     Raises:
         HimeError: no such experiment, the data or the checkpoint cannot be used, people of the list are
-            trained on, runs of another budget lie in ``out``, or nothing of the list can be measured.
+            trained on, runs of another budget lie in ``out``, the list has fewer references, or nothing of it
+            can be measured.
     """
     chosen, out = experiment(name), Path(out)
     if not chosen.checkpoint:
@@ -77,10 +81,11 @@ def reproduce(
     # What is no checkpoint, or cannot be measured, is refused before anything is trained.
     start = [] if init is None else [opened(init, START)]
     measures: list[Measure] = [Distortion(), Perception()]
+    config = max(configs.values(), key=lambda each: each.references)
+    choose_references(entries, config.references, list_path.name)
     for number, row in enumerate(chosen.rows, start=1):
         complain(f"{name}: {row.label}, {number} of {len(chosen.rows)}")
         train(configs[row.name], sources, runs[row.name], preset=chosen.preset)
-    config = max(configs.values(), key=lambda each: each.references)
     measured = evaluate(
         [*start, *(Variant(opened(run, row), row, configs[row].references) for row, run in runs.items())],
         list_root,
@@ -163,16 +168,42 @@ def opened(checkpoint: Path | str, name: str) -> Restorer:
 def refuse_people_trained_on(
     sources: Sources, list_root: Path, entries: Sequence[ListEntry], list_path: Path
 ) -> None:
-    """Raise HimeError if people of the list are among the training people of the same folder."""
-    tested = {entry.person for entry in entries}
-    for root, people in sources:
-        if root.resolve() == list_root.resolve():
-            both = sorted(tested.intersection(people_in(root) if people is None else people))
-            if both:
-                raise HimeError(
-                    f"{list_path}: {both[0]}, one of {len(both)}, would be trained on and measured; "
-                    "give --people without those of the list"
-                )
+    """Refuse training photos of people whom a list is measured on.
+
+    Told by PERSON/FILE, wherever it lies: a pack or a copy holds the same people as the folder it was made
+    of, while people of another data set may well have the same numbers for names.
+
+    Raises:
+        HimeError: people of the list are among the training people, a pack is damaged, or ``list_root`` is
+            a pack, whose photos cannot be measured on.
+    """
+    if is_pack(list_root):
+        raise HimeError(
+            f"{list_root}: is a pack, and lists are measured on photos; give their folder as --list-data"
+        )
+    names = {name for entry in entries for name in (entry.input, *entry.references)}
+    people = {_person(name) for name in names}
+    tested = names | _photos_of(list_root, people)
+    for root, chosen in sources:
+        trained_on = _photos_of(root, people if chosen is None else people.intersection(chosen))
+        both = sorted({_person(name) for name in trained_on & tested})
+        if both:
+            raise HimeError(
+                f"{list_path}: {both[0]}, one of {len(both)}, would be trained on and measured, since "
+                f"{root} holds the same photos; give --people without those of the list"
+            )
+
+
+def _photos_of(root: Path, people: Collection[str]) -> set[str]:
+    """PERSON/FILE of those of the people who are in a people folder or pack."""
+    if is_pack(root):
+        return {name for name in read_pack(root).photos if _person(name) in people}
+    folders = [root / person for person in people if is_folder(root / person)]
+    return {f"{folder.name}/{path.name}" for folder in folders for path in images_in(folder)}
+
+
+def _person(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def table_rows(
@@ -198,6 +229,7 @@ def table_rows(
 def examine(claim: Claim, rows: Sequence[Row], per_image: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A finding of the paper and ours: the mean difference, image by image, and its 95 % interval.
 
+    Of the images where it is a number: of one that a row restores exactly, PSNR is not. None where of none.
     ``agrees`` is "yes" or "no" where the interval lies wholly on one side of 0, else "undecided".
     """
     by_name = {row.name: row for row in rows}
@@ -205,7 +237,10 @@ def examine(claim: Claim, rows: Sequence[Row], per_image: Sequence[Mapping[str, 
     figures = np.array(
         [[image[row.name][claim.metric] for row in (better, worse)] for image in per_image], dtype=np.float64
     ).reshape(-1, 2)
-    differences = figures[:, 0] - figures[:, 1]
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        differences = figures[:, 0] - figures[:, 1]
+    known = np.isfinite(differences)
+    differences[~known] = np.nan
     people = [ListEntry(image["input"], ()).person for image in per_image]
     interval = PeopleBootstrap(people).interval(differences)
     towards = -1 if claim.metric == "lpips" else 1
@@ -219,7 +254,7 @@ def examine(claim: Claim, rows: Sequence[Row], per_image: Sequence[Mapping[str, 
         "metric": claim.metric,
         "better": better.label,
         "worse": worse.label,
-        "difference": round(float(differences.mean()), 4),
+        "difference": round(float(differences[known].mean()), 4) if known.any() else None,
         "interval": None if interval is None else [round(end, 4) for end in interval],
         "paper": theirs,
         "agrees": "yes" if low > 0 else "no" if high < 0 else "undecided",

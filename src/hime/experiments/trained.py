@@ -21,8 +21,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from hime.data.people import read_list
 from hime.errors import Diverged, HimeError
 from hime.evaluation.checkpoint import TorchBackend, describe
-from hime.evaluation.evaluate import Method, Restored, Variant, evaluate
-from hime.evaluation.measures import available_measures
+from hime.evaluation.evaluate import Method, Restored, Variant, choose_references, evaluate
+from hime.evaluation.measures import Measure, available_measures
 from hime.evaluation.provenance import provenance
 from hime.evaluation.sheet import Sheet
 from hime.experiments.comparison import (
@@ -35,7 +35,7 @@ from hime.experiments.comparison import (
     write_comparison,
 )
 from hime.experiments.runner import Sources, refuse_people_trained_on
-from hime.experiments.tables import Budget
+from hime.experiments.tables import METRICS, Budget
 from hime.files import write_json
 from hime.pictures.arrays import Image, resize, upscale
 from hime.pictures.writing import write_image
@@ -109,14 +109,18 @@ def trained_table(
 
     Raises:
         HimeError: no such preset, one is of none of the table's settings, the data cannot be used, people
-            of the list are trained on, runs of another budget lie in ``out``, or nothing of the list can be
-            measured.
+            of the list are trained on, runs of another budget lie in ``out``, the list has fewer references,
+            nothing of it can be measured, or LPIPS cannot.
     """
     folder = Path(out) / "runs" / "table1"
     names = expanded(names)
-    for name in names:  # what cannot be trained is told before anything is
+    # What cannot be trained, or measured, is told before anything is trained.
+    for name in names:
         config_of(name, budget, changes, folder / reconstruction_of(name))
-    refuse_people_trained_on(sources, list_root, read_list(list_path), list_path)
+    entries = read_list(list_path)
+    refuse_people_trained_on(sources, list_root, entries, list_path)
+    choose_references(entries, references, list_path.name)
+    measures = table_measures()
     trials: dict[str, list[Trial]] = {}
     for number, name in enumerate(names, start=1):
         start = reconstruction_of(name)
@@ -127,9 +131,6 @@ def trained_table(
     best = {name: tried[0].run for name, tried in trials.items()}
     contenders = [each for name, run in best.items() for each in contenders_of(run, name, references)]
     contenders += [Contender(each, each.card, references) for each in others]
-    measures, missing = available_measures()
-    for line in missing:
-        complain(f"hime: {line}")
     settings = [
         compare(setting, members, list_root, list_path, references, measures)
         for setting, members in by_setting(contenders).items()
@@ -143,6 +144,20 @@ def trained_table(
     }
     told = {"budget": budget, "changes": list(changes), "learning_rates": learning_rates}
     return write_comparison(Path(out), {**result, **told})
+
+
+def table_measures() -> list[Measure]:
+    """What a table is measured by: its three metrics, and identity where that can be had.
+
+    Raises:
+        HimeError: one of the three cannot be measured here.
+    """
+    measures, missing = available_measures()
+    if not set(METRICS) <= {metric for measure in measures for metric in measure.metrics}:
+        raise HimeError(f"table1: {missing[0]}")
+    for line in missing:
+        complain(f"hime: {line}")
+    return measures
 
 
 def expanded(names: Sequence[str]) -> list[str]:

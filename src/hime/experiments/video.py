@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,8 @@ TEXT = """# {title}
 
 `hime reproduce table5 --model {model} --video {names}`: {images} of {frames} frames, {sizes}. The reference \
 is one HR frame of the same video, the latest of every j; frames that are one in any row are measured in \
-none. 95 % bootstrap intervals over stretches of {stretch} frames. The paper's figures are on its own video \
-calls, over 5,000 frames, ×4.
+none{exact}. 95 % bootstrap intervals over stretches of {stretch} frames. The paper's figures are on its own \
+video calls, over 5,000 frames, ×4.
 
 {table}
 
@@ -64,6 +65,9 @@ What the paper finds, and what is found here (mean difference frame by frame; un
 
 Two intervals are compared over all frames, those too that have the same reference in both.
 """
+
+
+EXACT = "; nor are the {exact} that a row restores exactly, as frames of one colour, whose PSNR is infinite"
 
 
 def video_table(restorer: Restorer, videos: Sequence[Path], out: Path | str, every: int = 1) -> str:
@@ -79,8 +83,8 @@ def video_table(restorer: Restorer, videos: Sequence[Path], out: Path | str, eve
         The Markdown.
 
     Raises:
-        HimeError: a video cannot be read, there is none, one is not longer than the shortest interval, or
-            ``every`` is below 1.
+        HimeError: a video cannot be read, there is none, one is not longer than the shortest interval, no
+            frame can be measured, or ``every`` is below 1.
     """
     if every < 1:
         raise HimeError(f"--every must be at least 1, not {every}")
@@ -91,8 +95,19 @@ def video_table(restorer: Restorer, videos: Sequence[Path], out: Path | str, eve
         images, frames, lr_size = measure(restorer, read_frames(path, restorer.scale), path.name, every)
         if frames <= INTERVALS[0]:
             raise HimeError(f"{path}: {frames} frames; give a video of more than {INTERVALS[0]}")
-        per_image += images
-        clips.append({"name": path.name, "frames": frames, "images": len(images), "lr_size": lr_size})
+        told = [image for image in images if not is_exact(image)]
+        per_image += told
+        clips.append(
+            {
+                "name": path.name, "frames": frames, "images": len(told), "exact": len(images) - len(told),
+                "lr_size": lr_size,
+            }
+        )  # fmt: skip
+    if not per_image:
+        raise HimeError(
+            f"{paths[0]}: no frame left to be measured, since all are restored exactly, as frames of one "
+            "colour are, or are references; give another video, or a smaller --every"
+        )
     shortest = min(clip["frames"] for clip in clips)
     rows = [row for row in ROWS if not row.name.isdecimal() or int(row.name) <= shortest]
     names = {row.name for row in rows}
@@ -106,6 +121,7 @@ def video_table(restorer: Restorer, videos: Sequence[Path], out: Path | str, eve
         "every": every,
         "frames": sum(clip["frames"] for clip in clips),
         "images": len(per_image),
+        "exact": sum(clip["exact"] for clip in clips),
         "scale": restorer.scale,
         "axis": "interval j in frames",
         "rows": table_rows(rows, summary(per_image), None, tuple(METRICS)),
@@ -119,6 +135,7 @@ def video_table(restorer: Restorer, videos: Sequence[Path], out: Path | str, eve
         names=" ".join(path.name for path in paths),
         sizes=", ".join(dict.fromkeys(_sizes(clip["lr_size"], restorer.scale) for clip in clips)),
         stretch=INTERVALS[0],
+        exact=EXACT.format(exact=result["exact"]) if result["exact"] else "",
         table=table(result),
         findings=findings(result),
     )
@@ -165,6 +182,11 @@ def measure(
         }
         per_image.append({"input": f"{name} {number // INTERVALS[0]}/{number}", **figures})
     return per_image, count, lr_size
+
+
+def is_exact(image: Mapping[str, Any]) -> bool:
+    """Whether a row restores a frame exactly: its PSNR is infinite, and no mean over it is a number."""
+    return any(math.isinf(image[name]["psnr"]) for name in (BASELINE, *(row.name for row in ROWS)))
 
 
 def summary(per_image: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class System(nn.Module):
     """Submodules that learn at a rate of their own, as a multiple of the network's."""
     is_of_one_size: ClassVar[bool] = False
     """Whether it takes pictures of ``config.hr_size`` only."""
+    kept_from_export: ClassVar[str | None] = None
+    """Why it cannot be exported: what follows "cannot be exported, since"; None: it can."""
     config: Any
     """What makes the network: a frozen dataclass with ``scale``."""
 

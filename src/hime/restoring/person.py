@@ -226,10 +226,10 @@ def _digest(backend: Backend) -> str:
     """Of all that a model's features depend on.
 
     Raises:
-        HimeError: it is a training checkpoint, without checksums.
+        HimeError: it is a training checkpoint, without graphs.
     """
-    checksums = backend.card.get("sha256")
-    if checksums is None:
+    checksums = backend.card.get("sha256", {})
+    if not {GRAPHS[0], WEIGHTS} <= checksums.keys():
         raise HimeError(
             f"{backend.card['name']}: people are encoded for exported models; write one with `hime export`"
         )

@@ -1,7 +1,8 @@
 """The systems that the paper compares HIME with, rebuilt: one file a system.
 
-Each is an ``nn.Module`` of the same form as HIME (`System`): training, evaluation, cost and export take
-either. ``docs/systems.md`` says what each is, what was replaced and why, and compares the counts.
+Each is an ``nn.Module`` of the same form as HIME (`System`): training, evaluation and cost take either, and
+export takes those that ONNX can hold. ``docs/systems.md`` says what each is, what was replaced and why, and
+compares the counts.
 """
 
 from collections.abc import Mapping

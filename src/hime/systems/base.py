@@ -17,6 +17,10 @@ from hime.errors import HimeError
 from hime.model.reconstruction import bicubic
 from hime.model.system import System
 
+REDUCES = "it reduces pictures as it goes, in a way that ONNX does not have"
+ONE_SIZE = "it is built for pictures of one size, and an exported model takes any"
+"""Why some cannot be exported."""
+
 GREY = 0.5
 """The photo that a system gets which cannot do without a reference, where there is none."""
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from hime.model.system import StoredPhotos
-from hime.systems.base import ComparedSystem, SystemConfig, to_unit
+from hime.systems.base import ONE_SIZE, ComparedSystem, SystemConfig, to_unit
 from hime.systems.blocks import Residual, conv, frozen, leaky
 from hime.systems.vgg import VGGFeatures
 
@@ -163,6 +163,7 @@ class DFDNet(ComparedSystem):
 
     multiple = 16
     is_of_one_size = True
+    kept_from_export = ONE_SIZE
 
     def __init__(self, config: SystemConfig) -> None:
         super().__init__(config)

@@ -21,7 +21,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from hime.errors import HimeError
 from hime.losses.pixel import charbonnier
-from hime.systems.base import ComparedSystem, SystemConfig, SystemOutput, to_signed, to_unit
+from hime.systems.base import ONE_SIZE, ComparedSystem, SystemConfig, SystemOutput, to_signed, to_unit
 from hime.systems.blocks import Doubled, conv, leaky, reflected
 from hime.systems.landmarks import UNKNOWN
 
@@ -142,6 +142,7 @@ class PSFRGAN(ComparedSystem):
 
     labels = frozenset({"parsing"})
     is_of_one_size = True
+    kept_from_export = ONE_SIZE
 
     def __init__(self, config: SystemConfig) -> None:
         super().__init__(config)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hime.losses.pixel import charbonnier
 from hime.model.system import StoredPhotos
-from hime.systems.base import ComparedSystem, SystemConfig, SystemOutput
+from hime.systems.base import REDUCES, ComparedSystem, SystemConfig, SystemOutput
 from hime.systems.blocks import conv, frozen, leaky, normal_weights, residual_blocks, shuffled_up
 from hime.systems.search import cover, folded, patches, search, similarity, transfer, unfolded
 from hime.systems.vgg import VGGFeatures
@@ -39,6 +39,7 @@ class SRNTT(ComparedSystem):
     """Content network, texture swap and transfer."""
 
     most_references = None
+    kept_from_export = REDUCES
     scales = (4,)
 
     def __init__(self, config: SystemConfig) -> None:

@@ -19,6 +19,7 @@ from torch.func import functional_call
 
 from hime.model.system import StoredPhotos
 from hime.systems.base import (
+    REDUCES,
     ComparedSystem,
     SystemConfig,
     SystemOutput,
@@ -90,6 +91,7 @@ class TTSR(ComparedSystem):
     """Texture transformer and the main network."""
 
     most_references = 1
+    kept_from_export = REDUCES
     scales = (4,)
     rates = {"extractor": 0.1}  # noqa: RUF012 (a constant, as the base has it)
 

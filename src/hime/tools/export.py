@@ -96,9 +96,9 @@ def export(
         fidelity: where the dial stands if the user says nothing, in [0, 1]; 0 by default.
 
     Raises:
-        HimeError: the checkpoint cannot be read, the folder is not free, the reconstruction model is not
-            there or does not fit, or ONNX Runtime differs from PyTorch by more than `TOLERANCE`; nothing is
-            written then.
+        HimeError: the checkpoint cannot be read or is of a network that cannot be exported, the folder is not
+            free, the reconstruction model is not there or does not fit, or ONNX Runtime differs from PyTorch
+            by more than `TOLERANCE`; nothing is written then.
     """
     model, metadata = load_model(checkpoint)
     return export_model(model, folder, metadata, name, reconstruction, fidelity)
@@ -114,6 +114,11 @@ def export_model(
 ) -> Path:
     """Export ``model`` to ``folder``; as `export`, for a network at hand."""
     folder = Path(folder)
+    if model.kept_from_export is not None:
+        raise HimeError(
+            f"{folder}: not written, {model.config.system} cannot be exported, since "
+            f"{model.kept_from_export}; `hime evaluate` and `hime restore` take its checkpoint as it is"
+        )
     _check_free(folder)
     dial = _dial(folder, reconstruction, fidelity)
     model = copy.deepcopy(model).cpu().half().float().eval()  # the caller's stays where and as it is

@@ -59,9 +59,9 @@ class Description:
 
     def metadata(self, step: int, evaluations: Sequence[Evaluation]) -> dict[str, str]:
         """What checkpoints say of themselves after ``step`` steps."""
-        config = self.config
-        if config.init is not None:  # a checkpoint travels; where the other one lay does not matter
-            config = dataclasses.replace(config, init=Path(config.init).name)
+        # A checkpoint travels; where other files lay does not matter, and tells of the machine.
+        init, labels = (path and Path(path).name for path in (self.config.init, self.config.labels))
+        config = dataclasses.replace(self.config, init=init, labels=labels)
         training = {
             "preset": self.preset,
             "data": self.data["sources"],
