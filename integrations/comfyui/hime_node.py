@@ -32,11 +32,13 @@ def _restorer(model: str, _: str) -> hime.Restorer:
     return hime.load(model)
 
 
-def _state(folder: str) -> str:
-    """Of the files in a folder: another one if any of them is; the same for what is no folder."""
-    if not folder.strip() or not Path(folder.strip()).is_dir():
+def _state(folder: str | None) -> str:
+    """Of the files in a folder: another one if any of them is; the same for what is no folder, or not known
+    yet.
+    """
+    if not folder or not folder.strip() or not Path(folder.strip()).is_dir():
         return ""
-    found = [(path.name, path.stat()) for path in Path(folder.strip()).iterdir()]
+    found = [(path.name, path.stat()) for path in Path(folder.strip()).iterdir() if path.is_file()]
     return str(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found))
 
 
@@ -77,7 +79,7 @@ class HimeRestoreFaces:
         }
 
     @classmethod
-    def IS_CHANGED(cls, references_folder: str = "", other_model: str = "", **_: Any) -> str:
+    def IS_CHANGED(cls, references_folder: str | None = "", other_model: str | None = "", **_: Any) -> str:
         """What ComfyUI compares, beside the inputs, with the last time: the files that they name."""
         return _state(references_folder) + _state(other_model)
 

@@ -114,6 +114,9 @@ def test_photos_added_to_the_folder_are_noticed(custom_nodes: ModuleType, tmp_pa
     assert one == changed(**inputs)
     (tmp_path / "a.png").write_bytes(b"ab")
     assert len({empty, one, changed(**inputs), changed(references_folder="", other_model="hf:a/b")}) == 4
+    (tmp_path / "broken").symlink_to(tmp_path / "nothing")
+    assert changed(**inputs)
+    assert changed(references_folder=None, other_model=None) == changed()  # of what another node will give
 
 
 def test_photos_come_from_a_folder_too(

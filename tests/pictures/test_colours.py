@@ -19,7 +19,7 @@ from test_images import png, srgb_profile
 from test_picture import deep_png, info_of, save
 
 from hime.pictures.arrays import Image, upscale
-from hime.pictures.colour import is_srgb
+from hime.pictures.colour import add_beyond, is_srgb
 from hime.pictures.declared import HDR, by_code_points
 from hime.pictures.profiles import ADOBE_GAMMA, ADOBE_RGB, SRGB, make_profile, read_deep_profile
 from hime.pictures.reading import read_image, read_picture
@@ -400,6 +400,33 @@ def test_a_restored_place_keeps_what_is_new(tmp_path: Path) -> None:
     assert np.abs(again[:, :80] - stripes()[:, :80]).max() <= 2
     assert np.abs(again[:, 80:] - 200).max() <= 3
     assert picture.for_crop().beyond is None
+
+
+def test_what_is_transparent_becomes_white_whatever_its_colour(tmp_path: Path) -> None:
+    image = PIL.Image.fromarray(stripes())
+    alpha = np.zeros((16, 96), np.uint8)
+    alpha[:, :16], alpha[:, 32:48] = 255, 128
+    image.putalpha(PIL.Image.fromarray(alpha))
+    picture = read_picture(save(tmp_path / "a.png", image, "PNG", icc_profile=display_p3()))
+    again = read_own(write_picture(tmp_path / "result.jpg", picture.image, picture)).astype(int)
+    assert np.abs(again[8, 8] - (255, 0, 0)).max() <= 4
+    assert np.abs(again[8, 40] - (127, 127, 255)).max() <= 6
+    assert np.abs(again[8, [24, 56, 72, 88]] - 255).max() <= 4
+
+
+@given(height=st.integers(1, 700), width=st.integers(1, 40), factor=st.sampled_from([1, 2, 3]))
+def test_bands_are_the_picture(height: int, width: int, factor: int) -> None:
+    random = np.random.default_rng(height)
+    beyond = random.integers(-60, 60, (height, width, 3), dtype=np.int16)
+    values = random.integers(0, 256, (factor * height, factor * width, 3), dtype=np.uint8)
+    whole = [
+        PIL.Image.fromarray(beyond[:, :, channel].astype(np.float32)).resize(
+            (factor * width, factor * height), PIL.Image.Resampling.BICUBIC
+        )
+        for channel in range(3)
+    ]
+    expected = np.rint(values + np.stack([np.asarray(plane) for plane in whole], 2)).clip(0, 255)
+    assert np.abs(add_beyond(values, beyond) - expected).max() <= 1  # where a half is rounded
 
 
 def test_16_bits_beyond_srgb_stay(tmp_path: Path) -> None:

@@ -214,6 +214,36 @@ def test_captions_of_a_tiff_stay_in_a_tiff(tmp_path: Path, face: Image, kind: st
     assert CAPTIONS in notes
 
 
+def test_captions_larger_than_a_segment_of_a_jpeg_cost_nothing_else(tmp_path: Path, face: Image) -> None:
+    exif = camera_exif()
+    exif[IPTC] = b"\x1c" * 70_000
+    source = save(tmp_path / "a.tif", face, "TIFF", exif=exif)
+    notes: list[str] = []
+    picture = read_picture(source)
+    kept = exif_of(written(tmp_path, picture, notes=notes))
+    assert kept[ExifTags.Base.DateTime] == "2004:07:11 15:00:00"
+    assert len(kept[IPTC]) == 70_000
+    assert set(notes) <= {MAKER_NOTES}
+    kept = exif_of(written(tmp_path, picture, ".jpg"))
+    assert kept[ExifTags.Base.DateTime] == "2004:07:11 15:00:00"
+    assert IPTC not in kept
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_captions_that_are_numbers_in_another_format_cost_nothing_else(
+    tmp_path: Path, face: Image, form: str
+) -> None:
+    exif = camera_exif()
+    exif[IPTC] = b"1234" * 3
+    content = exif.tobytes()
+    entry = struct.pack(">HHI", IPTC, 7, 12)
+    assert content.count(entry) == 1
+    content = content.replace(entry, struct.pack(">HHI", IPTC, 4, 3))
+    source = tmp_path / f"a{FORMATS[form]}"
+    PIL.Image.fromarray(face).save(source, form, exif=content)
+    assert exif_of(written(tmp_path, read_picture(source)))[ExifTags.Base.DateTime] == "2004:07:11 15:00:00"
+
+
 def test_a_progressive_jpeg_of_much_noise_keeps_its_exif(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(128, 60, (300, 400, 3)).clip(0, 255).astype(np.uint8)
     source = save(tmp_path / "a.jpg", noise, "JPEG", quality=100, subsampling=0, exif=camera_exif())

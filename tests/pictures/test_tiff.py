@@ -342,3 +342,48 @@ def test_many_strips(tmp_path: Path) -> None:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
             assert len(file.pages[0].dataoffsets) > 1
             assert np.array_equal(file.pages[0].asarray(), values)
+
+
+def bigtiff_directory(entries: dict[int, tuple[int, int, bytes]], at: int) -> bytes:
+    """Tag → type, count and value, by the letter of BigTIFF."""
+    content, extra = struct.pack("<Q", len(entries)), b""
+    for tag, (kind, count, value) in sorted(entries.items()):
+        place = struct.pack("<Q", at + 16 + 20 * len(entries) + len(extra))
+        extra += value if len(value) > 8 else b""
+        content += struct.pack("<HHQ", tag, kind, count) + (value if len(value) <= 8 else place).ljust(
+            8, b"\0"
+        )
+    return content + bytes(8) + extra
+
+
+def test_a_bigtiff_with_directories_in_directories_keeps_its_exif(tmp_path: Path) -> None:
+    whole = {
+        name: struct.pack("<Q", place) for name, place in (("exif", 400), ("index", 600), ("pixels", 800))
+    }
+    parts = {
+        0: b"II+\0\x08\0\0\0" + struct.pack("<Q", 16),
+        16: bigtiff_directory(
+            {
+                256: (3, 1, b"\x10\0"), 257: (3, 1, b"\x10\0"), 258: (3, 3, b"\x08\0" * 3),
+                259: (3, 1, b"\1\0"),
+                262: (3, 1, b"\2\0"), 271: (2, 4, b"Cam\0"), 273: (16, 1, whole["pixels"]),
+                277: (3, 1, b"\3\0"),
+                278: (3, 1, b"\x10\0"), 279: (16, 1, struct.pack("<Q", 768)), 0x8769: (16, 1, whole["exif"]),
+            },
+            16,
+        ),
+        400: bigtiff_directory(
+            {0x9003: (2, 20, b"2020:01:02 03:04:05\0"), 0xA005: (16, 1, whole["index"])}, 400
+        ),
+        600: bigtiff_directory({1: (2, 4, b"R98\0"), 2: (7, 4, b"0100")}, 600),
+        800: bytes([255, 0, 0]) * 256,
+    }  # fmt: skip
+    content = bytearray(800 + 768)
+    for place, part in parts.items():
+        content[place : place + len(part)] = part
+    picture = read_picture(file_of(tmp_path, bytes(content)))
+    with PIL.Image.open(write_picture(tmp_path / "result.jpg", picture.image, picture)) as opened:
+        exif = opened.getexif()
+        assert exif[271] == "Cam"
+        assert exif.get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
+        assert exif.get_ifd(0xA005)[1] == "R98"

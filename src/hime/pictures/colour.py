@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -131,15 +132,28 @@ def beyond_srgb(values: npt.NDArray[Any], again: npt.NDArray[Any]) -> Levels | N
     Returns:
         The differences, H×W×3, int16 of 8 bits and int32 of 16; None where sRGB holds all of the colours.
     """
+    if not any(_is_beyond(values[rows], again[rows]) for rows in _bands(len(values))):
+        return None
     deep = values.dtype == np.uint16
-    lost: Levels = values.astype(np.int32 if deep else np.int16) - again
-    largest = max(int(lost.max(initial=0)), -int(lost.min(initial=0)))
-    return lost if largest > BEYOND * np.iinfo(values.dtype).max else None
+    lost: Levels = np.subtract(values, again, dtype=np.int32 if deep else np.int16)
+    return lost
 
 
-def add_beyond(values: npt.NDArray[Any], beyond: Levels) -> npt.NDArray[Any]:
+def _is_beyond(values: npt.NDArray[Any], again: npt.NDArray[Any]) -> bool:
+    lost = np.maximum(values, again) - np.minimum(values, again)
+    return bool(lost.max(initial=0) > BEYOND * np.iinfo(values.dtype).max)
+
+
+def add_beyond(
+    values: npt.NDArray[Any], beyond: Levels, alpha: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
     """A picture under the profile with what sRGB could not hold of it, enlarged to its size (bicubic): as
     uint8 or uint16, as it was.
+
+    Args:
+        values: H×W×3, uint8 or uint16.
+        beyond: see `beyond_srgb`.
+        alpha: by which the picture was put on another, H×W, of the type of ``values``; None: it was not.
     """
     height, width = values.shape[:2]
     top = np.iinfo(values.dtype).max
@@ -147,10 +161,20 @@ def add_beyond(values: npt.NDArray[Any], beyond: Levels) -> npt.NDArray[Any]:
     added = np.empty_like(values)
     for channel in range(3):
         plane = PIL.Image.fromarray(beyond[:, :, channel].astype(np.float32))
-        larger = np.asarray(plane.resize((width, height), PIL.Image.Resampling.BICUBIC))
-        levels = np.rint(values[:, :, channel] + share * larger)
-        added[:, :, channel] = levels.clip(0, top).astype(values.dtype)
+        for rows in _bands(height):  # 48 megapixels of floats at a time would be a gigabyte
+            box = (0, rows.start * plane.height / height, plane.width, rows.stop * plane.height / height)
+            size = (width, rows.stop - rows.start)
+            part = share * np.asarray(plane.resize(size, PIL.Image.Resampling.BICUBIC, box=box))
+            if alpha is not None:
+                part *= alpha[rows].astype(np.float32) / top
+            part += values[rows, :, channel]
+            added[rows, :, channel] = np.rint(part).clip(0, top)
     return added
+
+
+def _bands(height: int) -> Iterator[slice]:
+    """The rows of a picture, some at a time."""
+    return (slice(start, min(start + 256, height)) for start in range(0, height, 256))
 
 
 def is_srgb(content: bytes) -> bool:

@@ -79,7 +79,7 @@ def exif_for(
             except Exception:  # damaged in a way that only shows when it is written again
                 notes.append(DAMAGED)
                 break
-            if len(content) <= _EXIF_ROOM:
+            if in_tiff or len(content) <= _EXIF_ROOM:
                 return content, told
         else:
             notes.append(NO_ROOM)
@@ -257,7 +257,9 @@ def read_exif(opened: ImageFile.ImageFile, file: BinaryIO) -> bytes:
         for tag in _STORAGE.intersection(exif):
             del exif[tag]
         if not isinstance(exif.get(_IPTC, b""), bytes):  # which Adobe's programs call numbers
-            exif[_IPTC] = Directories(file).content(_IPTC)
+            exif[_IPTC] = Directories(file).content(_IPTC) if opened.format == "TIFF" else b""
+        if not exif.get(_IPTC, b"-"):
+            del exif[_IPTC]
         if exif.bigtiff:  # whose directories nobody else reads
             exif = _copied(exif)
         return _content(exif) if exif else b""
@@ -269,6 +271,9 @@ def _copied(exif: PIL.Image.Exif) -> PIL.Image.Exif:
     copy = PIL.Image.Exif()
     for tag, value in exif.items():
         copy[tag] = dict(exif.get_ifd(tag)) if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) else value
+    details = copy.get(ExifTags.IFD.Exif, {})
+    if ExifTags.IFD.Interop in details:  # else where it was in the old file
+        details[ExifTags.IFD.Interop] = dict(exif.get_ifd(ExifTags.IFD.Interop))
     return copy
 
 

@@ -230,13 +230,15 @@ def _encode(
     picture = PIL.Image.fromarray(image)
     if alpha is not None and alpha.dtype == np.uint16:
         alpha = to_8_bits(alpha)
+    over_white = None
     if alpha is not None and form == "JPEG":
         white = PIL.Image.new("RGB", picture.size, "white")
-        picture, alpha = PIL.Image.composite(picture, white, PIL.Image.fromarray(alpha)), None
+        picture = PIL.Image.composite(picture, white, PIL.Image.fromarray(alpha))
+        over_white, alpha = alpha, None
     if like.icc is not None:
         picture = from_srgb(picture, like.icc) or picture
         if like.beyond is not None:
-            picture = PIL.Image.fromarray(add_beyond(np.asarray(picture), like.beyond))
+            picture = PIL.Image.fromarray(add_beyond(np.asarray(picture), like.beyond, over_white))
     if like.grey:
         picture = picture.convert("L")
     if alpha is not None:

@@ -121,7 +121,7 @@ def find_person(paths: Sequence[Path | str], name: str | None = None, named: boo
         more = f" and {len(people) - TOLD_NAMES} more" if len(people) > TOLD_NAMES else ""
         raise HimeError(
             f"{paths[0]}: {len(people)} people ({names}{more}), and a .person file is one's; give the photos "
-            "of one, or --name with one of these"
+            "of one, --name with one of these, or --no-named if all show one"
         )
     return replace(found, people=chosen)
 
