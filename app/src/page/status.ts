@@ -39,12 +39,13 @@ let running = Promise.resolve();
  *
  * @param isNew whether the user asked for it: then what went wrong before is history.
  */
-export function run(act: () => Promise<void>, isNew = true): void {
+export function run(act: () => Promise<void>, isNew = true): Promise<void> {
   running = running.then(async () => {
     if (isNew) problem.replaceChildren();
     result.setAttribute("aria-busy", "true");
     try {
       await act();
+ * @returns when it is done, well or not.
     } catch (error) {
       tell("");
       showProblem(error);
@@ -52,3 +53,4 @@ export function run(act: () => Promise<void>, isNew = true): void {
     result.removeAttribute("aria-busy");
   });
 }
+  return running;
