@@ -2,7 +2,7 @@
 
 import type { Choice } from "../restoring/photo";
 import { keepSite } from "../site/offline";
-import type { ModelEntry, ShownFace } from "../worker/answers";
+import type { ModelEntry, Opened, ShownFace } from "../worker/answers";
 import { EngineProblem, startEngine } from "./client";
 import { button, element, make } from "./dom";
 import { fetchExample } from "./example";
@@ -38,11 +38,22 @@ const model = element<HTMLSelectElement>("model");
 const fidelity = element<HTMLInputElement>("fidelity");
 const strength = element<HTMLInputElement>("strength");
 
+let opened: ({ readonly name: string } & Opened) | null = null;
+
 async function openModel(name: string, place?: number): Promise<void> {
   tell("Loading the model …");
-  const opened = await engine.open(name, place);
+  try {
+    opened = { name, ...(await engine.open(name, place)) };
+  } finally {
+    showOpened(); // where it failed, what was open before is so still
+  }
+}
+
+function showOpened(): void {
+  if (opened === null) return;
+  model.value = opened.name;
   element("dial").hidden = opened.fidelity === null;
-  element("licence").textContent = `${name}: ${opened.licence}.`;
+  element("licence").textContent = `${opened.name}: ${opened.licence}.`;
   if (opened.fidelity !== null) fidelity.value = String(opened.fidelity);
   showPlaces();
 }
@@ -57,12 +68,14 @@ function described({ name, scale, fidelity }: ModelEntry): string {
 
 for (const input of [fidelity, strength]) input.addEventListener("input", showPlaces);
 for (const input of [model, fidelity, strength])
-  input.addEventListener("change", () =>
+  input.addEventListener("change", () => {
+    const name = model.value; // now: what is opened before it is shown there too
+    const place = input === fidelity ? Number(fidelity.value) : undefined;
     run(async () => {
-      if (input !== strength) await openModel(model.value, input === fidelity ? Number(fidelity.value) : undefined);
+      if (input !== strength) await openModel(name, place);
       if (element("result").hidden || !(await restoreNow())) tell("Ready.");
-    }),
-  );
+    });
+  });
 
 // ------------------------------------------------------------------------------------------- restoring
 
@@ -117,6 +130,7 @@ async function restoreNow(): Promise<boolean> {
   for (let isComplete = false; !isComplete; ) {
     const manner = { evenSharp, strength: Number(strength.value) };
     ({ faces, isComplete } = await engine.restore(key, file, onlyFace, manner).catch(async (error: unknown) => {
+      if (picture !== asked) return { faces, isComplete }; // nobody asks for it any more
       element("result").hidden = true; // never an older result beside a new problem
       const choice = error instanceof EngineProblem ? error.choice : null;
       if (choice === null) throw error;
@@ -134,7 +148,6 @@ async function restoreNow(): Promise<boolean> {
   if (picture !== asked) return true;
   showWhole(whole, faces, file.name);
   shownName = file.name;
-      if (picture !== asked) return { faces, isComplete }; // nobody asks for it any more
   const count = faces.filter((face) => face.restored).length;
   tell(`${count} of ${faces.length} ${faces.length === 1 ? "face" : "faces"} restored in ${seconds.toFixed(1)} s.`);
   return true;
@@ -184,6 +197,7 @@ element("example").addEventListener("click", () =>
   run(async () => {
     tell("Fetching the example …");
     const example = await fetchExample();
+    photos.clear(); // first: the picture is not to be restored with anybody else's
     setPicture([example.picture]);
     photos.add(example.photos);
   }),
@@ -197,8 +211,8 @@ run(async () => {
   const models = await engine.start(new URL(".", document.baseURI).href.replace(/\/$/, ""));
   model.replaceChildren(...models.map((entry) => make("option", { value: entry.name }, described(entry))));
   await openModel(models[0].name);
-    photos.clear(); // first: the picture is not to be restored with anybody else's
   await engine.prepare();
   tell(picture ? "Ready." : "Ready. Give a picture and photos of the person.");
+  await engine.fetchAhead();
 });
 run(() => photos.showKept());
