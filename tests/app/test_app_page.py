@@ -211,3 +211,40 @@ def test_page_fits_a_phone_and_works_by_keyboard(page: Any, demo_people: Path, t
           .map((node) => node.outerHTML)"""
     )
     assert unnamed == []
+
+
+def focused(page: Any) -> str:
+    """What has the keyboard's focus: its label, or else its id, its text or its tag."""
+    found = page.evaluate(
+        """() => {
+          const { id, ariaLabel, innerText, tagName } = document.activeElement;
+          return ariaLabel || id || (tagName === "BODY" ? "" : innerText.split("\\n")[0]);
+        }"""
+    )
+    return str(found)
+
+
+def test_the_keyboard_stays_where_it_was(page: Any, demo_people: Path, tmp_path: Path) -> None:
+    """What is pressed is replaced by what it gives, or goes."""
+    page.set_input_files("#picture-file", two_faces(tmp_path, demo_people))
+    page.get_by_text("2 faces: choose one to restore it.").wait_for()
+    page.locator("#given-picture .face").nth(1).press("Enter")
+    page.get_by_text("1 of 2 faces restored in").wait_for()
+    assert focused(page) == "Restore face 2"
+    page.get_by_role("button", name="Restore this face").press("Enter")
+    page.locator("#faces article").first.locator("canvas").first.wait_for()
+    assert focused(page) == "Face 1"
+    page.set_input_files("#photos-file", person(tmp_path, "ada", demo_people)[:2])
+    page.locator("#photos li").nth(1).wait_for()
+    for count, then in ((1, "Remove ada2.png"), (0, "photos-file")):
+        page.get_by_role("button", name="Remove ada").first.press("Enter")
+        page.wait_for_function("count => document.querySelectorAll('#photos li').length === count", arg=count)
+        assert focused(page) == then
+
+
+def test_the_keyboard_goes_on_from_an_answer(page: Any, demo_people: Path) -> None:
+    page.set_input_files("#picture-file", demo_people.parent / "lisa" / "45cm.jpg")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_role("alert").get_by_role("button", name="Face 1").press("Enter")
+    page.get_by_text("1 of 1 face restored in").wait_for()
+    assert focused(page) == "restore"
