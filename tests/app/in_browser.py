@@ -138,7 +138,11 @@ def fetched_ahead(page: Any) -> None:
         """async (files) => {
           const there = () => performance.getEntriesByType("resource").map(({ name }) => name);
           const isThere = (file) => there().some((name) => name.endsWith(file));
-          while (!files.every(isThere)) await new Promise((resolve) => setTimeout(resolve, 50));
+          const end = Date.now() + 120_000;
+          while (!files.every(isThere)) {
+            if (Date.now() > end) throw new Error("not fetched ahead");
+            await new Promise((resolve) => setTimeout(resolve, 50));
+          }
         }""",
         ["/faces/sface.onnx", *(f"/models/{other}/{file}" for file in ("card.json", *FILES))],
     )

@@ -82,6 +82,7 @@ def test_the_result_of_a_picture_that_is_no_longer_given_is_dropped(
     slow.get_by_text("2 faces: choose one to restore it.").wait_for()
     assert slow.locator("#picture-name").inner_text() == "two.png"
     assert slow.locator("#result").is_hidden()
+    assert slow.evaluate("document.getElementById('whole').hidden")
 
 
 def test_a_face_of_the_picture_before_chooses_nothing_in_the_new_one(
