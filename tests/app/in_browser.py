@@ -14,7 +14,9 @@ import PIL.Image
 import pytest
 
 from hime import cli
-from hime.tools.serve import BUILT
+from hime.restoring.card import FILES, read_card
+from hime.restoring.exported import PRETRAINED
+from hime.tools.serve import BUILT, PAGE_MODEL
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
@@ -117,3 +119,52 @@ def restored(page: Any, picture: Path, photos: list[Path]) -> None:
     page.get_by_text(f"{len(photos)} photos of the person").wait_for()
     page.set_input_files("#picture-file", picture)
     page.get_by_text("restored in").wait_for()
+
+
+def two_faces(folder: Path, demo_people: Path) -> Path:
+    """Ben left of Ada, both small."""
+    picture = PIL.Image.new("RGB", (240, 120), (70, 90, 60))
+    for name, left in (("ben", 20), ("ada", 150)):
+        face = PIL.Image.open(demo_people / name / "0.webp").convert("RGB").resize((60, 60))
+        picture.paste(face, (left, 30))
+    picture.save(folder / "two.png")
+    return folder / "two.png"
+
+
+def fetched_ahead(page: Any) -> None:
+    """Wait until the page's worker has what pictures may need later."""
+    other = read_card(PRETRAINED / PAGE_MODEL)["reconstruction"]
+    page.workers[0].evaluate(
+        """async (files) => {
+          const there = () => performance.getEntriesByType("resource").map(({ name }) => name);
+          const isThere = (file) => there().some((name) => name.endsWith(file));
+          const end = Date.now() + 120_000;
+          while (!files.every(isThere)) {
+            if (Date.now() > end) throw new Error("not fetched ahead");
+            await new Promise((resolve) => setTimeout(resolve, 50));
+          }
+        }""",
+        ["/faces/sface.onnx", *(f"/models/{other}/{file}" for file in ("card.json", *FILES))],
+    )
+
+
+GATE = """
+const Real = Worker;
+let held = null;
+globalThis.holds = null;
+globalThis.isHeld = () => held !== null;
+globalThis.release = () => {
+  const calls = held;
+  held = globalThis.holds = null;
+  for (const call of calls) call();
+};
+globalThis.Worker = class extends Real {
+  postMessage(...message) {
+    const call = () => super.postMessage(...message);
+    if (held === null && message[0].name === globalThis.holds) held = [];
+    if (held === null) call();
+    else held.push(call);
+  }
+};
+"""
+"""What lets a test make the worker slow: from the call that `holds` names on, all wait until `release`."""

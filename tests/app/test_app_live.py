@@ -212,3 +212,58 @@ def test_live_collects_its_photos(live_page: Any, offline: bool) -> None:
     live_page.get_by_label("Collect the best frames").check()
     live_page.get_by_role("button", name="Start the camera").click()
     live_page.get_by_text("frames a second, 2 photos").wait_for()
+
+
+CAMERAS = """() => {
+  globalThis.cameras = [];
+  globalThis.asked = 0;
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async (...how) => {
+    asked += 1;
+    const stream = await ask(...how);
+    cameras.push(stream);
+    return stream;
+  };
+}"""
+"""Remembers the cameras that the page opens."""
+PRESS = "ids => { for (const id of ids) document.getElementById(id).click(); }"
+ALL_OFF = "() => cameras.every((stream) => stream.getTracks().every((track) => track.readyState === 'ended'))"
+
+
+def test_camera_is_off_after_it_was_started_in_haste(page: Any) -> None:
+    page.evaluate(CAMERAS)
+    page.evaluate(PRESS, ["live-start", "live-start"])
+    page.get_by_text("No face in sight.").wait_for()
+    page.wait_for_function("() => !document.getElementById('result').hasAttribute('aria-busy')")
+    assert page.evaluate("asked") == 1
+    assert not page.evaluate(ALL_OFF)
+    page.get_by_role("button", name="Stop the camera").click()
+    assert page.evaluate(ALL_OFF)
+
+
+@pytest.mark.parametrize("close", ["document.getElementById('camera-close').click()", "camera.close()"])
+def test_camera_is_off_after_its_dialog(page: Any, close: str) -> None:
+    """However it is closed, and however often it was opened."""
+    page.evaluate(CAMERAS)
+    page.evaluate(PRESS, ["picture-camera", "picture-camera", "photos-camera"])
+    page.get_by_role("button", name="Take the picture").wait_for()
+    assert page.evaluate("asked") == 1
+    page.evaluate(close)
+    page.wait_for_function(ALL_OFF)
+    assert page.locator("#camera").is_hidden()
+    page.get_by_role("button", name="Use the camera").first.click()  # and again
+    page.get_by_role("button", name="Take the picture").click()
+    page.get_by_text("camera 1.png").wait_for()
+    assert page.evaluate("asked") == 2
+    assert page.evaluate(ALL_OFF)
+
+
+def test_camera_that_shows_nothing_is_off(page: Any) -> None:
+    page.evaluate(CAMERAS)
+    page.evaluate("() => { HTMLMediaElement.prototype.play = () => Promise.reject(new DOMException('no')); }")
+    alert = page.get_by_role("alert").get_by_text("The camera shows no picture")
+    for number, name in ((1, "Use the camera"), (2, "Start the camera")):
+        page.get_by_role("button", name=name).first.click()
+        alert.wait_for()
+        page.wait_for_function("number => cameras.length === number", arg=number)
+        page.wait_for_function(ALL_OFF)

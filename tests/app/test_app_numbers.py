@@ -31,7 +31,9 @@ from in_browser import (
 from hime import cli
 from hime.faces.album import read_person
 from hime.pictures.reading import read_image
+from hime.restoring.card import read_card
 from hime.restoring.detail import measure
+from hime.restoring.exported import PRETRAINED
 from hime.tools.serve import PAGE_MODEL
 
 pytestmark = needs_browser
@@ -311,6 +313,44 @@ def test_a_face_said_to_be_the_persons_that_is_hardly_like_them_is_told(
     assert warnings[:2] == [None, None]
     assert number.sub("", warnings[2]) == number.sub("", told[0].replace("lisa2", "the person"))
     assert float(number.findall(warnings[2])[0]) == pytest.approx(float(number.findall(told[0])[0]), abs=0.02)
+
+
+def test_a_result_less_like_the_person_stays_where_the_milder_model_cannot_be_loaded(
+    browser: Any, address: str, demo_people: Path, tmp_path: Path
+) -> None:
+    """Of many that anybody could be, and of their opposites, some are less like the result than the input."""
+    picture, photos = one_face(tmp_path, demo_people, None)
+    page = engine_page(browser, address)
+    other = f"**/models/{read_card(PRETRAINED / PAGE_MODEL)['reconstruction']}/*"
+    page.route(other, lambda route: route.abort())
+    page.evaluate("model => call('open', model)", PAGE_MODEL)
+    told: list[list[str | None]] = []
+    for _ in range(2):
+        told.append(
+            page.evaluate(
+                """async ([picture, ...photos]) => {
+                  const { references } = await call("readPhotos", photos.map(file));
+                  const told = [];
+                  for (const turn of [1, -1, 2, -2, 3, -3, 4, -4]) {
+                    const somebody = { length: 128 };
+                    const embedding = Float32Array.from(somebody, (_, place) => Math.sin(turn * place) / 8);
+                    await call("setReferences", references.map((reference) => ({ ...reference, embedding })));
+                    const { faces } = await call("restore", Math.random(), file(picture), 0);
+                    told.push(faces[0].warning);
+                  }
+                  await call("setReferences", []);
+                  return told;
+                }""",
+                [packed(picture), *map(packed, photos)],
+            )
+        )
+        page.unroute(other)
+    page.close()
+    less = "less like the person than the input was"
+    kept, milder = ({text for text in texts if text and less in text} for texts in told)
+    assert kept == {f"{less}, and the milder model cannot be loaded: look at it with care"}
+    assert milder
+    assert all(text.startswith(f"{less}, so the milder result was taken") for text in milder)
 
 
 @pytest.mark.parametrize(("sides", "calls"), [((110, 22), [1, 2]), ((22, 22), [2])])

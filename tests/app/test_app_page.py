@@ -7,7 +7,9 @@ from typing import Any
 
 import PIL.Image
 import pytest
-from in_browser import needs_browser, one_face, packed, person, restored
+from in_browser import fetched_ahead, needs_browser, one_face, packed, person, restored, two_faces
+
+from hime.tools.serve import PAGE_MODEL
 
 pytestmark = needs_browser
 
@@ -49,6 +51,43 @@ def test_dial_fetches_its_other_end_when_turned(page: Any) -> None:
     assert page.locator("#fidelity-value").inner_text() == "0.4"
 
 
+def test_group_and_dial_offline(page: Any, demo_people: Path, tmp_path: Path) -> None:
+    """What the first picture did not need is there all the same: SFace, the dial's other end."""
+    fetched_ahead(page)
+    page.context.set_offline(True)
+    page.set_input_files("#photos-file", person(tmp_path, "ada", demo_people))
+    page.get_by_text("3 photos of the person").wait_for()
+    page.set_input_files("#picture-file", two_faces(tmp_path, demo_people))
+    page.get_by_text("1 of 2 faces restored in").wait_for()
+    assert "not the person in the photos" in page.locator("#faces article").first.inner_text()
+    page.get_by_text("Settings").click()
+    page.locator("#status").evaluate("status => { status.textContent = ''; }")
+    page.locator("#fidelity").fill("1")
+    page.get_by_text("1 of 2 faces restored in").wait_for()
+    assert page.get_by_role("alert").inner_text() == ""
+    assert page.locator("#fidelity").input_value() == "1"
+
+
+def test_settings_show_what_is_open(page: Any) -> None:
+    """Also where what was chosen cannot be fetched."""
+    alert = page.get_by_role("alert").get_by_text("check the connection")
+    page.get_by_text("Settings").click()
+    page.get_by_label("Model").select_option("small-x8-p")
+    page.locator("#licence").get_by_text("small-x8-p:").wait_for()
+    page.context.set_offline(True)
+    page.locator("#fidelity").fill("0.4")
+    alert.wait_for()
+    assert page.locator("#fidelity").input_value() == "0"
+    assert page.locator("#fidelity-value").inner_text() == "0.0"
+    page.get_by_label("Model").select_option(PAGE_MODEL)
+    alert.wait_for(state="detached")  # that is kept
+    page.locator("#licence").get_by_text(f"{PAGE_MODEL}:").wait_for()
+    page.get_by_label("Model").select_option("small-x4-p")
+    alert.wait_for()
+    assert page.get_by_label("Model").input_value() == PAGE_MODEL
+    assert page.locator("#licence").inner_text().startswith(f"{PAGE_MODEL}:")
+
+
 def test_page_tells_what_cannot_be_used(page: Any, demo_people: Path, tmp_path: Path) -> None:
     broken, empty = tmp_path / "broken.jpg", tmp_path / "empty.png"
     broken.write_bytes((demo_people / "ada" / "0.webp").read_bytes()[:60])
@@ -62,16 +101,6 @@ def test_page_tells_what_cannot_be_used(page: Any, demo_people: Path, tmp_path: 
     page.set_input_files("#photos-file", [broken, empty])
     page.locator("#rejected li").nth(1).wait_for()
     assert "no face found" in page.locator("#rejected").inner_text()
-
-
-def two_faces(folder: Path, demo_people: Path) -> Path:
-    """Ben left of Ada, both small."""
-    picture = PIL.Image.new("RGB", (240, 120), (70, 90, 60))
-    for name, left in (("ben", 20), ("ada", 150)):
-        face = PIL.Image.open(demo_people / name / "0.webp").convert("RGB").resize((60, 60))
-        picture.paste(face, (left, 30))
-    picture.save(folder / "two.png")
-    return folder / "two.png"
 
 
 def test_the_picture_is_shown_and_its_faces_are_there_to_choose(
@@ -182,3 +211,40 @@ def test_page_fits_a_phone_and_works_by_keyboard(page: Any, demo_people: Path, t
           .map((node) => node.outerHTML)"""
     )
     assert unnamed == []
+
+
+def focused(page: Any) -> str:
+    """What has the keyboard's focus: its label, or else its id, its text or its tag."""
+    found = page.evaluate(
+        """() => {
+          const { id, ariaLabel, innerText, tagName } = document.activeElement;
+          return ariaLabel || id || (tagName === "BODY" ? "" : innerText.split("\\n")[0]);
+        }"""
+    )
+    return str(found)
+
+
+def test_the_keyboard_stays_where_it_was(page: Any, demo_people: Path, tmp_path: Path) -> None:
+    """What is pressed is replaced by what it gives, or goes."""
+    page.set_input_files("#picture-file", two_faces(tmp_path, demo_people))
+    page.get_by_text("2 faces: choose one to restore it.").wait_for()
+    page.locator("#given-picture .face").nth(1).press("Enter")
+    page.get_by_text("1 of 2 faces restored in").wait_for()
+    assert focused(page) == "Restore face 2"
+    page.get_by_role("button", name="Restore this face").press("Enter")
+    page.locator("#faces article").first.locator("canvas").first.wait_for()
+    assert focused(page) == "Face 1"
+    page.set_input_files("#photos-file", person(tmp_path, "ada", demo_people)[:2])
+    page.locator("#photos li").nth(1).wait_for()
+    for count, then in ((1, "Remove ada2.png"), (0, "photos-file")):
+        page.get_by_role("button", name="Remove ada").first.press("Enter")
+        page.wait_for_function("count => document.querySelectorAll('#photos li').length === count", arg=count)
+        assert focused(page) == then
+
+
+def test_the_keyboard_goes_on_from_an_answer(page: Any, demo_people: Path) -> None:
+    page.set_input_files("#picture-file", demo_people.parent / "lisa" / "45cm.jpg")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_role("alert").get_by_role("button", name="Face 1").press("Enter")
+    page.get_by_text("1 of 1 face restored in").wait_for()
+    assert focused(page) == "restore"

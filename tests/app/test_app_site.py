@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from in_browser import needs_browser, one_face, restored, run
+from in_browser import fetched_ahead, needs_browser, one_face, restored, run, two_faces
 
 from hime.restoring.card import read_card
 from hime.restoring.exported import PRETRAINED
@@ -49,11 +49,14 @@ def test_static_host_serves_threads_and_offline_from_the_second_visit_on(
         assert not page.evaluate("crossOriginIsolated")
         assert "one thread" in page.locator("#runs-on").text_content()
         restored(page, *one_face(tmp_path, demo_people, None))
+        fetched_ahead(page)
         server.shutdown()
     page.reload()
     page.get_by_text("Ready.").wait_for()
     assert page.evaluate("crossOriginIsolated")
     restored(page, *one_face(tmp_path, demo_people, None))
+    page.set_input_files("#picture-file", two_faces(tmp_path, demo_people))
+    page.get_by_text("1 of 2 faces restored in").wait_for()
     page.get_by_text("Settings").click()
     page.get_by_label("Model").select_option("small-x8")  # never loaded
     page.get_by_role("alert").get_by_text("check the connection").wait_for()
@@ -65,24 +68,36 @@ def test_rules_of_the_page_are_those_of_the_server() -> None:
     assert HEADERS["Content-Security-Policy"].startswith(POLICY)
 
 
-def test_first_visit_loads_only_what_it_uses(
+def test_first_visit_loads_what_it_uses_and_then_what_the_next_pictures_may(
     browser: Any, address: str, demo_people: Path, tmp_path: Path
 ) -> None:
     """Compressed as a web server would, with the first result."""
     context = browser.new_context()
-    asked: set[str] = set()
-    context.on("request", lambda request: asked.add(request.url.removeprefix(f"{address}/") or "index.html"))
+    asked: dict[str, None] = {}  # in order
+    context.on(
+        "request", lambda request: asked.setdefault(request.url.removeprefix(f"{address}/") or "index.html")
+    )
     page = context.new_page()
     page.set_default_timeout(120_000)
     page.goto(f"{address}/")
     page.get_by_text("Ready.").wait_for()
     restored(page, *one_face(tmp_path, demo_people, None))
+    fetched_ahead(page)
     context.close()
-    card = read_card(PRETRAINED / PAGE_MODEL)
-    needed = {PAGE_MODEL} | ({card["reconstruction"]} if card.get("fidelity") else set())
-    assert {Path(file).parent.name for file in asked if file.endswith("weights.bin")} == needed
-    assert not [file for file in asked if "sface" in file or "jspi" in file]  # one person, no WebGPU
+    other = read_card(PRETRAINED / PAGE_MODEL)["reconstruction"]
+    assert {Path(file).parent.name for file in asked if file.endswith("weights.bin")} == {PAGE_MODEL, other}
+    assert not [file for file in asked if "jspi" in file]  # no WebGPU
+    order = list(asked)
+    ahead = {file for file in order if "sface" in file or file.startswith(f"models/{other}/")}
+    assert min(map(order.index, ahead)) > order.index("faces/yunet.onnx")  # nothing needed waits for it
+    assert min(map(order.index, ahead)) > order.index(f"models/{PAGE_MODEL}/weights.bin")
+    assert 4_000_000 < compressed(set(order) - ahead) <= 12_000_000
+    assert 4_000_000 < compressed(ahead) <= 12_000_000
+
+
+def compressed(addresses: set[str]) -> int:
+    """Bytes of those of them that the site has."""
     files = site()
-    loaded = [files[file] for file in asked if file in files]
+    loaded = [files[file] for file in addresses if file in files]
     raw = [file.read_bytes() if isinstance(file, Path) else file for file in loaded]
-    assert 4_000_000 < sum(len(gzip.compress(content, 6)) for content in raw) <= 12_000_000
+    return sum(len(gzip.compress(content, 6)) for content in raw)

@@ -3,7 +3,7 @@
 import { inverse, type Affine, type Point } from "../pictures/affine";
 import type { Image } from "../pictures/arrays";
 import { resizeForFaces, sides, warp } from "../pictures/opencv";
-import { fetchBytes } from "../site/files";
+import { fetchBytes, type Bytes } from "../site/files";
 import { openOnProcessor, Tensor, type InferenceSession } from "../site/runtime";
 import type { Landmarks } from "./headshot";
 
@@ -17,8 +17,9 @@ const TEMPLATE: Landmarks = [
   [70.7299, 92.2041],
 ];
 
-/** The network is fetched when it is first needed: one face against photos of one person needs none. */
+/** The network is opened when it is first needed: one face against photos of one person needs none. */
 export class Embedder {
+  private bytes: Promise<Bytes> | null = null;
   private network: Promise<InferenceSession> | null = null;
   private isThere: boolean | null = null;
 
@@ -29,6 +30,11 @@ export class Embedder {
   ready(): boolean | null {
     if (!this.isThere) this.load().catch(() => {});
     return this.isThere;
+  }
+
+  /** Have the network fetched, so that it can be opened later without one to fetch it by. */
+  async fetch(): Promise<void> {
+    if (this.network === null) await this.fetched();
   }
 
   /** The face with these landmarks as a vector of length 1, with 128 entries. */
@@ -55,8 +61,9 @@ export class Embedder {
 
   private async load(): Promise<InferenceSession> {
     try {
-      this.network ??= fetchBytes(`${this.folder}/sface.onnx`).then((bytes) => openOnProcessor(bytes));
+      this.network ??= this.fetched().then((bytes) => openOnProcessor(bytes));
       const network = await this.network;
+      this.bytes = null; // 10 MB
       this.isThere = true;
       return network;
     } catch (error) {
@@ -64,6 +71,14 @@ export class Embedder {
       this.isThere = false;
       throw error;
     }
+  }
+
+  private fetched(): Promise<Bytes> {
+    this.bytes ??= fetchBytes(`${this.folder}/sface.onnx`).catch((error: unknown) => {
+      this.bytes = null; // the next call tries again
+      throw error;
+    });
+    return this.bytes;
   }
 }
 

@@ -1,8 +1,9 @@
 /** The camera, for single pictures and for live video. */
 
 import { Problem } from "../problem";
-import { element } from "./dom";
+import { element, whileDisabled } from "./dom";
 
+/** Let the video show the camera; `stopCamera` ends it. */
 export async function startCamera(video: HTMLVideoElement): Promise<MediaStream> {
   let stream: MediaStream;
   try {
@@ -14,8 +15,14 @@ export async function startCamera(video: HTMLVideoElement): Promise<MediaStream>
     const reason = denied ? "the camera may not be used; allow it for this page" : "no camera can be used; connect one";
     throw new Problem(`${reason}, or choose a file`);
   }
+  stopCamera(video); // never two at a time: only the last could be stopped
   video.srcObject = stream;
-  await video.play();
+  try {
+    await video.play();
+  } catch {
+    stopCamera(video);
+    throw new Problem("the camera shows no picture; try again, or choose a file");
+  }
   return stream;
 }
 
@@ -33,20 +40,23 @@ export async function shot(video: HTMLVideoElement): Promise<File> {
   return new File([await canvas.convertToBlob()], `camera ${++pictures}.png`, { type: "image/png" });
 }
 
+const openers = ["picture-camera", "photos-camera"].map((id) => element<HTMLButtonElement>(id));
+
 /** Let the user take a picture; null if none was taken. */
 export async function takePicture(): Promise<File | null> {
   const dialog = element<HTMLDialogElement>("camera");
   const video = element<HTMLVideoElement>("camera-video");
-  await startCamera(video);
+  await whileDisabled(openers, () => startCamera(video)); // the dialog is the only one
   dialog.showModal();
   try {
     return await new Promise((resolve, reject) => {
       element("camera-take").onclick = () => shot(video).then(resolve, reject);
       element("camera-close").onclick = () => resolve(null);
-      dialog.oncancel = () => resolve(null);
+      dialog.onclose = () => resolve(null); // however: a second Escape closes it without asking
     });
   } finally {
     stopCamera(video);
+    dialog.onclose = null;
     dialog.close();
   }
 }

@@ -1,7 +1,7 @@
 /** The picture as it was given, and the faces found on it, to choose from. */
 
 import type { Box } from "../faces/detection";
-import { button, element, make } from "./dom";
+import { button, element, keepFocus, make } from "./dom";
 
 /** Longest side at which it is shown, in pixels. */
 const SHOWN = 1600;
@@ -10,9 +10,6 @@ export class Given {
   private width = 0;
   private height = 0;
   private readonly stage = element("given-picture");
-
-  /** @param choose restore the face of that number. */
-  constructor(private readonly choose: (number: number) => void) {}
 
   /** Show a picture, without faces yet. One that the browser cannot read is not shown: who restores it says why. */
   async show(file: File): Promise<void> {
@@ -35,18 +32,25 @@ export class Given {
     element("given").hidden = false;
   }
 
-  /** Mark the faces that were found, each a button. */
-  mark(boxes: readonly Box[], isComplete: boolean): void {
-    for (const old of this.stage.querySelectorAll("button")) old.remove();
-    for (const [number, { left, top, width, height }] of boxes.entries()) {
-      const face = button(String(number + 1), () => this.choose(number), `Restore face ${number + 1}`);
+  /**
+   * Mark the faces that were found, each a button.
+   *
+   * @param choose restore the face of that number.
+   */
+  mark(boxes: readonly Box[], isComplete: boolean, choose: (number: number) => void): void {
+    const faces = boxes.map(({ left, top, width, height }, number) => {
+      const face = button(String(number + 1), () => choose(number), `Restore face ${number + 1}`);
       face.className = "face";
       face.style.left = `${(100 * left) / this.width}%`;
       face.style.top = `${(100 * top) / this.height}%`;
       face.style.width = `${(100 * width) / this.width}%`;
       face.style.height = `${(100 * height) / this.height}%`;
-      this.stage.append(face);
-    }
+      return face;
+    });
+    keepFocus(this.stage, "button", () => {
+      for (const old of this.stage.querySelectorAll("button")) old.remove();
+      this.stage.append(...faces);
+    });
     const count = boxes.length === 1 ? "1 face" : `${boxes.length} faces`;
     element("given-faces").textContent = !isComplete
       ? `${count} so far …`

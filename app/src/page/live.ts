@@ -3,9 +3,9 @@
 import type { LiveFrame, ShownReference } from "../worker/answers";
 import type { Engine } from "../worker/engine";
 import { shot, startCamera, stopCamera } from "./camera";
-import { button, drawn, element, make } from "./dom";
+import { button, drawn, element, keepFocus, make, whileDisabled } from "./dom";
 import type { Photos } from "./photos";
-import { run } from "./status";
+import { run, showProblem } from "./status";
 
 /** Frames over which the rate is taken. */
 const RATE_FRAMES = 20;
@@ -15,14 +15,15 @@ export function startLive(engine: Engine, photos: Photos): void {
   const start = element<HTMLButtonElement>("live-start");
   const photo = element<HTMLButtonElement>("live-photo");
   const collect = element<HTMLInputElement>("live-collect");
-  let running = false;
+  let stream: MediaStream | null = null;
 
-  async function frames(): Promise<void> {
+  /** Until the camera is stopped: one that was started anew meanwhile has frames of its own. */
+  async function frames(of: MediaStream): Promise<void> {
     await engine.collect(collect.checked);
     const times: number[] = [];
-    while (running) {
+    while (stream === of) {
       const frame = await engine.live(await createImageBitmap(video));
-      if (!running) return;
+      if (stream !== of) return;
       if (frame !== null) {
         times.push(performance.now());
         if (times.length > RATE_FRAMES) times.shift();
@@ -40,11 +41,13 @@ export function startLive(engine: Engine, photos: Photos): void {
       const remove = (): void => void engine.removeCollected(name).then(showCollected);
       return make("li", { className: "photo" }, drawn(crop, `Photo ${name}`), button("Remove", remove, `Remove ${name}`));
     });
-    element("live-collected").replaceChildren(...shown);
+    const list = element("live-collected");
+    keepFocus(list, "button", () => list.replaceChildren(...shown), start);
   }
 
-  function show(on: boolean): void {
-    running = on;
+  function show(shown: MediaStream | null): void {
+    stream = shown;
+    const on = shown !== null;
     element("live-view").hidden = !on;
     photo.disabled = !on;
     start.textContent = on ? "Stop the camera" : "Start the camera";
@@ -53,19 +56,23 @@ export function startLive(engine: Engine, photos: Photos): void {
     for (const id of ["live-rate", "live-unfit"]) element(id).textContent = "";
   }
 
-  start.addEventListener("click", () => {
-    if (running) return show(false);
-    run(async () => {
-      await startCamera(video);
-      show(true);
-      frames().catch((error: unknown) => {
-        show(false);
-        run(() => Promise.reject(error));
-      });
+  async function begin(): Promise<void> {
+    if (stream !== null) return;
+    const started = await startCamera(video);
+    show(started);
+    frames(started).catch((error: unknown) => {
+      if (stream !== started) return; // stopped between two frames
+      show(null);
+      run(() => Promise.reject(error));
     });
+  }
+
+  start.addEventListener("click", () => {
+    if (stream !== null) show(null);
+    else void whileDisabled([start], () => run(begin));
   });
   photo.addEventListener("click", () => {
-    run(async () => photos.add([await shot(video)]));
+    shot(video).then((file) => photos.add([file]), showProblem); // now: later the camera may be off
   });
   collect.addEventListener("change", () => void engine.collect(collect.checked));
 }

@@ -2,7 +2,7 @@
 
 import type { Choice } from "../restoring/photo";
 import { keepSite } from "../site/offline";
-import type { ModelEntry, ShownFace } from "../worker/answers";
+import type { ModelEntry, Opened, ShownFace } from "../worker/answers";
 import { EngineProblem, startEngine } from "./client";
 import { button, element, make } from "./dom";
 import { fetchExample } from "./example";
@@ -19,12 +19,18 @@ const engine = startEngine({
   runsOn: (place) => (element("runs-on").textContent = place),
 });
 
-let picture: { readonly key: number; readonly file: File } | null = null;
+interface Picture {
+  readonly key: number;
+  readonly file: File;
+}
+
+let picture: Picture | null = null;
+let shownName = ""; // of the picture whose result is shown
 let pictures = 0;
 let onlyFace: number | null = null;
 let evenSharp = false;
 const photos = new Photos(engine, restoreNow);
-const given = new Given(restoreFace);
+const given = new Given();
 
 // ------------------------------------------------------------------------------------------- settings
 
@@ -32,11 +38,22 @@ const model = element<HTMLSelectElement>("model");
 const fidelity = element<HTMLInputElement>("fidelity");
 const strength = element<HTMLInputElement>("strength");
 
+let opened: ({ readonly name: string } & Opened) | null = null;
+
 async function openModel(name: string, place?: number): Promise<void> {
   tell("Loading the model …");
-  const opened = await engine.open(name, place);
+  try {
+    opened = { name, ...(await engine.open(name, place)) };
+  } finally {
+    showOpened(); // where it failed, what was open before is so still
+  }
+}
+
+function showOpened(): void {
+  if (opened === null) return;
+  model.value = opened.name;
   element("dial").hidden = opened.fidelity === null;
-  element("licence").textContent = `${name}: ${opened.licence}.`;
+  element("licence").textContent = `${opened.name}: ${opened.licence}.`;
   if (opened.fidelity !== null) fidelity.value = String(opened.fidelity);
   showPlaces();
 }
@@ -51,12 +68,14 @@ function described({ name, scale, fidelity }: ModelEntry): string {
 
 for (const input of [fidelity, strength]) input.addEventListener("input", showPlaces);
 for (const input of [model, fidelity, strength])
-  input.addEventListener("change", () =>
+  input.addEventListener("change", () => {
+    const name = model.value; // now: what is opened before it is shown there too
+    const place = input === fidelity ? Number(fidelity.value) : undefined;
     run(async () => {
-      if (input !== strength) await openModel(model.value, input === fidelity ? Number(fidelity.value) : undefined);
+      if (input !== strength) await openModel(name, place);
       if (element("result").hidden || !(await restoreNow())) tell("Ready.");
-    }),
-  );
+    });
+  });
 
 // ------------------------------------------------------------------------------------------- restoring
 
@@ -79,7 +98,8 @@ function lookOn(): void {
   run(async () => {
     if (picture !== looked) return;
     const { boxes, isComplete } = await engine.look(looked.key, looked.file);
-    given.mark(boxes, isComplete);
+    if (picture !== looked) return;
+    given.mark(boxes, isComplete, chooserOf(looked));
     if (!isComplete) lookOn();
     else if (photos.count === 0 && element("result").hidden) tell("Now give photos of the person, or restore without.");
   }, false);
@@ -89,45 +109,59 @@ function restore(): void {
   run(async () => void (await restoreNow()));
 }
 
-/** @param isSharp whether it is to be restored although it is sharp for its size. */
-function restoreFace(number: number, isSharp = false): void {
-  onlyFace = number;
-  evenSharp = isSharp;
-  restore();
+/** What restores a face of that picture, although it is sharp if so said; nothing once another picture is given. */
+function chooserOf(of: Picture): (number: number, isSharp?: boolean) => void {
+  return (number, isSharp = false) => {
+    if (picture !== of) return;
+    onlyFace = number;
+    evenSharp = isSharp;
+    restore();
+  };
 }
 
-/** Whether there is a picture. */
+/** Whether there is a picture. What comes of one is dropped if another is given meanwhile. */
 async function restoreNow(): Promise<boolean> {
-  if (picture === null) return false;
-  const { key, file } = picture;
+  const asked = picture;
+  if (asked === null) return false;
+  const { key, file } = asked;
+  const choose = chooserOf(asked);
   const start = performance.now();
   let faces: readonly ShownFace[] = [];
   for (let isComplete = false; !isComplete; ) {
     const manner = { evenSharp, strength: Number(strength.value) };
     ({ faces, isComplete } = await engine.restore(key, file, onlyFace, manner).catch(async (error: unknown) => {
+      if (picture !== asked) return { faces, isComplete }; // nobody asks for it any more
       element("result").hidden = true; // never an older result beside a new problem
       const choice = error instanceof EngineProblem ? error.choice : null;
       if (choice === null) throw error;
-      given.mark(choice.boxes, true);
-      throw new Question((error as EngineProblem).message, await answers(file, choice));
+      given.mark(choice.boxes, true, choose);
+      throw new Question((error as EngineProblem).message, await answers(file, choice, choose));
     }));
-    given.mark(faces.map(({ box }) => box), isComplete);
+    if (picture !== asked) return true;
+    given.mark(faces.map(({ box }) => box), isComplete, choose);
     const isFirst = element("result").hidden;
-    showFaces(faces, restoreFace);
+    showFaces(faces, choose);
     if (isFirst) element("result").scrollIntoView();
   }
   const seconds = (performance.now() - start) / 1000;
-  showWhole(await engine.putBack(), faces, file.name); // takes its time where the picture is large
+  const whole = await engine.putBack(); // takes its time where the picture is large
+  if (picture !== asked) return true;
+  showWhole(whole, faces, file.name);
+  shownName = file.name;
   const count = faces.filter((face) => face.restored).length;
   tell(`${count} of ${faces.length} ${faces.length === 1 ? "face" : "faces"} restored in ${seconds.toFixed(1)} s.`);
   return true;
 }
 
 /** Let the user say whom to restore. */
-async function answers(file: File, { boxes, evenSharp }: Choice): Promise<HTMLButtonElement[]> {
+async function answers(
+  file: File,
+  { boxes, evenSharp }: Choice,
+  choose: (number: number, isSharp: boolean) => void,
+): Promise<HTMLButtonElement[]> {
   const bitmap = await createImageBitmap(file);
   const buttons = boxes.map(({ left, top, width, height }, number) => {
-    const choice = button(`Face ${number + 1}`, () => restoreFace(number, evenSharp));
+    const choice = button(`Face ${number + 1}`, () => choose(number, evenSharp));
     const canvas = make("canvas", { width: 96, height: 96, ariaHidden: "true" });
     const side = 1.4 * Math.max(width, height);
     const [x, y] = [left + (width - side) / 2, top + (height - side) / 2];
@@ -143,7 +177,7 @@ function save(type: "image/jpeg" | "image/png", suffix: string): void {
   run(async () => {
     tell("Writing the file …");
     const blob = await engine.save(type);
-    const link = make("a", { href: URL.createObjectURL(blob), download: `${stem(picture!.file.name)}-restored.${suffix}` });
+    const link = make("a", { href: URL.createObjectURL(blob), download: `${stem(shownName)}-restored.${suffix}` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     tell("The file is in your downloads.");
@@ -163,8 +197,9 @@ element("example").addEventListener("click", () =>
   run(async () => {
     tell("Fetching the example …");
     const example = await fetchExample();
+    photos.clear(); // first: the picture is not to be restored with anybody else's
     setPicture([example.picture]);
-    photos.replace(example.photos);
+    photos.add(example.photos);
   }),
 );
 element("restore").addEventListener("click", restore);
@@ -178,5 +213,6 @@ run(async () => {
   await openModel(models[0].name);
   await engine.prepare();
   tell(picture ? "Ready." : "Ready. Give a picture and photos of the person.");
+  await engine.fetchAhead();
 });
 run(() => photos.showKept());

@@ -4,12 +4,21 @@ import type { Reference } from "../faces/album";
 import { toRgba } from "../pictures/files";
 import { Problem } from "../problem";
 import type { Engine } from "../worker/engine";
-import { button, drawn, element, make } from "./dom";
+import { button, drawn, element, keepFocus, make } from "./dom";
 import { run, tell } from "./status";
 import { forget, keep, keptPeople } from "./store";
 
+/** A photo that is used. The worker gives it back as another object, with the same key here. */
+interface Used {
+  readonly key: number;
+  readonly reference: Reference;
+}
+
+let keys = 0;
+
+/** What changes them happens in the order in which it was asked for: so the last that was asked for holds. */
 export class Photos {
-  private references: readonly Reference[] = [];
+  private used: readonly Used[] = [];
 
   /** @param restore the picture with other photos; says whether there is a picture. */
   constructor(
@@ -23,14 +32,15 @@ export class Photos {
   }
 
   get count(): number {
-    return this.references.length;
+    return this.used.length;
   }
 
   /** Those that can be used; the others are told, with the reason. */
   add(files: readonly File[]): void {
     run(async () => {
       const photos = await this.engine.readPhotos(files);
-      this.set(photos.references);
+      // First come those before, as they were.
+      this.set(photos.references.map((reference, place) => ({ key: this.used[place]?.key ?? ++keys, reference })));
       const told = photos.rejected.map(([name, reason]) => make("li", {}, `${name} is not used: ${reason}`));
       element("rejected").replaceChildren(...told);
       tell(`${this.count} ${this.count === 1 ? "photo" : "photos"} of the person`);
@@ -40,25 +50,24 @@ export class Photos {
     });
   }
 
-  /** Use these instead of those before. */
-  replace(files: readonly File[]): void {
+  /** Use none; to be called in a `run`. */
+  clear(): void {
     this.set([]);
-    this.add(files);
+    element("rejected").replaceChildren();
   }
 
   /** Show who is kept on the device. */
   async showKept(): Promise<void> {
     const people = await keptPeople();
     const shown = people.map((person) => {
-      const use = (): void => {
-        this.set(person.references);
-        element("rejected").replaceChildren();
-        run(async () => {
+      const use = (): void =>
+        void run(async () => {
+          this.set(person.references.map((reference) => ({ key: ++keys, reference })));
+          element("rejected").replaceChildren();
           if (!(await this.restore())) tell(`The photos of ${person.name} are used.`);
         });
-      };
       const remove = (): void =>
-        run(async () => {
+        void run(async () => {
           await forget(person.name);
           await this.showKept();
           tell(`${person.name} is deleted from this device.`);
@@ -73,14 +82,16 @@ export class Photos {
         button("Delete", remove, `Delete ${person.name} from this device`),
       );
     });
-    element("kept").replaceChildren(...shown);
+    const list = element("kept");
+    keepFocus(list, "button", () => list.replaceChildren(...shown), element("people").querySelector("summary"));
   }
 
-  private set(next: readonly Reference[]): void {
-    this.references = next;
-    void this.engine.setReferences(next);
-    const shown = next.map((reference) => {
-      const remove = (): void => this.set(this.references.filter((other) => other !== reference));
+  /** To be called in a `run`: while photos are read, those before must stay what they are. */
+  private set(next: readonly Used[]): void {
+    this.used = next;
+    void this.engine.setReferences(next.map(({ reference }) => reference));
+    const shown = next.map(({ key, reference }) => {
+      const remove = (): void => void run(async () => this.set(this.used.filter((other) => other.key !== key)));
       return make(
         "li",
         { className: "photo" },
@@ -88,13 +99,14 @@ export class Photos {
         button("Remove", remove, `Remove ${reference.name}`),
       );
     });
-    element("photos").replaceChildren(...shown);
+    const list = element("photos");
+    keepFocus(list, "button", () => list.replaceChildren(...shown), element("photos-file"));
   }
 
   private keepAs(name: string): void {
     run(async () => {
       if (this.count === 0) throw new Problem("there is no photo to keep; give photos of the person first");
-      await keep({ name, references: this.references });
+      await keep({ name, references: this.used.map(({ reference }) => reference) });
       await this.showKept();
       tell(`${name} is kept on this device.`);
     });

@@ -2,13 +2,14 @@
 
 import type { ShownFace, ShownPhoto } from "../worker/answers";
 import { compare } from "./compare";
-import { button, drawn, element, make, percent } from "./dom";
+import { button, drawn, element, keepFocus, make, percent } from "./dom";
 import { capitalised } from "./status";
 
 /** @param choose restore the face of that number instead, maybe although it is sharp for its size. */
 export function showFaces(faces: readonly ShownFace[], choose: (number: number, isSharp: boolean) => void): void {
   const shown = faces.map((face, number) => showFace(face, number, () => choose(number, face.detail !== null)));
-  element("faces").replaceChildren(...shown);
+  const list = element("faces");
+  keepFocus(list, "article", () => list.replaceChildren(...shown)); // the pressed button is not there any more
   element("whole").hidden = true;
   element("result").hidden = false;
 }
@@ -29,7 +30,7 @@ function showFace(face: ShownFace, number: number, choose: () => void): HTMLElem
   if (face.restored === null) {
     const text = face.detail === null ? "Restore this face" : "Restore it all the same";
     const choice = face.sizeProblem === null ? [button(text, choose)] : [];
-    return make("article", {}, heading, make("p", {}, `Left as it is: ${face.left}.`), ...choice);
+    return make("article", { tabIndex: -1 }, heading, make("p", {}, `Left as it is: ${face.left}.`), ...choice);
   }
   const plain = enlarged(face.lr, face.restored.width, face.restored.height);
   const parts: Node[] = [heading, compare(plain, face.restored, `Face ${number + 1}`)];
@@ -46,7 +47,7 @@ function showFace(face: ShownFace, number: number, choose: () => void): HTMLElem
   } else parts.push(make("p", {}, "Restored without photos of the person: less true to them."));
   const told = toldOf(face);
   if (told !== null) parts.splice(1, 0, make("p", { className: "note" }, told));
-  return make("article", {}, ...parts);
+  return make("article", { tabIndex: -1 }, ...parts);
 }
 
 /** Of a face that was reduced before it was restored: why; null of others. */

@@ -32,16 +32,24 @@ export function capitalised(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** If one of its buttons was pressed, the keyboard's focus goes to what does the same. */
+function clearProblem(): void {
+  const restore = element("restore");
+  if (problem.contains(document.activeElement)) restore.focus({ preventScroll: true });
+  problem.replaceChildren();
+}
+
 let running = Promise.resolve();
 
 /**
  * Do that after all that was asked for before; what goes wrong is told.
  *
  * @param isNew whether the user asked for it: then what went wrong before is history.
+ * @returns when it is done, well or not.
  */
-export function run(act: () => Promise<void>, isNew = true): void {
+export function run(act: () => Promise<void>, isNew = true): Promise<void> {
   running = running.then(async () => {
-    if (isNew) problem.replaceChildren();
+    if (isNew) clearProblem();
     result.setAttribute("aria-busy", "true");
     try {
       await act();
@@ -51,4 +59,5 @@ export function run(act: () => Promise<void>, isNew = true): void {
     }
     result.removeAttribute("aria-busy");
   });
+  return running;
 }

@@ -23,8 +23,13 @@ export interface Card {
   readonly fidelity?: number;
 }
 
+export interface Fetched {
+  readonly card: Card;
+  readonly definition: Definition;
+}
+
 /** Fetch the model of that name below `models`, and compare its files with the checksums of its card. */
-export async function fetchModel(models: string, name: string): Promise<{ card: Card; definition: Definition }> {
+export async function fetchModel(models: string, name: string): Promise<Fetched> {
   const card = await fetchJson<Card>(`${models}/${name}/card.json`);
   if (card.format !== CARD_FORMAT)
     throw new Problem(`${name}: card format ${card.format}, this page reads ${CARD_FORMAT}; export the site again`);

@@ -7,6 +7,7 @@ import { Frame } from "../faces/headshot";
 import { apply } from "../pictures/affine";
 import { LANCZOS, newImage, resize, roundHalfEven, type Image, type Values } from "../pictures/arrays";
 import { blur } from "../pictures/scipy";
+import { Problem } from "../problem";
 import { mixed, restoreAnySize } from "./any_size";
 import type { Detail } from "./detail";
 import { keepHue } from "./hue";
@@ -76,11 +77,22 @@ export async function restoreFace(
   const { fidelity } = means.restorer;
   if (fidelity === null || fidelity >= 1)
     return { ...result, warning: "less like the person than the input was: look at it with care" };
-  const again = await attempt(face, chosen, await means.model.restorer(1), manner);
+  const milder = await means.model.restorer(1).catch(unlessMissing);
+  if (milder === null) {
+    const warning = "less like the person than the input was, and the milder model cannot be loaded: look at it with care";
+    return { ...result, warning };
+  }
+  const again = await attempt(face, chosen, milder, manner);
   const still = isLess(await likenessOf(again, found, references, means))
     ? ", which is less like too: look at it with care"
     : "";
   return { ...again, warning: `less like the person than the input was, so the milder result was taken${still}` };
+}
+
+/** Null for what could not be fetched. */
+function unlessMissing(error: unknown): null {
+  if (error instanceof Problem) return null;
+  throw error;
 }
 
 async function attempt(

@@ -3,7 +3,7 @@
 import { fromPlanes, newImage, type Image } from "../pictures/arrays";
 import { Problem } from "../problem";
 import { openOnProcessor, type Open } from "../site/runtime";
-import { fetchModel, type Card } from "./exported";
+import { fetchModel, type Card, type Fetched } from "./exported";
 import { keepHue } from "./hue";
 import { Network, type Definition, type Output } from "./network";
 
@@ -27,8 +27,9 @@ export interface Trial {
   readonly same: boolean;
 }
 
-/** A model of the site, open; what else its dial needs is fetched when it is first needed. */
+/** A model of the site, open; what else its dial needs is fetched when it is first needed, or ahead. */
 export class Model {
+  private otherFiles: Promise<Fetched> | null = null;
   private other: Promise<Model> | null = null;
   private graphics: Network | null = null;
   private trial: Promise<Trial> | null = null;
@@ -42,8 +43,8 @@ export class Model {
   ) {}
 
   /** Fetch the model of that name below `models`, and open it; see `fetchModel`. */
-  static async open(models: string, name: string): Promise<Model> {
-    const { card, definition } = await fetchModel(models, name);
+  static async open(models: string, name: string, files = fetchModel(models, name)): Promise<Model> {
+    const { card, definition } = await files;
     return new Model(models, card, definition, await Network.open(definition, openOnProcessor));
   }
 
@@ -54,6 +55,12 @@ export class Model {
     if (fidelity < 1) mixture.push({ model: this, share: 1 - fidelity });
     if (fidelity > 0) mixture.push({ model: await this.openReconstruction(this.card.reconstruction), share: fidelity });
     return new Restorer(this.card, fidelity, mixture);
+  }
+
+  /** Have the model at the dial's other end fetched, so that it can be opened later without a network. */
+  async fetchOther(): Promise<void> {
+    const { reconstruction } = this.card;
+    if (reconstruction !== undefined && this.other === null) await this.fetchedOther(reconstruction);
   }
 
   /** @param references the same pictures as before are not encoded again. */
@@ -81,11 +88,19 @@ export class Model {
   }
 
   private openReconstruction(name: string): Promise<Model> {
-    this.other ??= Model.open(this.models, name).catch((error: unknown) => {
+    this.other ??= Model.open(this.models, name, this.fetchedOther(name)).catch((error: unknown) => {
       this.other = null; // the next call tries again
       throw error;
     });
     return this.other;
+  }
+
+  private fetchedOther(name: string): Promise<Fetched> {
+    this.otherFiles ??= fetchModel(this.models, name).catch((error: unknown) => {
+      this.otherFiles = null; // the next call tries again
+      throw error;
+    });
+    return this.otherFiles;
   }
 
   private async compare(open: Open): Promise<Trial> {

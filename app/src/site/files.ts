@@ -2,7 +2,7 @@
 
 import { Problem } from "../problem";
 
-type Bytes = Uint8Array<ArrayBuffer>;
+export type Bytes = Uint8Array<ArrayBuffer>;
 
 /** A file of the site. */
 export async function fetchBytes(address: string): Promise<Bytes> {

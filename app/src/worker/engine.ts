@@ -117,9 +117,13 @@ export const engine = {
 
   /** Take that model, its dial at `fidelity` (the model's own choice by default). */
   async open(name: string, fidelity?: number): Promise<Opened> {
-    const next = model?.card.name === name ? model : await Model.open(`${site}/models`, name);
-    restorer = await next.restorer(fidelity);
-    if (next !== model) await model?.release();
+    const before = model;
+    const next = before?.card.name === name ? before : await Model.open(`${site}/models`, name);
+    restorer = await next.restorer(fidelity).catch(async (error: unknown) => {
+      if (next !== before) await next.release(); // that before stays open
+      throw error;
+    });
+    if (next !== before) await before?.release();
     model = next;
     void chooseRunTime(restorer); // meanwhile the processor works
     return { fidelity: restorer.fidelity, licence: next.card.licence };
@@ -128,6 +132,16 @@ export const engine = {
   /** Have ready what the first picture will need. */
   async prepare(): Promise<void> {
     await detector();
+  },
+
+  /**
+   * Have fetched what pictures may need later: SFace, and the other end of the model's dial. So they are there without a
+   * network, whether or not the service worker keeps them. Calls are answered meanwhile, and nothing is opened yet.
+   */
+  async fetchAhead(): Promise<void> {
+    const told = (error: unknown): void => console.warn("it is fetched when it is needed", error);
+    void people().fetch().catch(told);
+    void model?.fetchOther().catch(told);
   },
 
   /** Look at photos of the person, who may have references already; these and the new ones. */

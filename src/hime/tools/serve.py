@@ -41,7 +41,7 @@ BUILT = Path(__file__).parents[1] / "app"
 """What `make app` builds; part of the wheel."""
 PAGE_MODEL = FAST_PHOTO_MODEL
 """The model that the page opens first: browsers compute more slowly, and live. The others are fetched when
-they are chosen, and a reconstruction model when a dial first needs it."""
+they are chosen, and a reconstruction model when a dial first needs it; this one's once the page is ready."""
 PAGE_MODELS = (PAGE_MODEL, "small-x4-real", "small-x4-p", "small-x4", "small-x8-p", "small-x8")
 """What the page offers. The models for 64→256 stay out, to keep the site small."""
 EXAMPLE, EXAMPLE_SIDES = "45cm.jpg", (81, 61)
