@@ -10,6 +10,7 @@ import pytest
 from command_line import Capture, run
 
 import hime
+from hime.restoring.card import WEIGHTS
 
 
 def test_info(tiny_model: Path, tiny_run: Path, capsys: Capture) -> None:
@@ -34,4 +35,5 @@ def test_a_shipped_model_goes_before_a_run_folder_of_its_name(
     monkeypatch.chdir(tmp_path)
     for model, is_exported in (("tiny-x4", True), ("./tiny-x4", False)):
         assert run("info", model, "--json") == 0
-        assert ("sha256" in json.loads(capsys.readouterr().out)) == is_exported
+        card = json.loads(capsys.readouterr().out)
+        assert (WEIGHTS in card["sha256"]) == is_exported
