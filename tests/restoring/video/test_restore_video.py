@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -527,6 +528,21 @@ def test_few_interlaced_frames(count: int, restorer: Restorer, tmp_path: Path) -
     assert (restored.frames, len(read_clip(restored.path)[0])) == (count, count)
 
 
+class Stopped(Exception):
+    """Ends a run where a test wants it to end."""
+
+
+def stopped_at(moment: int) -> Callable[[Progress], None]:
+    """What is told of progress, and ends the run when it is told for that time, from 1."""
+    told = itertools.count(1)
+
+    def progress(_: Progress) -> None:
+        if next(told) == moment:
+            raise Stopped
+
+    return progress
+
+
 @pytest.mark.parametrize("moment", [8, 33, 48])
 def test_an_interlaced_clip_goes_on_after_an_interruption(
     moment: int, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -537,19 +553,9 @@ def test_an_interlaced_clip_goes_on_after_an_interruption(
     moments = scene([Actor("ada", lambda number: (70 + 2 * number, 120, 48, 0))], 50)
     path = write_clip(tmp_path / "in.mkv", woven(moments, "tff"), "ffv1", fields="tff")
     whole = restore_video(path, [], restorer, tmp_path / "whole.mkv", everyone=True)
-    calls = []
-
-    class Stopped(Exception):
-        pass
-
-    def progress(step: Progress) -> None:
-        calls.append(step)
-        if len(calls) == moment:
-            raise Stopped
-
     out = tmp_path / "out.mkv"
     with pytest.raises(Stopped):
-        restore_video(path, [], restorer, out, everyone=True, progress=progress)
+        restore_video(path, [], restorer, out, everyone=True, progress=stopped_at(moment))
     again = restore_video(path, [], restorer, out, everyone=True)
     assert again.notes == whole.notes == (restore.INTERLACED,)
     assert differing(read_clip(whole.path)[0], read_clip(out)[0]) == {}
@@ -624,19 +630,9 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_frames(
     for module in ("findings", "making"):
         monkeypatch.setattr(f"hime.restoring.video.{module}.CHUNK", 10)
     whole = restore_video(walking, [], restorer, tmp_path / "whole.mp4").path
-    calls = []
-
-    class Stopped(Exception):
-        pass
-
-    def progress(step: Progress) -> None:
-        calls.append(step)
-        if len(calls) == moment:
-            raise Stopped
-
     out = tmp_path / "out.mp4"
     with pytest.raises(Stopped):
-        restore_video(walking, [], restorer, out, progress=progress)
+        restore_video(walking, [], restorer, out, progress=stopped_at(moment))
     assert not out.exists()
     restore_video(walking, [], restorer, out)
     first, second = read_clip(whole), read_clip(out)
@@ -684,9 +680,6 @@ def test_killed_at_any_moment_it_goes_on(walking: Path, tmp_path: Path) -> None:
 def test_work_for_another_task_is_not_gone_on_with(
     walking: Path, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stopped(Exception):
-        pass
-
     def stop(step: Progress) -> None:
         if step.step == "restoring":
             raise Stopped
