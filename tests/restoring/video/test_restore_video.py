@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -702,6 +703,26 @@ def test_work_for_another_task_is_not_gone_on_with(
     with pytest.raises(Stopped):
         restore_video(walking, [], restorer, out, references=2, overwrite=True, progress=stop)
     assert passes == [1, 0, 0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize("earlier", [False, True], ids=["new", "open to all before"])
+def test_what_is_found_is_for_the_user_alone(
+    earlier: bool, walking: Path, restorer: Restorer, tmp_path: Path
+) -> None:
+    """Headshots and embeddings of everybody, which an interrupted run leaves."""
+    work = tmp_path / ".out.mp4.hime"
+    if earlier:
+        work.mkdir(mode=0o755)
+    before = os.umask(0o022)
+    try:
+        with pytest.raises(Stopped):
+            restore_video(walking, [], restorer, tmp_path / "out.mp4", progress=stopped_at(60))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(work.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in work.iterdir()}
+    assert modes == {"work.json": 0o600, "found-000000.npz": 0o600}
 
 
 def test_of_two_runs_at_once_the_second_is_refused(walking: Path, restorer: Restorer, tmp_path: Path) -> None:
