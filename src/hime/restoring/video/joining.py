@@ -9,7 +9,7 @@ import contextlib
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.pictures.xmp import ALTERED
+from hime.restoring.video.beside import NAMES, carried
 from hime.restoring.video.findings import Workplace
 from hime.restoring.video.reading import WRITTEN, Clip, is_cover, library, opened, video_stream
 from hime.restoring.video.writing import Encoding, configure
@@ -66,6 +67,7 @@ def join(
     pts: npt.NDArray[np.int64],
     target: Path,
     remark: str = "",
+    beside: Iterable[str] = (),
 ) -> Copied:
     """Write the result: all stretches, and what the clip holds beside its video.
 
@@ -76,6 +78,7 @@ def join(
         pts: of all frames, in their order.
         target: the file; written whole or not at all.
         remark: is added to the note that the video was altered.
+        beside: what the clip's frames carry, see `hime.restoring.video.reading.Damage`.
 
     Raises:
         HimeError: it cannot be written, or frames of it are missing.
@@ -91,7 +94,7 @@ def join(
 
     def write(path: Path) -> None:
         _join(clip, encoding, workplace, pts, path, target, remark, copied)
-        _compare(clip, path, target, copied)
+        _compare(clip, path, target, copied, beside)
 
     write_atomically(target, write)
     return copied
@@ -217,7 +220,7 @@ def _left_out(what: str) -> str:
     return f"{what} cannot be copied and is left out"
 
 
-def _compare(clip: Clip, path: Path, target: Path, copied: Copied) -> None:
+def _compare(clip: Clip, path: Path, target: Path, copied: Copied, beside: Iterable[str]) -> None:
     """Read the result back, and tell what else of the clip it does not hold.
 
     Raises:
@@ -228,6 +231,7 @@ def _compare(clip: Clip, path: Path, target: Path, copied: Copied) -> None:
             before, after = _besides(source), _besides(result)
             said, kept = _own(source.metadata), _own(result.metadata)
             chapters = bool(source.chapters() and result.chapters())
+            there = carried(next(result.decode(video_stream(result))))
     except (library().FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise HimeError(f"{target}: cannot be read again ({reason}); choose another --out") from error
@@ -235,6 +239,7 @@ def _compare(clip: Clip, path: Path, target: Path, copied: Copied) -> None:
     if chapters:  # in .mov and .mp4 their titles are data too
         missing -= Counter({"bin_data": 1})
     lines = [_left_out(what) for kind, what in before if kind in missing]
+    lines += [_left_out(NAMES[kind]) for kind in beside if kind not in there]
     copied.left_out.extend(dict.fromkeys(lines))
     lost = [
         key for key, value in said.items() if key != "comment" and not _is_same(key, value, kept.get(key))

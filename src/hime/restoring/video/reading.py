@@ -11,10 +11,11 @@ one moment: interlaced ones are made so. What does not decode is left out and to
 from __future__ import annotations
 
 import contextlib
+import math
 import struct
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,7 @@ from typing import Any
 from hime.errors import HimeError
 from hime.files import open_file
 from hime.pictures.formats import format_of
+from hime.restoring.video.beside import NAMES, UNKNOWN, Light, carried
 from hime.restoring.video.planes import Turn, is_planar
 
 USUAL_RATE = Fraction(25)
@@ -67,6 +69,7 @@ class Clip:
         colours: libav's numbers for range, primaries, transfer and matrix.
         aspect: width over height of a pixel; None where nothing tells.
         notes: a line for each thing that the frames do not have any more as `read_frames` gives them.
+        light: of HDR.
     """
 
     path: Path
@@ -84,6 +87,7 @@ class Clip:
     colours: tuple[int, int, int, int]
     aspect: Fraction | None
     notes: tuple[str, ...] = ()
+    light: Light = field(default_factory=Light)
 
     @property
     def turn(self) -> Turn:
@@ -100,12 +104,14 @@ class Damage:
         reason: what libav says of it.
         until: when frames come again after that for the last time; None: they never do.
         interlaced: whether frames showed two moments each, of which the second is left out.
+        beside: what frames carry beside their pixels, keys of `hime.restoring.video.beside.NAMES`.
     """
 
     first: float | None = None
     reason: str = ""
     until: float | None = None
     interlaced: bool = False
+    beside: list[str] = field(default_factory=list)
 
     def at(self, seconds: float, reason: str) -> None:
         """Something is missing there."""
@@ -238,10 +244,7 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
     rate = rate if 0 < rate <= 1000 else USUAL_RATE
     time_base = stream.time_base or 1 / USUAL_RATE
     duration, own = _duration(container, stream)
-    matrix = None
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) == 36:
-            matrix = struct.unpack("=9i", bytes(data))
+    beside = carried(frame)
     kept = is_planar(frame.format)
     colours = (
         int(frame.color_range),
@@ -261,11 +264,24 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
         frames=stream.frames or round(duration * rate),
         duration=duration,
         own_duration=own,
-        matrix=matrix,
+        matrix=_matrix(frame, beside),
         colours=(1, colours[1], colours[2], BT601_MATRIX) if _is_rgb(frame.format) else colours,
         aspect=stream.sample_aspect_ratio or None,
         notes=("its transparency cannot be kept and is left out",) if _is_transparent(stream, frame) else (),
+        light=Light.of(beside),
     )
+
+
+def _matrix(frame: Any, beside: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """How a clip, whose first frame this is, is turned to be shown."""
+    stored = bytes(beside.get("DISPLAYMATRIX", b""))
+    if len(stored) == 36:
+        return struct.unpack("=9i", stored)
+    if UNKNOWN not in beside or not frame.rotation:
+        return None
+    turn = -math.radians(frame.rotation)
+    cosine, sine = round(math.cos(turn) * 2**16), round(math.sin(turn) * 2**16)
+    return cosine, sine, 0, -sine, cosine, 0, 0, 0, 2**30
 
 
 def _is_transparent(stream: Any, frame: Any) -> bool:
@@ -372,6 +388,7 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
             start, last = pts if start is None else start, pts
             shown = int(frame.duration or 0)
             seconds = float((pts - start) * clip.time_base)
+            damage.beside += [kind for kind in carried(frame) if kind in NAMES and kind not in damage.beside]
             if frame.is_corrupt:
                 damage.at(seconds, "a part of it is damaged")
             else:

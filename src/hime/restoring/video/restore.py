@@ -42,7 +42,7 @@ from hime.restoring.video.report import explain, write_clip_report
 from hime.restoring.video.smoothing import steady_tracks
 from hime.restoring.video.writing import Encoding, encoding_for, result_suffix
 
-FORMAT = 2
+FORMAT = 3
 """Of the files in the workplace; another version's are not gone on with."""
 ENLARGEMENTS = (1, 2, 4)
 INTERLACED = "its frames are interlaced, two moments in each; those of the result show the first"
@@ -157,7 +157,8 @@ def restore_video(
         )  # fmt: skip
         target = incomplete(out) if looked.damage else out
         line = _damage_line(looked.damage, clip, findings) if looked.damage else None
-        copied = join(clip, encoding, workplace, findings.pts, target, f"Incomplete: {line}." if line else "")
+        remark = f"Incomplete: {line}." if line else ""
+        copied = join(clip, encoding, workplace, findings.pts, target, remark, looked.damage.beside)
         if report is not None:
             found = explain(
                 clip, target, looked.cast, looked.plan, total, enlargement,
