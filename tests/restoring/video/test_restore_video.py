@@ -689,6 +689,56 @@ def test_a_clip_cut_short_is_restored_as_far_as_it_goes(restorer: Restorer, tmp_
         assert "Incomplete: does not decode from" in comment
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_a_video_that_begins_after_its_sound_is_whole(
+    suffix: str, restorer: Restorer, tmp_path: Path
+) -> None:
+    """In Matroska what is said of its duration is when it ends."""
+    frames = scene([Actor("ada", still(160, 120, 48))], 12)
+    times = [600 + 40 * number for number in range(12)]
+    path = write_clip(tmp_path / f"in{suffix}", frames, times=times, time_base=Fraction(1, 1000), sound=True)
+    out = result_path(open_clip(path), tmp_path / "out")
+    restored = restore_video(path, [], restorer, out, everyone=True)
+    assert (restored.damage, restored.path) == (None, out)
+    with av.open(str(path)) as source, av.open(str(out)) as result:
+        late = [
+            file.streams.video[0].start_time * file.streams.video[0].time_base for file in (source, result)
+        ]
+        sound = [
+            file.streams.audio[0].start_time * file.streams.audio[0].time_base for file in (source, result)
+        ]
+    assert float(late[1] - sound[1]) == pytest.approx(float(late[0] - sound[0]), abs=0.002)
+    assert late[1] - sound[1] > 0.5
+    cut_short = tmp_path / f"cut{suffix}"
+    cut_short.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if suffix == ".mkv":  # whose duration stands at its beginning
+        damage = Damage()
+        assert len(list(read_frames(open_clip(cut_short), damage))) < 12
+        assert damage
+
+
+def test_a_recording_that_begins_between_key_frames_is_whole(restorer: Restorer, tmp_path: Path) -> None:
+    """What comes before the first key frame no player shows."""
+    frames = scene([Actor("ada", still(160, 120, 48))], 36)
+    options = {"preset": "ultrafast", "g": "12", "sc_threshold": "0"}
+    path = write_clip(tmp_path / "in.ts", frames, options=options)
+    path.write_bytes(path.read_bytes()[188 * 40 :])
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    assert restored.damage is None
+    assert restored.frames == 24
+
+
+def test_the_last_frame_is_shown_as_long_as_it_was(restorer: Restorer, tmp_path: Path) -> None:
+    frames = scene([Actor("ada", still(160, 120, 48))], 3)
+    path = write_clip(
+        tmp_path / "in.gif", frames, "gif", "rgb8", times=[0, 100, 200], time_base=Fraction(1, 100)
+    )
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    with av.open(str(path)) as source, av.open(str(restored.path)) as result:
+        assert source.duration == 2_040_000
+        assert result.duration == pytest.approx(source.duration, abs=2_000)
+
+
 def test_damage_in_the_middle_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "whole.mp4", walk(60), "mpeg4", options={"g": "5"})
     content = bytearray(path.read_bytes())

@@ -23,7 +23,7 @@ from hime.files import write_atomically
 from hime.pictures.xmp import ALTERED
 from hime.restoring.video.beside import NAMES, carried
 from hime.restoring.video.findings import Workplace
-from hime.restoring.video.reading import WRITTEN, Clip, is_cover, library, opened, video_stream
+from hime.restoring.video.reading import WRITTEN, Clip, Damage, is_cover, library, opened, video_stream
 from hime.restoring.video.writing import Encoding, configure
 
 NOTE = "Faces in this video were restored by a trained model (hime)."
@@ -66,8 +66,8 @@ def join(
     workplace: Workplace,
     pts: npt.NDArray[np.int64],
     target: Path,
-    remark: str = "",
-    beside: Iterable[str] = (),
+    remark: str,
+    damage: Damage,
 ) -> Copied:
     """Write the result: all stretches, and what the clip holds beside its video.
 
@@ -78,7 +78,7 @@ def join(
         pts: of all frames, in their order.
         target: the file; written whole or not at all.
         remark: is added to the note that the video was altered.
-        beside: what the clip's frames carry, see `hime.restoring.video.reading.Damage`.
+        damage: what was told when the clip was read.
 
     Raises:
         HimeError: it cannot be written, or frames of it are missing.
@@ -93,8 +93,8 @@ def join(
         )
 
     def write(path: Path) -> None:
-        _join(clip, encoding, workplace, pts, path, target, remark, copied)
-        _compare(clip, path, target, copied, beside)
+        _join(clip, encoding, workplace, pts, path, target, remark, damage, copied)
+        _compare(clip, path, target, copied, damage.beside)
 
     write_atomically(target, write)
     return copied
@@ -108,6 +108,7 @@ def _join(
     path: Path,
     target: Path,
     remark: str,
+    damage: Damage,
     copied: Copied,
 ) -> None:
     av = library()
@@ -127,7 +128,7 @@ def _join(
             pairs = _copied_streams(clip, source, result, main, copied)
             _describe_all(source, result, remark)
             result.start_encoding()
-            packets = [_video_packets(av, clip, workplace, pts, stream)]
+            packets = [_video_packets(av, clip, workplace, pts, damage, stream)]
             if pairs:
                 packets.append(_other_packets(av, source, pairs))
             for _, packet in heapq.merge(*packets, key=lambda item: item[0]):
@@ -287,12 +288,18 @@ def _codec_name(stream: Any) -> str:
 
 
 def _video_packets(
-    av: ModuleType, clip: Clip, workplace: Workplace, pts: npt.NDArray[np.int64], stream: Any
+    av: ModuleType,
+    clip: Clip,
+    workplace: Workplace,
+    pts: npt.NDArray[np.int64],
+    damage: Damage,
+    stream: Any,
 ) -> Iterator[tuple[float, Any]]:
     """The encoded frames in the order of decoding, with the time of each in seconds."""
     step = max(1, round(1 / (clip.rate * clip.time_base)))
     ordered = np.sort(pts)
-    durations = dict(zip(ordered.tolist(), [*np.diff(ordered).tolist(), step], strict=True))
+    last = step if damage else damage.shown or step
+    durations = dict(zip(ordered.tolist(), [*np.diff(ordered).tolist(), last], strict=True))
     count = workplace.count("made")
     # A frame is decoded so many frames ahead of its time at the most.
     delay, place = 0, 0

@@ -62,7 +62,7 @@ class Clip:
         time_base: seconds of a unit of time.
         rate: frames a second, on average.
         frames: how many there should be; 0 where nothing tells.
-        duration: of the video in seconds; 0 where nothing tells.
+        duration: of the video in seconds, from the first frame that decodes; 0 where nothing tells.
         own_duration: whether that is said of the video itself, and not of the whole file, whose sound may
             be longer.
         matrix: 3×3 in row order, how the frames are turned to be shown; None: as they are.
@@ -97,7 +97,7 @@ class Clip:
 
 @dataclass
 class Damage:
-    """What of a clip does not decode or is not shown as it was.
+    """What of a clip does not decode or is not shown as it was, and what is told when it was read to its end.
 
     Attributes:
         first: when, in seconds from the first frame, something is first missing or damaged; None: nothing.
@@ -105,6 +105,7 @@ class Damage:
         until: when frames come again after that for the last time; None: they never do.
         interlaced: whether frames showed two moments each, of which the second is left out.
         beside: what frames carry beside their pixels, keys of `hime.restoring.video.beside.NAMES`.
+        shown: for how long the last frame is, in the clip's unit of time; 0 where nothing tells.
     """
 
     first: float | None = None
@@ -112,6 +113,7 @@ class Damage:
     until: float | None = None
     interlaced: bool = False
     beside: list[str] = field(default_factory=list)
+    shown: int = 0
 
     def at(self, seconds: float, reason: str) -> None:
         """Something is missing there."""
@@ -243,7 +245,7 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
     rate = stream.average_rate or stream.guessed_rate or USUAL_RATE
     rate = rate if 0 < rate <= 1000 else USUAL_RATE
     time_base = stream.time_base or 1 / USUAL_RATE
-    duration, own = _duration(container, stream)
+    duration, own = _duration(container, stream, frame)
     beside = carried(frame)
     kept = is_planar(frame.format)
     colours = (
@@ -294,17 +296,26 @@ def _is_transparent(stream: Any, frame: Any) -> bool:
     return any(component.is_alpha for component in frame.format.components)
 
 
-def _duration(container: Any, stream: Any) -> tuple[float, bool]:
-    """Of the video in seconds, and whether that is said of it alone."""
+def _duration(container: Any, stream: Any, frame: Any) -> tuple[float, bool]:
+    """Of the video in seconds, from its first frame that decodes, and whether that is said of it alone."""
+    end, own = _end(container, stream)
+    first = 0.0 if frame.pts is None else float(frame.pts * stream.time_base)
+    return max(0.0, end - first), own
+
+
+def _end(container: Any, stream: Any) -> tuple[float, bool]:
+    """When the video ends, in seconds of its times; 0 where nothing tells."""
     if stream.duration:
-        return float(stream.duration * stream.time_base), True
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base), True
     said = stream.metadata.get("DURATION", "")  # in Matroska, as 00:01:02.345000000
     parts = said.split(":")
     with contextlib.suppress(ValueError):
         if len(parts) == 3 and (seconds := sum(float(part) * 60**n for n, part in enumerate(parts[::-1]))):
             return seconds, True
     if container.duration:
-        return container.duration / 1e6, len(container.streams) == 1
+        # In Matroska durations are counted from zero, as the one above, in others from the first time.
+        start = 0 if "matroska" in container.format.name else container.start_time or 0
+        return (start + container.duration) / 1e6, len(container.streams) == 1
     return 0.0, False
 
 
@@ -358,7 +369,6 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
     """The frames, in their order and with their times."""
     start: int | None = None
     last: int | None = None
-    shown = 0  # for how long the last frame is
     step = max(1, round(1 / (clip.rate * clip.time_base)))
     packets = container.demux(stream)
 
@@ -386,7 +396,7 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
             if pts is None or (last is not None and pts <= last):
                 pts = 0 if last is None else last + step if pts is None else last + 1
             start, last = pts if start is None else start, pts
-            shown = int(frame.duration or 0)
+            damage.shown = int(frame.duration or 0)
             seconds = float((pts - start) * clip.time_base)
             damage.beside += [kind for kind in carried(frame) if kind in NAMES and kind not in damage.beside]
             if frame.is_corrupt:
@@ -397,7 +407,7 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
             frame.pts, frame.time_base = pts, clip.time_base
             yield frame
     if last is not None and start is not None and clip.duration:
-        end = now() if not shown else float((last + shown - start) * clip.time_base)
+        end = float((last + damage.shown - start) * clip.time_base)
         allowed = max(float(2 / clip.rate), 0.0 if clip.own_duration else SHORTFALL)
         if max(end, now()) < clip.duration - allowed:
             damage.at(now(), f"{clip.duration:.1f} seconds were said to be there")

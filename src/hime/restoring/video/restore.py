@@ -158,7 +158,7 @@ def restore_video(
         target = incomplete(out) if looked.damage else out
         line = _damage_line(looked.damage, clip, findings) if looked.damage else None
         remark = f"Incomplete: {line}." if line else ""
-        copied = join(clip, encoding, workplace, findings.pts, target, remark, looked.damage.beside)
+        copied = join(clip, encoding, workplace, findings.pts, target, remark, looked.damage)
         if report is not None:
             found = explain(
                 clip, target, looked.cast, looked.plan, total, enlargement,
