@@ -29,7 +29,7 @@ from hime.restoring.restorer import Restorer
 from hime.restoring.video import joining, restore
 from hime.restoring.video.beside import UNKNOWN, Light, carried
 from hime.restoring.video.planes import Turn
-from hime.restoring.video.reading import Damage, _progressive, open_clip, read_frames
+from hime.restoring.video.reading import Damage, _Clock, _progressive, open_clip, read_frames
 from hime.restoring.video.restore import Progress, incomplete, restore_video, result_path
 from hime.restoring.video.writing import ENCODERS
 from restoring.video.scenes import Actor, leaving, of_fields, read_clip, scene, still, walk, woven, write_clip
@@ -726,6 +726,35 @@ def test_a_recording_that_begins_between_key_frames_is_whole(restorer: Restorer,
     restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
     assert restored.damage is None
     assert restored.frames == 24
+
+
+def test_recordings_joined_to_one_go_on(restorer: Restorer, tmp_path: Path) -> None:
+    """Times that begin anew, of pictures and of sound, as files that were put together have them."""
+    frames = scene([Actor("ada", still(160, 120, 48))], 30)
+    part = write_clip(tmp_path / "part.ts", frames, sound=True)
+    path = tmp_path / "in.ts"
+    path.write_bytes(2 * part.read_bytes())
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    assert restore.JOINED in restored.notes
+    times = np.array(read_clip(restored.path)[1])
+    assert np.diff(times) == pytest.approx(np.full(59, 0.04), abs=0.002)
+
+    def sound(file: Path) -> list[float]:
+        with av.open(str(file)) as opened:
+            return [float(each.pts * each.time_base) for each in opened.demux(audio=0) if each.size]
+
+    alone, joined = np.array(sound(part)), np.array(sound(restored.path))
+    assert len(joined) == 2 * len(alone)
+    assert joined[: len(alone)] == pytest.approx(alone, abs=0.002)
+    assert joined[len(alone) + 5 :] == pytest.approx(alone[5:] + 1.2, abs=0.002)
+
+
+def test_one_wrong_time_shifts_no_other() -> None:
+    shifts: list[int] = []
+    clock = _Clock(4, 50, shifts)
+    assert [clock.time(pts) for pts in (100, 104, 0, 112, 116, None)] == [100, 104, 108, 112, 116, 120]
+    assert [clock.time(pts) for pts in (3, 7, 7, 15)] == [124, 128, 129, 136]
+    assert shifts == [108, 121]
 
 
 def test_the_last_frame_is_shown_as_long_as_it_was(restorer: Restorer, tmp_path: Path) -> None:

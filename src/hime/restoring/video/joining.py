@@ -9,7 +9,7 @@ import contextlib
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,7 @@ from hime.files import write_atomically
 from hime.pictures.xmp import ALTERED
 from hime.restoring.video.beside import NAMES, carried
 from hime.restoring.video.findings import Workplace
-from hime.restoring.video.reading import WRITTEN, Clip, Damage, is_cover, library, opened, video_stream
+from hime.restoring.video.reading import JUMP, WRITTEN, Clip, Damage, is_cover, library, opened, video_stream
 from hime.restoring.video.writing import Encoding, configure
 
 NOTE = "Faces in this video were restored by a trained model (hime)."
@@ -45,6 +45,10 @@ KINDS = {
     "attachment": "an attached file",
 }
 """What streams of a type that is copied are called."""
+LOOSE = ("matroska", "webm")
+"""Formats of which packets may have the same time: their unit is longer than some packets of sound."""
+MOST_APART = 2
+"""Seconds that sound and pictures of a recording end or begin apart at the most."""
 MOST_NAMED = 6
 """Keys of metadata that a line names at the most."""
 
@@ -130,7 +134,8 @@ def _join(
             result.start_encoding()
             packets = [_video_packets(av, clip, workplace, pts, damage, stream)]
             if pairs:
-                packets.append(_other_packets(av, source, pairs))
+                shifts = [float(shift * clip.time_base) for shift in damage.shifts]
+                packets.append(_other_packets(av, source, pairs, shifts))
             for _, packet in heapq.merge(*packets, key=lambda item: item[0]):
                 result.mux_one(packet)
     except av.FFmpegError as error:
@@ -328,9 +333,52 @@ def _video_packets(
             yield float(packet.dts * clip.time_base), packet
 
 
-def _other_packets(av: ModuleType, source: Any, pairs: dict[int, Any]) -> Iterator[tuple[float, Any]]:
-    """The packets of the other streams, as long as they can be read."""
+class _Clock:
+    """Makes the times of a stream's packets go on where recordings that were joined begin anew.
+
+    Args:
+        shifts: how much later the pictures of each were made, in seconds.
+        may_stay: whether packets may have the same time as those before them.
+    """
+
+    def __init__(self, shifts: Sequence[float], may_stay: bool) -> None:
+        self.shifts, self.least = shifts, 0 if may_stay else 1
+        self._last: int | None = None
+        self._shift = 0
+
+    def set(self, packet: Any) -> None:
+        """Change the times of the next packet where they must be."""
+        dts = packet.dts if packet.dts is not None else packet.pts
+        last, unit = self._last, packet.time_base
+        if last is not None and dts + self._shift < last - JUMP / unit:
+            # As the pictures, so that they stay together; by itself where these have not begun anew there.
+            alike = [round(shift / float(unit)) for shift in self.shifts]
+            near = min(alike, key=lambda shift: abs(dts + shift - last), default=None)
+            own = last + max(1, packet.duration or 0) - dts
+            self._shift = own if near is None or abs(near - own) > MOST_APART / unit else near
+        moved = max(dts + self._shift, dts if last is None else last + self.least)
+        self._last = moved
+        if moved != dts:
+            packet.pts = None if packet.pts is None else max(packet.pts + self._shift, moved)
+            packet.dts = None if packet.dts is None else moved
+
+
+def _other_packets(
+    av: ModuleType, source: Any, pairs: dict[int, Any], shifts: Sequence[float]
+) -> Iterator[tuple[float, Any]]:
+    """The packets of the other streams, as long as they can be read.
+
+    Args:
+        av: PyAV.
+        source: the clip.
+        pairs: the result's stream for each that is copied.
+        shifts: `hime.restoring.video.reading.Damage.shifts` in seconds.
+    """
     last = float("-inf")
+    clocks = {
+        index: _Clock(shifts, stream.type == "subtitle" or stream.container.format.name in LOOSE)
+        for index, stream in pairs.items()
+    }
     packets = source.demux([source.streams[index] for index in pairs])
     while True:
         try:
@@ -341,6 +389,7 @@ def _other_packets(av: ModuleType, source: Any, pairs: dict[int, Any]) -> Iterat
             if not is_cover(packet.stream) or not packet.size:
                 continue
             packet.pts = packet.dts = 0
+        clocks[packet.stream_index].set(packet)
         time = packet.dts if packet.dts is not None else packet.pts
         last = max(last, float(time * packet.time_base))
         packet.stream = pairs[packet.stream_index]

@@ -44,6 +44,8 @@ ENDINGS = (
 )  # fmt: skip
 """Endings by which clips are found in folders. Those that are not written become .mp4, or .mkv where that
 cannot hold their sound."""
+JUMP = Fraction(1, 2)
+"""Seconds that times go back at the least where a recording ends and another one, joined to it, begins."""
 SHORTFALL = 0.5
 """Seconds that the frames may end before the clip does, where that is said of all its streams together."""
 
@@ -106,6 +108,8 @@ class Damage:
         interlaced: whether frames showed two moments each, of which the second is left out.
         beside: what frames carry beside their pixels, keys of `hime.restoring.video.beside.NAMES`.
         shown: for how long the last frame is, in the clip's unit of time; 0 where nothing tells.
+        shifts: of each recording within it, of which the times begin anew: how much later they are made, in
+            the clip's unit of time.
     """
 
     first: float | None = None
@@ -114,6 +118,7 @@ class Damage:
     interlaced: bool = False
     beside: list[str] = field(default_factory=list)
     shown: int = 0
+    shifts: list[int] = field(default_factory=list)
 
     def at(self, seconds: float, reason: str) -> None:
         """Something is missing there."""
@@ -370,6 +375,7 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
     start: int | None = None
     last: int | None = None
     step = max(1, round(1 / (clip.rate * clip.time_base)))
+    clock = _Clock(step, round(JUMP / clip.time_base), damage.shifts)
     packets = container.demux(stream)
 
     def now() -> float:
@@ -392,9 +398,7 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
                 damage.at(now(), str(getattr(error, "strerror", None) or error))
             continue
         for frame in frames:
-            pts = frame.pts
-            if pts is None or (last is not None and pts <= last):
-                pts = 0 if last is None else last + step if pts is None else last + 1
+            pts = clock.time(frame.pts)
             start, last = pts if start is None else start, pts
             damage.shown = int(frame.duration or 0)
             seconds = float((pts - start) * clip.time_base)
@@ -411,6 +415,36 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
         allowed = max(float(2 / clip.rate), 0.0 if clip.own_duration else SHORTFALL)
         if max(end, now()) < clip.duration - allowed:
             damage.at(now(), f"{clip.duration:.1f} seconds were said to be there")
+
+
+class _Clock:
+    """Times that go on, made of those that frames have.
+
+    Args:
+        step: from one frame to the next where nothing tells.
+        jump: how much they go back at the least where another recording begins.
+        shifts: how much later each of these is made is added to it.
+    """
+
+    def __init__(self, step: int, jump: int, shifts: list[int]) -> None:
+        self.step, self.jump, self.shifts = step, jump, shifts
+        self._last: int | None = None
+        self._shift = self._before = 0
+
+    def time(self, pts: int | None) -> int:
+        """Of the next frame: later than that of the one before."""
+        last = self._last
+        if last is None:
+            self._last = 0 if pts is None else pts
+            return self._last
+        pts = last + self.step - self._shift if pts is None else pts
+        if pts + self._shift < last - self.jump:
+            self._before, self._shift = self._shift, last + self.step - pts
+            self.shifts.append(self._shift)
+        elif pts + self._shift > last + self.jump and 0 < pts + self._before - last <= self.jump:
+            self._shift = self._before  # a single time was wrong
+        self._last = max(pts + self._shift, last + 1)
+        return self._last
 
 
 def _progressive(

@@ -47,6 +47,8 @@ FORMAT = 3
 ENLARGEMENTS = (1, 2, 4)
 INTERLACED = "its frames are interlaced, two moments in each; those of the result show the first"
 """The line about a clip of which that is so."""
+JOINED = "its times begin anew within it, as recordings do that were joined; those of the result go on"
+"""The line about a clip of which that is so."""
 LARGEST_RESULT = 8192 * 4352
 """Pixels of a frame of the result at the most."""
 
@@ -166,7 +168,8 @@ def restore_video(
             )  # fmt: skip
             write_clip_report(report, clip.path.name, found, looked.faces, line)
         workplace.clear()
-    notes = (*clip.notes, *([INTERLACED] if looked.damage.interlaced else []), *copied.left_out)
+    told = {INTERLACED: looked.damage.interlaced, JOINED: bool(looked.damage.shifts)}
+    notes = (*clip.notes, *(line for line, is_so in told.items() if is_so), *copied.left_out)
     return RestoredClip(target, looked.faces, total, line, notes)
 
 
