@@ -187,11 +187,11 @@ def _unwritable(path: Path, error: OSError) -> HimeError:
     return HimeError(f"{path}: cannot write there ({reason}); choose another place")
 
 
-def write_json(path: Path | str, value: object) -> Path:
-    """Write a value as JSON that is pleasant to read, whole or not at all."""
+def write_json(path: Path | str, value: object, mode: int = 0o666) -> Path:
+    """Write a value as JSON that is pleasant to read, whole or not at all; ``mode`` as `write_atomically`."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     content = text.encode("utf-8", errors="replace")  # a file's name may hold bytes that are no letters
-    return write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content), mode)
 
 
 LOCK = ".lock"
@@ -199,7 +199,7 @@ LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def held(folder: Path | str, busy: str) -> Iterator[None]:
+def held(folder: Path | str, busy: str, mode: int = 0o777) -> Iterator[None]:
     """Hold a folder, which is made where there is none: no other process, and nobody else in this one, can.
 
     It is held by a lock of the system on a file in it, `LOCK`, so that what a killed process leaves behind
@@ -209,13 +209,14 @@ def held(folder: Path | str, busy: str) -> Iterator[None]:
     Args:
         folder: which.
         busy: the line for whoever comes second.
+        mode: permissions of a new folder, less what the user's umask takes.
 
     Raises:
         HimeError: somebody holds it (``busy``), or it cannot be written to.
     """
     folder = Path(folder)
     try:
-        lock = _locked(folder)
+        lock = _locked(folder, mode)
     except BlockingIOError:
         raise HimeError(busy) from None
     except OSError as error:
@@ -230,7 +231,7 @@ def held(folder: Path | str, busy: str) -> Iterator[None]:
             folder.rmdir()
 
 
-def _locked(folder: Path) -> io.TextIOWrapper | None:
+def _locked(folder: Path, mode: int) -> io.TextIOWrapper | None:
     """The lock's file in a folder, which holds as long as it is open; None where the system has no locks.
 
     Raises:
@@ -239,7 +240,7 @@ def _locked(folder: Path) -> io.TextIOWrapper | None:
     vanished: OSError = BlockingIOError()
     for _ in range(100):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode, parents=True, exist_ok=True)
             if fcntl is None:
                 return None
             file = (folder / LOCK).open("w")

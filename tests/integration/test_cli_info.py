@@ -37,3 +37,19 @@ def test_a_shipped_model_goes_before_a_run_folder_of_its_name(
         assert run("info", model, "--json") == 0
         card = json.loads(capsys.readouterr().out)
         assert (WEIGHTS in card["sha256"]) == is_exported
+
+
+def test_only_an_exported_model_has_a_page(tiny_run: Path, capsys: Capture) -> None:
+    for model in ("ttsr-x4", tiny_run):  # a network alone, and a checkpoint
+        assert run("info", model, "--readme") == 1
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert told.err == f"hime: {model}: only an exported model has a page; run `hime export` first\n"
+
+
+@pytest.mark.parametrize("other", ["--json", "--costs"])
+def test_the_page_is_printed_alone(other: str, tiny_model: Path, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run("info", tiny_model, "--readme", other)
+    assert stopped.value.code == 2
+    assert f"--readme prints the page alone; leave out it or {other}" in capsys.readouterr().err

@@ -9,6 +9,8 @@ from typing import Any
 
 from hime.cli.arguments import Commands, add_device, add_set, add_threads, not_negative, positive
 from hime.cli.models import is_preset, open_restorer
+from hime.errors import HimeError
+from hime.restoring.card import FILES
 from hime.restoring.devices import installed_devices
 from hime.restoring.exported import DEFAULT_MODEL, available_models
 from hime.terminal import answer, shown
@@ -36,15 +38,25 @@ def add_info(commands: Commands) -> None:
         metavar="N",
         help="parameters and multiply-adds as others count them too, for 0 to N references; default: 3",
     )
-    command.set_defaults(command=info)
+    command.set_defaults(command=info, parser=command)
 
 
 def info(options: argparse.Namespace) -> int:
-    """``hime info``."""
+    """``hime info``.
+
+    Raises:
+        HimeError: no such model, or it is to have a page and was not exported.
+    """
+    if options.readme and (options.json or options.costs is not None):
+        other = "--json" if options.json else "--costs"
+        options.parser.error(f"--readme prints the page alone; leave out it or {other}")
     models, devices = available_models(), installed_devices()
     default = DEFAULT_MODEL if DEFAULT_MODEL in models or not models else models[0]
-    card = card_of(options.model or default)
+    model = options.model or default
+    card = card_of(model)
     if options.readme:
+        if not set(FILES) <= card.get("sha256", {}).keys():
+            raise HimeError(f"{model}: only an exported model has a page; run `hime export` first")
         from hime.tools.model_page import model_page
 
         answer(*model_page(card).splitlines())

@@ -6,6 +6,8 @@ import io
 import itertools
 import os
 import signal
+import stat
+import struct
 import subprocess
 import sys
 import time
@@ -25,7 +27,9 @@ from hime.errors import HimeError
 from hime.faces.album import read_person
 from hime.restoring.restorer import Restorer
 from hime.restoring.video import joining, restore
-from hime.restoring.video.reading import Damage, _progressive, open_clip, read_frames
+from hime.restoring.video.beside import UNKNOWN, Light, carried
+from hime.restoring.video.planes import Turn
+from hime.restoring.video.reading import Damage, _Clock, _progressive, open_clip, read_frames
 from hime.restoring.video.restore import Progress, incomplete, restore_video, result_path
 from hime.restoring.video.writing import ENCODERS
 from restoring.video.scenes import Actor, leaving, of_fields, read_clip, scene, still, walk, woven, write_clip
@@ -153,6 +157,110 @@ def test_containers_and_codecs(case: str, restorer: Restorer, tmp_path: Path) ->
     assert new_times == pytest.approx([moment - times[0] + new_times[0] for moment in times], abs=0.002)
     apart = np.abs(before[0].astype(int) - after[0]).mean()
     assert apart < (20 if case == "gif" else 4)
+
+
+HDR = ("G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)", "1000,400")
+"""A display of P3's colours, 0.0001 to 1,000 cd/m², and MaxCLL and MaxFALL, as x264 and x265 take them."""
+
+
+def in_hdr(path: Path, codec: str) -> Path:
+    """A clip in HDR10; for AV1 its encoder takes the display by numbers."""
+    name, display, greatest = {
+        "libx264": ("x264-params", f"mastering-display={HDR[0]}", f"cll={HDR[1]}"),
+        "libx265": ("x265-params", f"log-level=0:master-display={HDR[0]}", f"max-cll={HDR[1]}"),
+        "libsvtav1": (
+            "svtav1-params",
+            "mastering-display=G(0.265,0.69)B(0.15,0.06)R(0.68,0.32)WP(0.3127,0.329)L(1000,0.0001)",
+            f"content-light={HDR[1]}",
+        ),
+    }[codec]
+
+    def colours(container: Any, stream: Any) -> None:
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = 9, 16, 9, 1
+
+    frames = scene([Actor("ada", still(160, 120, 48))], 2)
+    options = {name: f"{display}:{greatest}"}
+    return write_clip(path, frames, codec, "yuv420p10le", prepare=colours, options=options)
+
+
+def beside_first_frame(path: Path) -> dict[str, bytes]:
+    with av.open(str(path)) as file:
+        return {name: bytes(data) for name, data in carried(next(file.decode(video=0))).items()}
+
+
+LIGHT = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
+def test_the_light_of_hdr_is_kept(codec: str, restorer: Restorer, tmp_path: Path) -> None:
+    path = in_hdr(tmp_path / "in.mp4", codec)
+    before = beside_first_frame(path)
+    assert before.keys() >= LIGHT
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    assert restored.notes == ()
+    after = beside_first_frame(restored.path)
+    assert all(after[name] == before[name] for name in LIGHT)
+    assert open_clip(path).light == open_clip(restored.path).light != Light()
+
+
+def test_light_that_is_none_is_not_told_to_the_encoder() -> None:
+    """Numbers of a damaged file, which encoders refuse."""
+    for places, least in ((-1, 0), (2, 0), (0, 2_000)):
+        numbers = [number for value in (*[places] * 8, least, 1_000) for number in (value, 1)]
+        display = struct.pack("=22i", *numbers, 1, 1)
+        greatest = struct.pack("=2I", 2**32 - 1, 1)
+        told = {"MASTERING_DISPLAY_METADATA": display, "CONTENT_LIGHT_LEVEL": greatest}
+        assert Light.of(told) == Light()
+    assert Light.of({"MASTERING_DISPLAY_METADATA": bytes(88), "CONTENT_LIGHT_LEVEL": b""}) == Light()
+    assert Light().options("libx265") == {}
+    assert Light(greatest=(1_000, 400)).options("libvpx-vp9") == {}
+
+
+CAPTIONS = bytes.fromhex("0604 0e b50031 47413934 03 41ff fc8080 ff 80".replace(" ", ""))
+"""An H.264 unit with closed captions (ATSC A/53), empty ones."""
+
+
+def with_captions(path: Path, clip: Path, first: int) -> Path:
+    """The clip with captions in its frames, from that one on."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as result:
+        stream = result.add_stream_from_template(source.streams.video[0], opaque=True)
+        for number, packet in enumerate(each for each in source.demux(video=0) if each.size):
+            unit = len(CAPTIONS).to_bytes(4, "big") + CAPTIONS if number >= first else b""
+            added = av.Packet(unit + bytes(packet))
+            added.pts, added.dts, added.time_base = packet.pts, packet.dts, packet.time_base
+            added.is_keyframe, added.stream = packet.is_keyframe, stream
+            result.mux_one(added)
+    return path
+
+
+def test_captions_within_frames_are_told(walking: Path, restorer: Restorer, tmp_path: Path) -> None:
+    path = with_captions(tmp_path / "in.mp4", walking, first=20)
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4")
+    assert restored.notes == ("closed captioning within its frames cannot be copied and is left out",)
+
+
+def test_what_the_reader_does_not_know_is_told(restorer: Restorer, tmp_path: Path) -> None:
+    """Motion JPEG as cameras write it, EXIF in every frame: PyAV knows no such kind of data."""
+    exif = PIL.Image.Exif()
+    exif[0x010F] = "A camera"
+    path = tmp_path / "in.mov"
+    with av.open(str(path), "w") as result:
+        stream = result.add_stream("mjpeg", rate=25, width=320, height=240, pix_fmt="yuvj420p")
+        stream.set_display_rotation(90)
+        result.start_encoding()
+        for number, image in enumerate(scene([Actor("ada", still(160, 120, 48))], 2)):
+            file = io.BytesIO()
+            PIL.Image.fromarray(np.ascontiguousarray(np.rot90(image, -1))).save(file, "JPEG", exif=exif)
+            packet = av.Packet(file.getvalue())
+            packet.pts = packet.dts = number
+            packet.time_base, packet.is_keyframe, packet.stream = Fraction(1, 25), True, stream
+            result.mux_one(packet)
+    assert beside_first_frame(path).keys() == {UNKNOWN}
+    restored = restore_video(path, [], restorer, tmp_path / "out.mov", everyone=True)
+    assert restored.notes == ("data of an unknown kind beside its frames cannot be copied and is left out",)
+    assert restored.faces[0].status == "restored"
+    assert open_clip(restored.path).turn == open_clip(path).turn != Turn()
 
 
 TRANSPARENT = "its transparency cannot be kept and is left out"
@@ -581,6 +689,85 @@ def test_a_clip_cut_short_is_restored_as_far_as_it_goes(restorer: Restorer, tmp_
         assert "Incomplete: does not decode from" in comment
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_a_video_that_begins_after_its_sound_is_whole(
+    suffix: str, restorer: Restorer, tmp_path: Path
+) -> None:
+    """In Matroska what is said of its duration is when it ends."""
+    frames = scene([Actor("ada", still(160, 120, 48))], 12)
+    times = [600 + 40 * number for number in range(12)]
+    path = write_clip(tmp_path / f"in{suffix}", frames, times=times, time_base=Fraction(1, 1000), sound=True)
+    out = result_path(open_clip(path), tmp_path / "out")
+    restored = restore_video(path, [], restorer, out, everyone=True)
+    assert (restored.damage, restored.path) == (None, out)
+    with av.open(str(path)) as source, av.open(str(out)) as result:
+        late = [
+            file.streams.video[0].start_time * file.streams.video[0].time_base for file in (source, result)
+        ]
+        sound = [
+            file.streams.audio[0].start_time * file.streams.audio[0].time_base for file in (source, result)
+        ]
+    assert float(late[1] - sound[1]) == pytest.approx(float(late[0] - sound[0]), abs=0.002)
+    assert late[1] - sound[1] > 0.5
+    cut_short = tmp_path / f"cut{suffix}"
+    cut_short.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if suffix == ".mkv":  # whose duration stands at its beginning
+        damage = Damage()
+        assert len(list(read_frames(open_clip(cut_short), damage))) < 12
+        assert damage
+
+
+def test_a_recording_that_begins_between_key_frames_is_whole(restorer: Restorer, tmp_path: Path) -> None:
+    """What comes before the first key frame no player shows."""
+    frames = scene([Actor("ada", still(160, 120, 48))], 36)
+    options = {"preset": "ultrafast", "g": "12", "sc_threshold": "0"}
+    path = write_clip(tmp_path / "in.ts", frames, options=options)
+    path.write_bytes(path.read_bytes()[188 * 40 :])
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    assert restored.damage is None
+    assert restored.frames == 24
+
+
+def test_recordings_joined_to_one_go_on(restorer: Restorer, tmp_path: Path) -> None:
+    """Times that begin anew, of pictures and of sound, as files that were put together have them."""
+    frames = scene([Actor("ada", still(160, 120, 48))], 30)
+    part = write_clip(tmp_path / "part.ts", frames, sound=True)
+    path = tmp_path / "in.ts"
+    path.write_bytes(2 * part.read_bytes())
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    assert restore.JOINED in restored.notes
+    times = np.array(read_clip(restored.path)[1])
+    assert np.diff(times) == pytest.approx(np.full(59, 0.04), abs=0.002)
+
+    def sound(file: Path) -> list[float]:
+        with av.open(str(file)) as opened:
+            return [float(each.pts * each.time_base) for each in opened.demux(audio=0) if each.size]
+
+    alone, joined = np.array(sound(part)), np.array(sound(restored.path))
+    assert len(joined) == 2 * len(alone)
+    assert joined[: len(alone)] == pytest.approx(alone, abs=0.002)
+    assert joined[len(alone) + 5 :] == pytest.approx(alone[5:] + 1.2, abs=0.002)
+
+
+def test_one_wrong_time_shifts_no_other() -> None:
+    shifts: list[int] = []
+    clock = _Clock(4, 50, shifts)
+    assert [clock.time(pts) for pts in (100, 104, 0, 112, 116, None)] == [100, 104, 108, 112, 116, 120]
+    assert [clock.time(pts) for pts in (3, 7, 7, 15)] == [124, 128, 129, 136]
+    assert shifts == [108, 121]
+
+
+def test_the_last_frame_is_shown_as_long_as_it_was(restorer: Restorer, tmp_path: Path) -> None:
+    frames = scene([Actor("ada", still(160, 120, 48))], 3)
+    path = write_clip(
+        tmp_path / "in.gif", frames, "gif", "rgb8", times=[0, 100, 200], time_base=Fraction(1, 100)
+    )
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    with av.open(str(path)) as source, av.open(str(restored.path)) as result:
+        assert source.duration == 2_040_000
+        assert result.duration == pytest.approx(source.duration, abs=2_000)
+
+
 def test_damage_in_the_middle_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "whole.mp4", walk(60), "mpeg4", options={"g": "5"})
     content = bytearray(path.read_bytes())
@@ -702,6 +889,26 @@ def test_work_for_another_task_is_not_gone_on_with(
     with pytest.raises(Stopped):
         restore_video(walking, [], restorer, out, references=2, overwrite=True, progress=stop)
     assert passes == [1, 0, 0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize("earlier", [False, True], ids=["new", "open to all before"])
+def test_what_is_found_is_for_the_user_alone(
+    earlier: bool, walking: Path, restorer: Restorer, tmp_path: Path
+) -> None:
+    """Headshots and embeddings of everybody, which an interrupted run leaves."""
+    work = tmp_path / ".out.mp4.hime"
+    if earlier:
+        work.mkdir(mode=0o755)
+    before = os.umask(0o022)
+    try:
+        with pytest.raises(Stopped):
+            restore_video(walking, [], restorer, tmp_path / "out.mp4", progress=stopped_at(60))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(work.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in work.iterdir()}
+    assert modes == {"work.json": 0o600, "found-000000.npz": 0o600}
 
 
 def test_of_two_runs_at_once_the_second_is_refused(walking: Path, restorer: Restorer, tmp_path: Path) -> None:

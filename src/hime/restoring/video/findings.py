@@ -3,7 +3,8 @@
 The work folder holds ``work.json`` (what the work is for), ``found-000000.npz`` and so on (the findings, so
 many frames each) and, of the second pass, ``made-000000.npz`` and so on (`hime.restoring.video.writing`).
 One run at a time works there.
-Every file is written whole or not at all, and each but the last is never touched again.
+Every file is written whole or not at all, and each but the last is never touched again. Findings are
+biometric data, headshots and embeddings of everybody in the clip: nobody but the user can read them.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ POSES, MOMENTS = 7, 2
 """Poses, from side to side, and parts of a chunk, of each of which the best headshot of a face is kept."""
 BETTER = 1.1
 """How many times as good another headshot must be to take its place."""
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+"""Permissions of the work folder and of what lies in it: the user's alone."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Candidate:
 
 
 class Workplace:
-    """The folder of a clip's unfinished work.
+    """The folder of a clip's unfinished work, which is the user's alone (folder 0700, files 0600).
 
     Args:
         folder: where; made at the first `begin`.
@@ -101,13 +104,21 @@ class Workplace:
             HimeError: the folder cannot be written to.
         """
         note = self.folder / "work.json"
+        self._keep_private()  # also what an earlier version left there
         try:
             same = json.loads(note.read_text(encoding="utf-8")) == task
         except (OSError, ValueError):
             same = False
         if not same:
             self.clear()
-            write_json(note, task)
+            self._keep_private()
+            write_json(note, task, FILE_MODE)
+
+    def _keep_private(self) -> None:
+        """Make the folder, where it is not there, and let nobody else look into it."""
+        with contextlib.suppress(OSError):  # a disk without modes; what cannot be written is told later
+            self.folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            self.folder.chmod(FOLDER_MODE)
 
     def held(self, result: Path) -> contextlib.AbstractContextManager[None]:
         """Hold the folder as long as the block runs: of two runs at once the one would take the other's work.
@@ -119,7 +130,7 @@ class Workplace:
             HimeError: another run holds it, or it cannot be written to.
         """
         busy = f"{result}: another run is at work on it; wait until that has ended, or choose another --out"
-        return held(self.folder, busy)
+        return held(self.folder, busy, FOLDER_MODE)
 
     def clear(self) -> None:
         """Remove the folder and all that is in it; while it is `held`, the folder stays until that ends."""
@@ -168,7 +179,9 @@ class Workplace:
         """
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
-        write_atomically(self.path(kind, number), lambda path: path.write_bytes(buffer.getbuffer()))
+        write_atomically(
+            self.path(kind, number), lambda path: path.write_bytes(buffer.getbuffer()), FILE_MODE
+        )
 
 
 def fingerprint(path: Path) -> str:

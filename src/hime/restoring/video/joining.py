@@ -9,7 +9,7 @@ import contextlib
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +21,9 @@ import numpy.typing as npt
 from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.pictures.xmp import ALTERED
+from hime.restoring.video.beside import NAMES, carried
 from hime.restoring.video.findings import Workplace
-from hime.restoring.video.reading import WRITTEN, Clip, is_cover, library, opened, video_stream
+from hime.restoring.video.reading import JUMP, WRITTEN, Clip, Damage, is_cover, library, opened, video_stream
 from hime.restoring.video.writing import Encoding, configure
 
 NOTE = "Faces in this video were restored by a trained model (hime)."
@@ -44,6 +45,10 @@ KINDS = {
     "attachment": "an attached file",
 }
 """What streams of a type that is copied are called."""
+LOOSE = ("matroska", "webm")
+"""Formats of which packets may have the same time: their unit is longer than some packets of sound."""
+MOST_APART = 2
+"""Seconds that sound and pictures of a recording end or begin apart at the most."""
 MOST_NAMED = 6
 """Keys of metadata that a line names at the most."""
 
@@ -65,7 +70,8 @@ def join(
     workplace: Workplace,
     pts: npt.NDArray[np.int64],
     target: Path,
-    remark: str = "",
+    remark: str,
+    damage: Damage,
 ) -> Copied:
     """Write the result: all stretches, and what the clip holds beside its video.
 
@@ -76,6 +82,7 @@ def join(
         pts: of all frames, in their order.
         target: the file; written whole or not at all.
         remark: is added to the note that the video was altered.
+        damage: what was told when the clip was read.
 
     Raises:
         HimeError: it cannot be written, or frames of it are missing.
@@ -90,8 +97,8 @@ def join(
         )
 
     def write(path: Path) -> None:
-        _join(clip, encoding, workplace, pts, path, target, remark, copied)
-        _compare(clip, path, target, copied)
+        _join(clip, encoding, workplace, pts, path, target, remark, damage, copied)
+        _compare(clip, path, target, copied, damage.beside)
 
     write_atomically(target, write)
     return copied
@@ -105,6 +112,7 @@ def _join(
     path: Path,
     target: Path,
     remark: str,
+    damage: Damage,
     copied: Copied,
 ) -> None:
     av = library()
@@ -124,9 +132,10 @@ def _join(
             pairs = _copied_streams(clip, source, result, main, copied)
             _describe_all(source, result, remark)
             result.start_encoding()
-            packets = [_video_packets(av, clip, workplace, pts, stream)]
+            packets = [_video_packets(av, clip, workplace, pts, damage, stream)]
             if pairs:
-                packets.append(_other_packets(av, source, pairs))
+                shifts = [float(shift * clip.time_base) for shift in damage.shifts]
+                packets.append(_other_packets(av, source, pairs, shifts))
             for _, packet in heapq.merge(*packets, key=lambda item: item[0]):
                 result.mux_one(packet)
     except av.FFmpegError as error:
@@ -217,7 +226,7 @@ def _left_out(what: str) -> str:
     return f"{what} cannot be copied and is left out"
 
 
-def _compare(clip: Clip, path: Path, target: Path, copied: Copied) -> None:
+def _compare(clip: Clip, path: Path, target: Path, copied: Copied, beside: Iterable[str]) -> None:
     """Read the result back, and tell what else of the clip it does not hold.
 
     Raises:
@@ -228,6 +237,7 @@ def _compare(clip: Clip, path: Path, target: Path, copied: Copied) -> None:
             before, after = _besides(source), _besides(result)
             said, kept = _own(source.metadata), _own(result.metadata)
             chapters = bool(source.chapters() and result.chapters())
+            there = carried(next(result.decode(video_stream(result))))
     except (library().FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise HimeError(f"{target}: cannot be read again ({reason}); choose another --out") from error
@@ -235,6 +245,7 @@ def _compare(clip: Clip, path: Path, target: Path, copied: Copied) -> None:
     if chapters:  # in .mov and .mp4 their titles are data too
         missing -= Counter({"bin_data": 1})
     lines = [_left_out(what) for kind, what in before if kind in missing]
+    lines += [_left_out(NAMES[kind]) for kind in beside if kind not in there]
     copied.left_out.extend(dict.fromkeys(lines))
     lost = [
         key for key, value in said.items() if key != "comment" and not _is_same(key, value, kept.get(key))
@@ -282,12 +293,18 @@ def _codec_name(stream: Any) -> str:
 
 
 def _video_packets(
-    av: ModuleType, clip: Clip, workplace: Workplace, pts: npt.NDArray[np.int64], stream: Any
+    av: ModuleType,
+    clip: Clip,
+    workplace: Workplace,
+    pts: npt.NDArray[np.int64],
+    damage: Damage,
+    stream: Any,
 ) -> Iterator[tuple[float, Any]]:
     """The encoded frames in the order of decoding, with the time of each in seconds."""
     step = max(1, round(1 / (clip.rate * clip.time_base)))
     ordered = np.sort(pts)
-    durations = dict(zip(ordered.tolist(), [*np.diff(ordered).tolist(), step], strict=True))
+    last = step if damage else damage.shown or step
+    durations = dict(zip(ordered.tolist(), [*np.diff(ordered).tolist(), last], strict=True))
     count = workplace.count("made")
     # A frame is decoded so many frames ahead of its time at the most.
     delay, place = 0, 0
@@ -316,9 +333,52 @@ def _video_packets(
             yield float(packet.dts * clip.time_base), packet
 
 
-def _other_packets(av: ModuleType, source: Any, pairs: dict[int, Any]) -> Iterator[tuple[float, Any]]:
-    """The packets of the other streams, as long as they can be read."""
+class _Clock:
+    """Makes the times of a stream's packets go on where recordings that were joined begin anew.
+
+    Args:
+        shifts: how much later the pictures of each were made, in seconds.
+        may_stay: whether packets may have the same time as those before them.
+    """
+
+    def __init__(self, shifts: Sequence[float], may_stay: bool) -> None:
+        self.shifts, self.least = shifts, 0 if may_stay else 1
+        self._last: int | None = None
+        self._shift = 0
+
+    def set(self, packet: Any) -> None:
+        """Change the times of the next packet where they must be."""
+        dts = packet.dts if packet.dts is not None else packet.pts
+        last, unit = self._last, packet.time_base
+        if last is not None and dts + self._shift < last - JUMP / unit:
+            # As the pictures, so that they stay together; by itself where these have not begun anew there.
+            alike = [round(shift / float(unit)) for shift in self.shifts]
+            near = min(alike, key=lambda shift: abs(dts + shift - last), default=None)
+            own = last + max(1, packet.duration or 0) - dts
+            self._shift = own if near is None or abs(near - own) > MOST_APART / unit else near
+        moved = max(dts + self._shift, dts if last is None else last + self.least)
+        self._last = moved
+        if moved != dts:
+            packet.pts = None if packet.pts is None else max(packet.pts + self._shift, moved)
+            packet.dts = None if packet.dts is None else moved
+
+
+def _other_packets(
+    av: ModuleType, source: Any, pairs: dict[int, Any], shifts: Sequence[float]
+) -> Iterator[tuple[float, Any]]:
+    """The packets of the other streams, as long as they can be read.
+
+    Args:
+        av: PyAV.
+        source: the clip.
+        pairs: the result's stream for each that is copied.
+        shifts: `hime.restoring.video.reading.Damage.shifts` in seconds.
+    """
     last = float("-inf")
+    clocks = {
+        index: _Clock(shifts, stream.type == "subtitle" or stream.container.format.name in LOOSE)
+        for index, stream in pairs.items()
+    }
     packets = source.demux([source.streams[index] for index in pairs])
     while True:
         try:
@@ -329,6 +389,7 @@ def _other_packets(av: ModuleType, source: Any, pairs: dict[int, Any]) -> Iterat
             if not is_cover(packet.stream) or not packet.size:
                 continue
             packet.pts = packet.dts = 0
+        clocks[packet.stream_index].set(packet)
         time = packet.dts if packet.dts is not None else packet.pts
         last = max(last, float(time * packet.time_base))
         packet.stream = pairs[packet.stream_index]

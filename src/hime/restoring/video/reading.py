@@ -11,10 +11,11 @@ one moment: interlaced ones are made so. What does not decode is left out and to
 from __future__ import annotations
 
 import contextlib
+import math
 import struct
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,7 @@ from typing import Any
 from hime.errors import HimeError
 from hime.files import open_file
 from hime.pictures.formats import format_of
+from hime.restoring.video.beside import NAMES, UNKNOWN, Light, carried
 from hime.restoring.video.planes import Turn, is_planar
 
 USUAL_RATE = Fraction(25)
@@ -42,6 +44,8 @@ ENDINGS = (
 )  # fmt: skip
 """Endings by which clips are found in folders. Those that are not written become .mp4, or .mkv where that
 cannot hold their sound."""
+JUMP = Fraction(1, 2)
+"""Seconds that times go back at the least where a recording ends and another one, joined to it, begins."""
 SHORTFALL = 0.5
 """Seconds that the frames may end before the clip does, where that is said of all its streams together."""
 
@@ -60,13 +64,14 @@ class Clip:
         time_base: seconds of a unit of time.
         rate: frames a second, on average.
         frames: how many there should be; 0 where nothing tells.
-        duration: of the video in seconds; 0 where nothing tells.
+        duration: of the video in seconds, from the first frame that decodes; 0 where nothing tells.
         own_duration: whether that is said of the video itself, and not of the whole file, whose sound may
             be longer.
         matrix: 3×3 in row order, how the frames are turned to be shown; None: as they are.
         colours: libav's numbers for range, primaries, transfer and matrix.
         aspect: width over height of a pixel; None where nothing tells.
         notes: a line for each thing that the frames do not have any more as `read_frames` gives them.
+        light: of HDR.
     """
 
     path: Path
@@ -84,6 +89,7 @@ class Clip:
     colours: tuple[int, int, int, int]
     aspect: Fraction | None
     notes: tuple[str, ...] = ()
+    light: Light = field(default_factory=Light)
 
     @property
     def turn(self) -> Turn:
@@ -93,19 +99,26 @@ class Clip:
 
 @dataclass
 class Damage:
-    """What of a clip does not decode or is not shown as it was.
+    """What of a clip does not decode or is not shown as it was, and what is told when it was read to its end.
 
     Attributes:
         first: when, in seconds from the first frame, something is first missing or damaged; None: nothing.
         reason: what libav says of it.
         until: when frames come again after that for the last time; None: they never do.
         interlaced: whether frames showed two moments each, of which the second is left out.
+        beside: what frames carry beside their pixels, keys of `hime.restoring.video.beside.NAMES`.
+        shown: for how long the last frame is, in the clip's unit of time; 0 where nothing tells.
+        shifts: of each recording within it, of which the times begin anew: how much later they are made, in
+            the clip's unit of time.
     """
 
     first: float | None = None
     reason: str = ""
     until: float | None = None
     interlaced: bool = False
+    beside: list[str] = field(default_factory=list)
+    shown: int = 0
+    shifts: list[int] = field(default_factory=list)
 
     def at(self, seconds: float, reason: str) -> None:
         """Something is missing there."""
@@ -237,11 +250,8 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
     rate = stream.average_rate or stream.guessed_rate or USUAL_RATE
     rate = rate if 0 < rate <= 1000 else USUAL_RATE
     time_base = stream.time_base or 1 / USUAL_RATE
-    duration, own = _duration(container, stream)
-    matrix = None
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) == 36:
-            matrix = struct.unpack("=9i", bytes(data))
+    duration, own = _duration(container, stream, frame)
+    beside = carried(frame)
     kept = is_planar(frame.format)
     colours = (
         int(frame.color_range),
@@ -261,11 +271,24 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
         frames=stream.frames or round(duration * rate),
         duration=duration,
         own_duration=own,
-        matrix=matrix,
+        matrix=_matrix(frame, beside),
         colours=(1, colours[1], colours[2], BT601_MATRIX) if _is_rgb(frame.format) else colours,
         aspect=stream.sample_aspect_ratio or None,
         notes=("its transparency cannot be kept and is left out",) if _is_transparent(stream, frame) else (),
+        light=Light.of(beside),
     )
+
+
+def _matrix(frame: Any, beside: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """How a clip, whose first frame this is, is turned to be shown."""
+    stored = bytes(beside.get("DISPLAYMATRIX", b""))
+    if len(stored) == 36:
+        return struct.unpack("=9i", stored)
+    if UNKNOWN not in beside or not frame.rotation:
+        return None
+    turn = -math.radians(frame.rotation)
+    cosine, sine = round(math.cos(turn) * 2**16), round(math.sin(turn) * 2**16)
+    return cosine, sine, 0, -sine, cosine, 0, 0, 0, 2**30
 
 
 def _is_transparent(stream: Any, frame: Any) -> bool:
@@ -278,17 +301,26 @@ def _is_transparent(stream: Any, frame: Any) -> bool:
     return any(component.is_alpha for component in frame.format.components)
 
 
-def _duration(container: Any, stream: Any) -> tuple[float, bool]:
-    """Of the video in seconds, and whether that is said of it alone."""
+def _duration(container: Any, stream: Any, frame: Any) -> tuple[float, bool]:
+    """Of the video in seconds, from its first frame that decodes, and whether that is said of it alone."""
+    end, own = _end(container, stream)
+    first = 0.0 if frame.pts is None else float(frame.pts * stream.time_base)
+    return max(0.0, end - first), own
+
+
+def _end(container: Any, stream: Any) -> tuple[float, bool]:
+    """When the video ends, in seconds of its times; 0 where nothing tells."""
     if stream.duration:
-        return float(stream.duration * stream.time_base), True
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base), True
     said = stream.metadata.get("DURATION", "")  # in Matroska, as 00:01:02.345000000
     parts = said.split(":")
     with contextlib.suppress(ValueError):
         if len(parts) == 3 and (seconds := sum(float(part) * 60**n for n, part in enumerate(parts[::-1]))):
             return seconds, True
     if container.duration:
-        return container.duration / 1e6, len(container.streams) == 1
+        # In Matroska durations are counted from zero, as the one above, in others from the first time.
+        start = 0 if "matroska" in container.format.name else container.start_time or 0
+        return (start + container.duration) / 1e6, len(container.streams) == 1
     return 0.0, False
 
 
@@ -342,8 +374,8 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
     """The frames, in their order and with their times."""
     start: int | None = None
     last: int | None = None
-    shown = 0  # for how long the last frame is
     step = max(1, round(1 / (clip.rate * clip.time_base)))
+    clock = _Clock(step, round(JUMP / clip.time_base), damage.shifts)
     packets = container.demux(stream)
 
     def now() -> float:
@@ -366,12 +398,11 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
                 damage.at(now(), str(getattr(error, "strerror", None) or error))
             continue
         for frame in frames:
-            pts = frame.pts
-            if pts is None or (last is not None and pts <= last):
-                pts = 0 if last is None else last + step if pts is None else last + 1
+            pts = clock.time(frame.pts)
             start, last = pts if start is None else start, pts
-            shown = int(frame.duration or 0)
+            damage.shown = int(frame.duration or 0)
             seconds = float((pts - start) * clip.time_base)
+            damage.beside += [kind for kind in carried(frame) if kind in NAMES and kind not in damage.beside]
             if frame.is_corrupt:
                 damage.at(seconds, "a part of it is damaged")
             else:
@@ -380,10 +411,40 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
             frame.pts, frame.time_base = pts, clip.time_base
             yield frame
     if last is not None and start is not None and clip.duration:
-        end = now() if not shown else float((last + shown - start) * clip.time_base)
+        end = float((last + damage.shown - start) * clip.time_base)
         allowed = max(float(2 / clip.rate), 0.0 if clip.own_duration else SHORTFALL)
         if max(end, now()) < clip.duration - allowed:
             damage.at(now(), f"{clip.duration:.1f} seconds were said to be there")
+
+
+class _Clock:
+    """Times that go on, made of those that frames have.
+
+    Args:
+        step: from one frame to the next where nothing tells.
+        jump: how much they go back at the least where another recording begins.
+        shifts: how much later each of these is made is added to it.
+    """
+
+    def __init__(self, step: int, jump: int, shifts: list[int]) -> None:
+        self.step, self.jump, self.shifts = step, jump, shifts
+        self._last: int | None = None
+        self._shift = self._before = 0
+
+    def time(self, pts: int | None) -> int:
+        """Of the next frame: later than that of the one before."""
+        last = self._last
+        if last is None:
+            self._last = 0 if pts is None else pts
+            return self._last
+        pts = last + self.step - self._shift if pts is None else pts
+        if pts + self._shift < last - self.jump:
+            self._before, self._shift = self._shift, last + self.step - pts
+            self.shifts.append(self._shift)
+        elif pts + self._shift > last + self.jump and 0 < pts + self._before - last <= self.jump:
+            self._shift = self._before  # a single time was wrong
+        self._last = max(pts + self._shift, last + 1)
+        return self._last
 
 
 def _progressive(

@@ -42,10 +42,12 @@ from hime.restoring.video.report import explain, write_clip_report
 from hime.restoring.video.smoothing import steady_tracks
 from hime.restoring.video.writing import Encoding, encoding_for, result_suffix
 
-FORMAT = 2
+FORMAT = 3
 """Of the files in the workplace; another version's are not gone on with."""
 ENLARGEMENTS = (1, 2, 4)
 INTERLACED = "its frames are interlaced, two moments in each; those of the result show the first"
+"""The line about a clip of which that is so."""
+JOINED = "its times begin anew within it, as recordings do that were joined; those of the result go on"
 """The line about a clip of which that is so."""
 LARGEST_RESULT = 8192 * 4352
 """Pixels of a frame of the result at the most."""
@@ -157,7 +159,8 @@ def restore_video(
         )  # fmt: skip
         target = incomplete(out) if looked.damage else out
         line = _damage_line(looked.damage, clip, findings) if looked.damage else None
-        copied = join(clip, encoding, workplace, findings.pts, target, f"Incomplete: {line}." if line else "")
+        remark = f"Incomplete: {line}." if line else ""
+        copied = join(clip, encoding, workplace, findings.pts, target, remark, looked.damage)
         if report is not None:
             found = explain(
                 clip, target, looked.cast, looked.plan, total, enlargement,
@@ -165,7 +168,8 @@ def restore_video(
             )  # fmt: skip
             write_clip_report(report, clip.path.name, found, looked.faces, line)
         workplace.clear()
-    notes = (*clip.notes, *([INTERLACED] if looked.damage.interlaced else []), *copied.left_out)
+    told = {INTERLACED: looked.damage.interlaced, JOINED: bool(looked.damage.shifts)}
+    notes = (*clip.notes, *(line for line, is_so in told.items() if is_so), *copied.left_out)
     return RestoredClip(target, looked.faces, total, line, notes)
 
 

@@ -159,6 +159,8 @@ def configure(context: Any, clip: Clip, encoding: Encoding) -> None:
     context.options = dict(ENCODERS[encoding.codec][1])
     if encoding.encoder == "libx264":
         context.options |= repeatable_x264()  # the same clip gives the same bits, also after an interruption
+    for name, told in clip.light.options(encoding.encoder).items():
+        context.options |= {name: ":".join(filter(None, (context.options.get(name), told)))}
     context.flags |= 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER: the containers want the header apart
     if encoding.codec == "hevc":
         context.codec_tag = "hvc1"  # what players of Apple ask for
