@@ -116,7 +116,13 @@ def test_a_manifest(tmp_path: Path, in_memory: str) -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [{"file": ["a.png"]}, {"path": pa.array([], pa.string())}, {"path": ["a.png", None]}, {"path": [1]}],
+    [
+        {"file": ["a.png"]},
+        {"path": pa.array([], pa.string())},
+        {"path": ["a.png", None]},
+        {"path": [1]},
+        {"path": pa.array([b"caf\xe9.png"]).view(pa.string())},
+    ],
 )
 def test_no_manifest(table: dict[str, object], tmp_path: Path) -> None:
     manifest = tmp_path / "list.parquet"

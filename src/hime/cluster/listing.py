@@ -214,6 +214,7 @@ def _in_manifest(given: str) -> list[Found]:
     store = Store(whole.rpartition("/")[0])
     try:
         table = pq.read_table(BytesIO(store.read(whole.rpartition("/")[2])), columns=[COLUMN])
+        paths = table.column(COLUMN).to_pylist()
     except FileNotFoundError:
         raise HimeError(f"{given}: no such file; check the path") from None
     except (OSError, pa.ArrowException, ValueError) as error:
@@ -221,7 +222,6 @@ def _in_manifest(given: str) -> list[Found]:
         raise HimeError(
             f"{given}: no manifest with a column {COLUMN!r} ({reason}); write one as Parquet"
         ) from None
-    paths = table.column(COLUMN).to_pylist()
     if not paths or not all(isinstance(path, str) and path for path in paths):
         raise HimeError(f"{given}: names no files, or some rows no file; each {COLUMN!r} is a path or URL")
     return _deepened(
