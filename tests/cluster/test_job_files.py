@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from hime.cluster.engine import Pool
 from hime.cluster.evaluation import evaluate
+from hime.cluster.job import JobSummary, run_job
 from hime.cluster.ledger import (
     BEGUN,
     FAILED,
@@ -335,13 +336,28 @@ def test_what_is_done_is_passed_over(store: Store) -> None:
     do(store, planned.rows[1:], NOTHING)
     again = plan(store, A, B)
     assert again.rows == []
-    assert again.skipped == [A.source, B.source]
+    assert (again.skipped, again.nothing) == ([A.source], [B.source])
     assert left(plan(store, Found(A.source, stamp="2"), B)) == [A.source]
     assert left(plan(store, A, B, made={"model": "two"})) == [A.source, B.source]
     store.delete(["a.png"])
     assert left(plan(store, A, B)) == [A.source]
     assert left(plan(store, A, B, overwrite=True)) == [A.source, B.source]
     assert left(plan(store, A, B)) == [A.source, B.source]  # the rest of what was begun anew
+
+
+def test_what_was_done_is_told_as_what_it_was(store: Store) -> None:
+    planned = plan(store, A, B)
+    do(store, planned.rows[:1])
+    do(store, planned.rows[1:], NOTHING)
+
+    def do_nothing(row: dict[str, Any]) -> dict[str, Any]:
+        raise AssertionError(row)
+
+    told = run_job(
+        Doing(do_nothing), [A, B], store, MADE, ending_of, (*WRITTEN, *READ), [], Pool(), JobSummary(),
+        overwrite=False,
+    )  # fmt: skip
+    assert (told.restored, told.skipped, told.nothing) == (0, 1, 1)
 
 
 def test_what_failed_is_tried_again_and_attempts_count_on(store: Store) -> None:
