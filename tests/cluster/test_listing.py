@@ -13,7 +13,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hime.cluster.listing import Found, ending_of, find_sources, place
+from hime.cluster.listing import Found, clip_ending_of, ending_of, find_sources, place
 from hime.errors import HimeError
 from hime.pictures.formats import READ, WRITTEN
 from hime.restoring.inputs import find_inputs, own_ending, places
@@ -75,6 +75,19 @@ def test_a_pattern(tmp_path: Path) -> None:
     assert named.source.endswith("d[1].png")
     with pytest.raises(HimeError, match="nothing matches"):
         find_sources([f"{tmp_path}/*.tif"])
+
+
+@pytest.mark.parametrize("bucket", ["s3://bucket/scans", "memory:///scans", "gs://bucket/[2001]"])
+def test_names_behind_urls_are_whole(bucket: str) -> None:
+    names = ["photo #1.jpg", "photo #2.jpg", "what?.jpg", "50% off.jpg"]
+    assert placed([Found(f"{bucket}/{name}") for name in names]) == names
+    assert [clip_ending_of(Found(f"{bucket}/{name}")) for name in ("a#.mov", "b?.mkv")] == [".mov", ".mkv"]
+
+
+def test_of_a_web_address_query_and_fragment_are_no_name() -> None:
+    urls = ["https://host/a.jpg?size=2#top", "HTTP://host/b.jpg#top?", "https://host/[1].jpg"]
+    assert placed([Found(url) for url in urls]) == ["a.jpg", "b.jpg", "[1].jpg"]
+    assert clip_ending_of(Found("https://host/clip.mov?quality=high")) == ".mov"
 
 
 def test_what_lies_behind_a_url(in_memory: str) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any
-from urllib.parse import urlsplit
 
 from hime.cluster.storage import Store, is_url, open_filesystem, text_of, unreachable
 from hime.errors import HimeError
@@ -48,8 +48,10 @@ class Found:
         """What its result is called by; of a URL the path has the host or bucket as its first part."""
         if not is_url(self.source):
             return Input(Path(self.source), self.depth)
-        parts = urlsplit(self.source)
-        return Input(Path("/", parts.netloc, *parts.path.split("/")), self.depth)
+        protocol, _, path = self.source.partition("://")
+        if protocol.lower() in ("http", "https"):  # elsewhere these are letters of a name
+            path = re.split("[?#]", path, maxsplit=1)[0]
+        return Input(Path("/", *path.split("/")), self.depth)
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def ending_of(found: Found) -> str:
         return own_ending(Path(found.source))
     from hime.pictures.formats import WRITTEN
 
-    suffix = PurePath(found.source).suffix
+    suffix = found.named.path.suffix
     if suffix.lower() in WRITTEN:
         return suffix
     fs, path = open_filesystem(found.source)
@@ -140,7 +142,7 @@ def clip_ending_of(found: Found) -> str:
 
     if not is_url(found.source):
         return clip_ending(Path(found.source))
-    suffix = PurePath(found.source).suffix
+    suffix = found.named.path.suffix
     return suffix if suffix.lower() in WRITTEN_VIDEOS else ".mp4"
 
 
@@ -163,7 +165,7 @@ def _add(found: Sources, new: Sequence[Found], seen: set[str]) -> None:
             continue
         seen.add(each.source)
         if is_url(each.source):
-            is_video = PurePath(each.source).suffix.lower() in ENDINGS_OF_VIDEOS
+            is_video = each.named.path.suffix.lower() in ENDINGS_OF_VIDEOS
         else:
             is_video = is_clip(Path(each.source))
         (found.clips if is_video else found.pictures).append(each)
