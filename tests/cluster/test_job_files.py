@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +16,28 @@ import pytest
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra cluster)")
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hime.cluster.engine import Pool
 from hime.cluster.evaluation import evaluate
-from hime.cluster.ledger import BEGUN, FAILED, FOLDER, NOTHING, RESTORED, Ledger, Part, filled
+from hime.cluster.job import JobSummary, run_job
+from hime.cluster.ledger import (
+    BEGUN,
+    FAILED,
+    FOLDER,
+    NOTHING,
+    PLAN,
+    RESTORED,
+    ROW,
+    Ledger,
+    Part,
+    filled,
+    rows_of,
+    table_of,
+)
 from hime.cluster.listing import Found, ending_of
 from hime.cluster.planning import plan_job, tell_loop
 from hime.cluster.storage import Store
@@ -90,6 +107,11 @@ def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         Store.at(tmp_path / "file" / "out").check_writable()
 
 
+def test_a_name_that_an_object_store_does_not_take_is_one_line(object_store: str) -> None:
+    with pytest.raises(HimeError, match="no name in UTF-8, as it must be behind a URL; rename"):
+        Store.at(f"{object_store}/odd").write(os.fsdecode(b"caf\xe9.png"), b"")
+
+
 def test_rows_are_found_again(store: Store) -> None:
     first = ledger(store)
     part = Part(store, first.run, 0)
@@ -119,7 +141,7 @@ def test_what_was_written_last_holds(store: Store) -> None:
         part.begin(row("a"))
         part.end(row("a", status=status))
         part.write()
-        one.finished(part.table().to_pylist(), [part.name])
+        one.finished(rows_of(part.table()), [part.name])
         one.put_together()
     assert ledger(store).rows()["a"]["status"] == RESTORED
     ledger(store).clear()
@@ -128,6 +150,39 @@ def test_what_was_written_last_holds(store: Store) -> None:
 
 def test_a_damaged_file_is_named(store: Store) -> None:
     store.write(f"{FOLDER}/done-x.y.parquet", b"no Parquet")
+    with pytest.raises(HimeError, match=r"done-x\.y\.parquet: cannot be read .*; delete it"):
+        ledger(store).rows()
+
+
+@given(st.lists(st.text() | st.binary().map(os.fsdecode), min_size=2))
+def test_rows_hold_names_of_any_bytes(texts: list[str]) -> None:
+    rows = [row(texts[0], files=texts, people=[None, *texts]), row(f"\0{texts[1]}", notes=texts)]
+    assert rows_of(table_of(rows, ROW)) == rows
+
+
+def test_texts_in_utf8_stand_in_the_files_as_they_are() -> None:
+    texts = ["Grüße/ü\\udce9.png", "s3://in/写真.png"]
+    assert table_of([row(text) for text in texts], ROW).column("source").to_pylist() == texts
+
+
+def test_a_name_that_is_no_text_is_planned_and_recorded(store: Store) -> None:
+    odd = Found(os.fsdecode(b"/in/caf\xe9.png"), stamp="1")
+    do(store, plan(store, odd, A).rows)
+    again = plan(store, odd, A)
+    assert (again.rows, again.skipped) == ([], [odd.source, A.source])
+    assert ledger(store).plan() == {odd.source: Path(odd.source).name, A.source: "a.png"}
+    assert set(ledger(store).rows()) == {odd.source, A.source}
+
+
+@pytest.mark.parametrize("text", [b"caf\xe9.png", b"\0{"])
+def test_a_damaged_text_is_named(store: Store, text: bytes) -> None:
+    for name, schema in (("plan-x", PLAN), ("done-x.y", ROW)):
+        source = pa.array([text], pa.binary()).view(pa.string())
+        sink = BytesIO()
+        pq.write_table(table_of([{}], schema).set_column(0, "source", source), sink)
+        store.write(f"{FOLDER}/{name}.parquet", sink.getvalue())
+    with pytest.raises(HimeError, match=r"plan-x\.parquet: cannot be read .*; delete it"):
+        ledger(store).plan()
     with pytest.raises(HimeError, match=r"done-x\.y\.parquet: cannot be read .*; delete it"):
         ledger(store).rows()
 
@@ -258,12 +313,12 @@ def do(store: Store, planned: list[dict[str, Any]], status: str = RESTORED) -> N
     for each in planned:
         part.begin(each)
         if status == RESTORED:
-            store.write(each["place"], each["source"].encode())
+            store.write(each["place"], os.fsencode(each["source"]))
         files = [each["place"]] if status == RESTORED else []
-        digests = [hashlib.sha256(each["source"].encode()).hexdigest()] * len(files)
+        digests = [hashlib.sha256(os.fsencode(each["source"])).hexdigest()] * len(files)
         part.end(filled(each, status=status, files=files, digests=digests, input="i", sidecars="s"))
     part.write()
-    one.finished(part.table().to_pylist(), [part.name])
+    one.finished(rows_of(part.table()), [part.name])
     one.put_together()
 
 
@@ -281,13 +336,28 @@ def test_what_is_done_is_passed_over(store: Store) -> None:
     do(store, planned.rows[1:], NOTHING)
     again = plan(store, A, B)
     assert again.rows == []
-    assert again.skipped == [A.source, B.source]
+    assert (again.skipped, again.nothing) == ([A.source], [B.source])
     assert left(plan(store, Found(A.source, stamp="2"), B)) == [A.source]
     assert left(plan(store, A, B, made={"model": "two"})) == [A.source, B.source]
     store.delete(["a.png"])
     assert left(plan(store, A, B)) == [A.source]
     assert left(plan(store, A, B, overwrite=True)) == [A.source, B.source]
     assert left(plan(store, A, B)) == [A.source, B.source]  # the rest of what was begun anew
+
+
+def test_what_was_done_is_told_as_what_it_was(store: Store) -> None:
+    planned = plan(store, A, B)
+    do(store, planned.rows[:1])
+    do(store, planned.rows[1:], NOTHING)
+
+    def do_nothing(row: dict[str, Any]) -> dict[str, Any]:
+        raise AssertionError(row)
+
+    told = run_job(
+        Doing(do_nothing), [A, B], store, MADE, ending_of, (*WRITTEN, *READ), [], Pool(), JobSummary(),
+        overwrite=False,
+    )  # fmt: skip
+    assert (told.restored, told.skipped, told.nothing) == (0, 1, 1)
 
 
 def test_what_failed_is_tried_again_and_attempts_count_on(store: Store) -> None:
@@ -366,7 +436,7 @@ def test_results_of_earlier_runs_survive_a_failure(tmp_path: Path) -> None:
         planned = plan(store, Found(str(photo), stamp=str(number)))
         one = ledger(store)
         part = Worker(Doing(by_files(restore, store)), store, one.run).work(0, planned.rows)
-        one.finished(part.table().to_pylist(), [part.name])
+        one.finished(rows_of(part.table()), [part.name])
         one.put_together()
         return [line.partition(": is there")[0] for line in planned.refused]
 

@@ -13,7 +13,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hime.cluster.listing import Found, ending_of, find_sources, place
+from hime.cluster.listing import Found, clip_ending_of, ending_of, find_sources, place
 from hime.errors import HimeError
 from hime.pictures.formats import READ, WRITTEN
 from hime.restoring.inputs import find_inputs, own_ending, places
@@ -77,6 +77,54 @@ def test_a_pattern(tmp_path: Path) -> None:
         find_sources([f"{tmp_path}/*.tif"])
 
 
+def test_what_lies_where_the_results_go_matches_no_pattern(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "deep/b.png", "out/a.png", "out/deep/b.png", "outside/c.png")
+    out = tmp_path / "out"
+    for results in (out, f"{tmp_path}/deep/../out/", f"file://{out}"):
+        found = find_sources([f"{tmp_path}/**/*.png"], results)
+        assert placed(found.pictures) == ["a.png", "b.png", "c.png"]
+        assert found.passed_over == [
+            f"{tmp_path}/**/*.png: passed over: what lies in {out}, where the results go"
+        ]
+    assert placed(find_sources([f"{tmp_path}/*"], out).pictures) == ["a.png", "deep/b.png", "outside/c.png"]
+    with pytest.raises(HimeError, match="nothing matches"):
+        find_sources([f"{tmp_path}/o*t/*.png"], out)
+    # What a pattern begins in, the user means: whether something would be replaced is found out later.
+    for pattern, results in ((f"{out}/*.png", out), (f"{tmp_path}/deep/*.png", tmp_path)):
+        found = find_sources([pattern], results)
+        assert (len(found.pictures), found.passed_over) == (1, [])
+
+
+def test_what_lies_where_the_results_go_is_no_source_behind_a_url(in_memory: str) -> None:
+    for name in ("out/a.png", "out/.hime-job/done.parquet", "outside/c.png"):
+        fsspec.filesystem("memory").pipe_file(f"/archive/{name}", b"content")
+    line = "passed over: what lies in memory:///archive/out, where the results go"
+    for given, expected in (
+        (in_memory, ["a.png", "b.JPG", "deep/a.png", "outside/c.png"]),
+        (f"{in_memory}/**/*.png", ["archive/a.png", "deep/a.png", "c.png"]),
+    ):
+        found = find_sources([given], f"{in_memory}/out/")
+        assert placed(found.pictures) == expected
+        assert f"{given}: {line}" in found.passed_over
+    for given in (f"{in_memory}/out", f"{in_memory}/out/*.png"):
+        (only,) = find_sources([given], f"{in_memory}/out").pictures
+        assert only.source == "memory:///archive/out/a.png"
+    assert len(find_sources([f"{in_memory}/*.png"], "archive/out").pictures) == 1
+
+
+@pytest.mark.parametrize("bucket", ["s3://bucket/scans", "memory:///scans", "gs://bucket/[2001]"])
+def test_names_behind_urls_are_whole(bucket: str) -> None:
+    names = ["photo #1.jpg", "photo #2.jpg", "what?.jpg", "50% off.jpg"]
+    assert placed([Found(f"{bucket}/{name}") for name in names]) == names
+    assert [clip_ending_of(Found(f"{bucket}/{name}")) for name in ("a#.mov", "b?.mkv")] == [".mov", ".mkv"]
+
+
+def test_of_a_web_address_query_and_fragment_are_no_name() -> None:
+    urls = ["https://host/a.jpg?size=2#top", "HTTP://host/b.jpg#top?", "https://host/[1].jpg"]
+    assert placed([Found(url) for url in urls]) == ["a.jpg", "b.jpg", "[1].jpg"]
+    assert clip_ending_of(Found("https://host/clip.mov?quality=high")) == ".mov"
+
+
 def test_what_lies_behind_a_url(in_memory: str) -> None:
     found = find_sources([in_memory, f"{in_memory}/a.png"])
     assert [each.source for each in found.pictures] == [
@@ -116,7 +164,13 @@ def test_a_manifest(tmp_path: Path, in_memory: str) -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [{"file": ["a.png"]}, {"path": pa.array([], pa.string())}, {"path": ["a.png", None]}, {"path": [1]}],
+    [
+        {"file": ["a.png"]},
+        {"path": pa.array([], pa.string())},
+        {"path": ["a.png", None]},
+        {"path": [1]},
+        {"path": pa.array([b"caf\xe9.png"]).view(pa.string())},
+    ],
 )
 def test_no_manifest(table: dict[str, object], tmp_path: Path) -> None:
     manifest = tmp_path / "list.parquet"

@@ -106,6 +106,44 @@ def test_the_files_are_those_of_the_plain_loop(
     assert "12 there already" in told
 
 
+def test_names_that_are_no_text(
+    photos: Path, people: Path, tiny_model: Path, tmp_path: Path, ray_address: str
+) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    given = [odd / f"{odd.name}.png", odd / "b.png"]
+    for name, path in zip(("02", "04"), given, strict=True):
+        shutil.copy(photos / f"{name}.png", path)
+    shutil.copytree(people / "ada", odd / "people" / odd.name)
+    for photo in (odd / "people" / odd.name).iterdir():
+        photo.rename(photo.with_stem(f"{photo.stem}{odd.name}"))
+    command = ["restore", *given, "--everyone", "--refs", odd / "people", "--report", "--model", tiny_model]
+    assert run(*command, "--out", odd / "plain") == 0
+    plain = contents(odd / "plain")
+    assert {f"{odd.name}.png", "b.png"} < set(plain)
+
+    def restore(folder: Path) -> subprocess.CompletedProcess[str]:
+        words = [*map(str, command), "--out", str(odd / "out"), "--engine", "ray", "--address", ray_address]
+        here = [sys.executable, "-m", "hime", *words]
+        return subprocess.run(here, cwd=folder, capture_output=True, text=True, check=False)
+
+    told = restore(odd)
+    assert told.returncode == 1
+    assert told.stderr.endswith("is no name in UTF-8, as Ray needs it; work in another folder\n")
+    assert len(told.stderr.splitlines()) == 1
+    told = restore(tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "2 restored" in told.stdout
+    found = contents(odd / "out")
+    assert {name: content.replace(b"/out/", b"/plain/") for name, content in found.items()} == plain
+    told = restore(tmp_path)
+    assert "0 restored" in told.stdout
+    assert "2 there already" in told.stdout
+
+
 def test_a_worker_killed_costs_nothing(
     command: list[object], plain: dict[str, bytes], tmp_path: Path, capsys: Capture
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hime.cluster.ledger import ROW
+from hime.cluster.ledger import ROW, rows_of, table_of
 from hime.cluster.storage import Store
 from hime.cluster.work import Work, Worker
 from hime.errors import HimeError
@@ -51,7 +51,8 @@ def connected(pool: Pool) -> Iterator[int]:
     """Ray, started or connected to as long as the block runs, unless it is already; gives the workers.
 
     Raises:
-        HimeError: there is no such cluster, or it has too few processors for one worker.
+        HimeError: there is no such cluster, it has too few processors for one worker, or the current folder's
+            name is not UTF-8.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its programs' remarks are no messages of ours
@@ -65,8 +66,12 @@ def connected(pool: Pool) -> Iterator[int]:
             processors = usable_threads() if pool.concurrency is None else pool.concurrency * pool.threads
             options = {"include_dashboard": False, "num_cpus": processors}
         try:
-            with _hushed():
+            with _hushed(), _unnamed():
                 ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
+        except UnicodeEncodeError as error:  # the current folder
+            raise HimeError(
+                f"{error.object}: is no name in UTF-8, as Ray needs it; work in another folder"
+            ) from None
         except Exception as error:  # of many kinds
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise HimeError(f"{address}: no Ray there ({reason}); check --address") from None
@@ -94,6 +99,22 @@ def _hushed() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(null)
+
+
+@contextlib.contextmanager
+def _unnamed() -> Iterator[None]:
+    """Within it Ray does not note the command line, for which it has no public switch: a file's name that is
+    not UTF-8 would end it.
+    """
+    import ray
+
+    utils = ray._private.utils
+    kept = utils.get_entrypoint_name
+    utils.get_entrypoint_name = lambda: "hime"
+    try:
+        yield
+    finally:
+        utils.get_entrypoint_name = kept
 
 
 def run(
@@ -124,7 +145,7 @@ def run(
     context.print_on_execution_start = False
     nothing: dict[str, Any] = {"files": [], "digests": []}
     tasks = [
-        pa.Table.from_pylist([{**nothing, **row, "task": number} for row in chosen], schema=_TASK)
+        table_of(({**nothing, **row, "task": number} for row in chosen), _TASK)
         for number, chosen in enumerate(_tasks(rows, workers))
     ]
     shared = ray.put(work)
@@ -139,7 +160,7 @@ def run(
     try:
         for block in data.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
             parts = set(block.column("part").to_pylist())
-            yield block.drop_columns(["part"]).to_pylist(), sorted(parts)
+            yield rows_of(block.drop_columns(["part"])), sorted(parts)
     except RayError as error:
         raise _stopped(error) from error
 
@@ -153,9 +174,9 @@ class _Actor:
         self._worker = Worker(ray.get(shared[0]), store, run)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        tables = []
-        for task in dict.fromkeys(rows.column("task").to_pylist()):
-            part = self._worker.work(task, [row for row in rows.to_pylist() if row["task"] == task])
+        given, tables = rows_of(rows), []
+        for task in dict.fromkeys(row["task"] for row in given):
+            part = self._worker.work(task, [row for row in given if row["task"] == task])
             table = part.table()
             tables.append(table.append_column("part", pa.array([part.name] * len(table), pa.string())))
         return pa.concat_tables(tables)

@@ -42,8 +42,8 @@ class JobSummary:
 
     Attributes:
         restored: how many in this run.
-        skipped: how many were done already.
-        nothing: in how many there was nothing to restore.
+        skipped: how many were restored already.
+        nothing: in how many there was nothing to restore, now or when an earlier run looked for the same.
         failed: how many failed, by reason.
         people: how often each was restored; None stands for strangers.
         lines: of the first `TOLD` that failed, with their names.
@@ -290,6 +290,7 @@ def run_job(
     plan = plan_job(sources, store, ledger, made, ending, known, read, overwrite=overwrite)
     summary.records = ledger.place
     summary.skipped += len(plan.skipped)
+    summary.nothing += len(plan.nothing)
     for line in plan.refused:
         summary.fail(line)
     if plan.rows:

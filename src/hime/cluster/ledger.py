@@ -9,10 +9,14 @@ Two kinds of files, each written whole or not at all:
 
 Of several rows of one source the last one written holds. Who deletes the folder loses nothing but that
 knowledge: the same command then finds its results there and takes them for somebody else's.
+
+Parquet holds UTF-8, and names of files any bytes: `table_of` puts them into it, `rows_of` takes them out.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import sys
 import time
@@ -70,6 +74,8 @@ _ROWS_A_FILE = 4096
 """Rows that the driver puts together; small enough to be lost again, large enough that a million are few
 files."""
 _READERS = 16
+_AS_JSON = "\0"
+"""What a text begins with that is kept as JSON, since it is no UTF-8. No path and no URL begins so."""
 _PART = re.compile(r"/done-\w+-\d+\.parquet$")
 """What the file of a task is called."""
 
@@ -97,17 +103,15 @@ class Ledger:
     def plan(self) -> dict[str, str]:
         """Each source's place."""
         plan: dict[str, str] = {}
-        for table in self._tables(self._names("plan-"), PLAN):
-            plan.update(
-                zip(table.column("source").to_pylist(), table.column("place").to_pylist(), strict=True)
-            )
+        for rows in self._rows(self._names("plan-"), PLAN):
+            plan.update((row["source"], row["place"]) for row in rows)
         return plan
 
     def extend_plan(self, places: Mapping[str, str]) -> None:
         """Note where results of further sources go."""
         if places:
-            table = pa.table({"source": list(places), "place": list(places.values())}, schema=PLAN)
-            self._store.write(f"{FOLDER}/plan-{self.run}.parquet", _bytes(table))
+            columns = {"source": [*map(_kept, places)], "place": [*map(_kept, places.values())]}
+            self._store.write(f"{FOLDER}/plan-{self.run}.parquet", _bytes(pa.table(columns, schema=PLAN)))
 
     def rows(self, columns: Sequence[str] = ROW.names) -> dict[str, dict[str, Any]]:
         """The last row of each source. What runs that were killed have left is put together.
@@ -121,17 +125,17 @@ class Ledger:
         names = self._names("done-")
         parts = [name for name in names if _PART.search(name)]
         if parts:
-            self._write_whole([row for table in self._tables(parts, ROW) for row in table.to_pylist()])
+            self._write_whole([row for rows in self._rows(parts, ROW) for row in rows])
             self._delete(parts)
             names = self._names("done-")
         schema = pa.schema([ROW.field(name) for name in dict.fromkeys(["source", "at", *columns])])
-        rows: dict[str, dict[str, Any]] = {}
-        for table in self._tables(names, schema):
-            for row in table.to_pylist():
-                earlier = rows.get(row["source"])
+        last: dict[str, dict[str, Any]] = {}
+        for rows in self._rows(names, schema):
+            for row in rows:
+                earlier = last.get(row["source"])
                 if earlier is None or row["at"] >= earlier["at"]:
-                    rows[row["source"]] = row | {name: sys.intern(row[name]) for name in _FEW if name in row}
-        return rows
+                    last[row["source"]] = row | {name: sys.intern(row[name]) for name in _FEW if name in row}
+        return last
 
     def clear(self) -> None:
         """Forget what was done; the plan stays."""
@@ -154,7 +158,7 @@ class Ledger:
     def _write_whole(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._told(rows)
         name = f"{FOLDER}/done-{self.run}.{uuid.uuid4().hex[:8]}.parquet"
-        self._store.write(name, _bytes(pa.Table.from_pylist(list(rows), schema=ROW)))
+        self._store.write(name, _bytes(table_of(rows, ROW)))
 
     def _names(self, start: str) -> list[str]:
         found = self._store.names(FOLDER, hidden=True)
@@ -163,11 +167,21 @@ class Ledger:
     def _delete(self, names: Sequence[str]) -> None:
         self._store.delete(names)
 
-    def _tables(self, names: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+    def _rows(self, names: Sequence[str], schema: pa.Schema) -> Iterator[list[dict[str, Any]]]:
+        """The rows of files, some at a time.
+
+        Raises:
+            HimeError: one cannot be read.
+        """
         with ThreadPoolExecutor(_READERS) as readers:
             for start in range(0, len(names), _READERS):  # not all of them in the memory at once
                 chosen = names[start : start + _READERS]
-                yield from readers.map(lambda name: _read(self._store, name, schema), chosen)
+                tables = readers.map(lambda name: _read(self._store, name, schema), chosen)
+                for name, table in zip(chosen, tables, strict=True):
+                    for batch in table.to_batches(_ROWS_A_FILE):
+                        with _named(self._store, name):
+                            rows = rows_of(batch)
+                        yield rows
 
 
 class Part:
@@ -190,7 +204,7 @@ class Part:
             table = pq.read_table(BytesIO(store.read(self.name)), schema=ROW)
         except FileNotFoundError:
             return
-        self._rows = {row["source"]: row for row in table.to_pylist()}
+        self._rows = {row["source"]: row for row in rows_of(table)}
 
     def is_done(self, source: str) -> bool:
         """Whether nothing is left to be done about it."""
@@ -221,7 +235,7 @@ class Part:
 
     def table(self) -> pa.Table:
         """Its rows."""
-        return pa.Table.from_pylist(list(self._rows.values()), schema=ROW)
+        return table_of(self._rows.values(), ROW)
 
 
 def filled(row: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
@@ -231,6 +245,43 @@ def filled(row: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
     return {name: values.get(name) for name in ROW.names}
 
 
+def table_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table, from which `rows_of` gets them again. Names of files may hold bytes that are no UTF-8
+    (lone surrogates in Python): such a text is put in as JSON, after a mark.
+    """
+    kept = [{name: _each(value, _kept) for name, value in row.items()} for row in rows]
+    return pa.Table.from_pylist(kept, schema=schema)
+
+
+def rows_of(table: pa.Table | pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a table.
+
+    Raises:
+        ValueError: a text is damaged.
+    """
+    return [{name: _each(value, _given) for name, value in row.items()} for row in table.to_pylist()]
+
+
+def _each(value: Any, change: Callable[[str], str]) -> Any:
+    """A value of a row with its texts changed."""
+    if isinstance(value, str):
+        return change(value)
+    return [_each(each, change) for each in value] if isinstance(value, list) else value
+
+
+def _kept(text: str) -> str:
+    try:
+        text.encode()
+        is_plain = not text.startswith(_AS_JSON)
+    except UnicodeEncodeError:
+        is_plain = False
+    return text if is_plain else _AS_JSON + json.dumps(text)
+
+
+def _given(text: str) -> str:
+    return str(json.loads(text.removeprefix(_AS_JSON))) if text.startswith(_AS_JSON) else text
+
+
 def _bytes(table: pa.Table) -> bytes:
     sink = BytesIO()
     pq.write_table(table, sink)
@@ -238,8 +289,19 @@ def _bytes(table: pa.Table) -> bytes:
 
 
 def _read(store: Store, name: str, schema: pa.Schema) -> pa.Table:
-    try:
+    with _named(store, name):
         return pq.read_table(BytesIO(store.read(name)), columns=schema.names, schema=schema)
+
+
+@contextlib.contextmanager
+def _named(store: Store, name: str) -> Iterator[None]:
+    """Within it, what is wrong with a file's content is one line.
+
+    Raises:
+        HimeError: something is.
+    """
+    try:
+        yield
     except (OSError, pa.ArrowException, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise HimeError(

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import Any
-from urllib.parse import urlsplit
 
 from hime.cluster.storage import Store, is_url, open_filesystem, text_of, unreachable
 from hime.errors import HimeError
@@ -48,8 +49,10 @@ class Found:
         """What its result is called by; of a URL the path has the host or bucket as its first part."""
         if not is_url(self.source):
             return Input(Path(self.source), self.depth)
-        parts = urlsplit(self.source)
-        return Input(Path("/", parts.netloc, *parts.path.split("/")), self.depth)
+        protocol, _, path = self.source.partition("://")
+        if protocol.lower() in ("http", "https"):  # elsewhere these are letters of a name
+            path = re.split("[?#]", path, maxsplit=1)[0]
+        return Input(Path("/", *path.split("/")), self.depth)
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,15 @@ def find_sources(given: Sequence[Path | str], out: Path | str | None = None) -> 
     Args:
         given: files and folders, globs (``*``, ``?``, ``[…]``, ``**``), manifests (``.parquet``), each on
             this machine or behind a URL.
-        out: where the results go; what lies in that folder is no source.
+        out: where the results go; what lies in that folder is no source, unless it is named itself, or the
+            folder or pattern that it is found by begins there.
 
     Raises:
         HimeError: a folder or manifest that cannot be read, or in which there is nothing; a URL that nobody
             knows.
     """
     found = Sources()
+    results = None if out is None else Store.at(out).root
     seen: set[str] = set()
     here: list[Path] = []
     for each in given:
@@ -87,17 +92,18 @@ def find_sources(given: Sequence[Path | str], out: Path | str | None = None) -> 
         if text.lower().endswith(MANIFEST):
             _add(found, _in_manifest(text), seen)
         elif is_url(text) and not text.startswith("file://"):
-            _add(found, _behind(text, found), seen)
+            _add(found, _behind(text, found, results), seen)
         elif _is_glob(text):
-            matches = sorted(glob.glob(text_of(text), recursive=True))  # noqa: PTH207, absolute patterns
+            pattern = text_of(text)
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207, absolute patterns
+            matches = _less_results(text, pattern, matches, results, found)
             if not matches:
                 raise HimeError(f"{text}: nothing matches; check the pattern")
             here.extend(Path(match) for match in matches)
         else:
             here.append(Path(text_of(text)) if is_url(text) else Path(text))
     if here:
-        results = None if out is None or is_url(out) else Path(out)
-        listing = find_inputs(here, results)
+        listing = find_inputs(here, None if results is None or is_url(results) else Path(results))
         found.passed_over.extend(listing.passed_over)
         for inputs, kind in ((listing.inputs, found.pictures), (listing.clips, found.clips)):
             for item in inputs:
@@ -123,7 +129,7 @@ def ending_of(found: Found) -> str:
         return own_ending(Path(found.source))
     from hime.pictures.formats import WRITTEN
 
-    suffix = PurePath(found.source).suffix
+    suffix = found.named.path.suffix
     if suffix.lower() in WRITTEN:
         return suffix
     fs, path = open_filesystem(found.source)
@@ -140,7 +146,7 @@ def clip_ending_of(found: Found) -> str:
 
     if not is_url(found.source):
         return clip_ending(Path(found.source))
-    suffix = PurePath(found.source).suffix
+    suffix = found.named.path.suffix
     return suffix if suffix.lower() in WRITTEN_VIDEOS else ".mp4"
 
 
@@ -163,13 +169,35 @@ def _add(found: Sources, new: Sequence[Found], seen: set[str]) -> None:
             continue
         seen.add(each.source)
         if is_url(each.source):
-            is_video = PurePath(each.source).suffix.lower() in ENDINGS_OF_VIDEOS
+            is_video = each.named.path.suffix.lower() in ENDINGS_OF_VIDEOS
         else:
             is_video = is_clip(Path(each.source))
         (found.clips if is_video else found.pictures).append(each)
 
 
-def _behind(url: str, found: Sources) -> list[Found]:
+def _less_results(
+    given: str, pattern: str, names: Sequence[str], results: str | None, found: Sources
+) -> list[str]:
+    """What was found by a pattern, or below a folder, less what lies where the results go, if that is below
+    the pattern's beginning: then it is what an earlier run made. A line says so.
+
+    Args:
+        given: the pattern or folder as it was given.
+        pattern: the same as a path from the root on, or a URL.
+        names: paths or URLs.
+        results: likewise; None where no results are written.
+        found: gets the line.
+    """
+    beginning = PurePath(*takewhile(lambda part: not glob.has_magic(part), PurePath(pattern).parts))
+    if results is None or beginning not in PurePath(results).parents:
+        return [*names]
+    left = [name for name in names if not PurePath(name).is_relative_to(results)]
+    if len(left) < len(names):
+        found.passed_over.append(f"{given}: passed over: what lies in {results}, where the results go")
+    return left
+
+
+def _behind(url: str, found: Sources, results: str | None) -> list[Found]:
     """The files that a URL stands for: one, all below it, or those that match."""
     from hime.restoring.video.reading import ENDINGS as ENDINGS_OF_VIDEOS
 
@@ -178,25 +206,25 @@ def _behind(url: str, found: Sources) -> list[Found]:
         if glob.has_magic(path):
             infos, root = fs.glob(path, detail=True), None
         elif fs.isdir(path):
-            infos, root = fs.find(path, detail=True), path.rstrip("/")
+            infos, root = fs.find(path, detail=True), fs.unstrip_protocol(path.rstrip("/"))
         else:
             return [Found(fs.unstrip_protocol(path), 1, _stamp(fs.info(path)))]
     except Exception as error:
         raise unreachable(url, error) from error
     known = (*READ, *ENDINGS_OF_VIDEOS)
-    files = {name: info for name, info in sorted(infos.items()) if info.get("type") == "file"}
-    chosen = [name for name in files if root is None or name.lower().endswith(known)]
-    passed_over = len(files) - len(chosen)
+    files = {
+        fs.unstrip_protocol(name): info for name, info in sorted(infos.items()) if info.get("type") == "file"
+    }
+    left = _less_results(url, fs.unstrip_protocol(path), [*files], results, found)
+    chosen = [name for name in left if root is None or name.lower().endswith(known)]
+    passed_over = len(left) - len(chosen)
     if passed_over:
         found.passed_over.append(f"{url}: passed over: {passed_over} files whose endings are of no picture")
     if not chosen:
         raise HimeError(f"{url}: no picture in it; check the URL")
     above = 0 if root is None else root.count("/") + 1
     depths = [1 if root is None else name.count("/") + 1 - above for name in chosen]
-    return [
-        Found(fs.unstrip_protocol(name), depth, _stamp(files[name]))
-        for name, depth in zip(chosen, depths, strict=True)
-    ]
+    return [Found(name, depth, _stamp(files[name])) for name, depth in zip(chosen, depths, strict=True)]
 
 
 def _stamp(info: dict[str, Any]) -> str:
@@ -214,6 +242,7 @@ def _in_manifest(given: str) -> list[Found]:
     store = Store(whole.rpartition("/")[0])
     try:
         table = pq.read_table(BytesIO(store.read(whole.rpartition("/")[2])), columns=[COLUMN])
+        paths = table.column(COLUMN).to_pylist()
     except FileNotFoundError:
         raise HimeError(f"{given}: no such file; check the path") from None
     except (OSError, pa.ArrowException, ValueError) as error:
@@ -221,7 +250,6 @@ def _in_manifest(given: str) -> list[Found]:
         raise HimeError(
             f"{given}: no manifest with a column {COLUMN!r} ({reason}); write one as Parquet"
         ) from None
-    paths = table.column(COLUMN).to_pylist()
     if not paths or not all(isinstance(path, str) and path for path in paths):
         raise HimeError(f"{given}: names no files, or some rows no file; each {COLUMN!r} is a path or URL")
     return _deepened(

@@ -29,12 +29,14 @@ class Plan:
     Attributes:
         rows: ``source``, ``place``, ``stamp``, ``made`` and ``attempts`` of each source that is left; and
             ``files`` that are there and may be replaced, with their ``digests``, "" where they are not known.
-        skipped: sources that are done.
+        skipped: sources whose results are there.
+        nothing: sources in which an earlier run found nothing to restore.
         refused: a line for each source whose result would replace what is not the job's.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    nothing: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
 
@@ -84,7 +86,7 @@ def plan_job(
         at = planned.get(each.source) or new[each.source]
         row = rows.get(each.source)
         if row is not None and _is_done(row, each, at, whole, there):
-            plan.skipped.append(each.source)
+            (plan.nothing if row["status"] == NOTHING else plan.skipped).append(each.source)
             continue
         files = there.of(at, row)
         asked = [] if overwrite else _in_question(files, row, is_planned=each.source in planned)

@@ -51,6 +51,8 @@ def unreachable(url: str, error: Exception) -> HimeError:
     """The one line about a file behind a URL that cannot be read or written."""
     if isinstance(error, FileNotFoundError):
         return HimeError(f"{url}: no such file; check the URL")
+    if isinstance(error, UnicodeEncodeError):
+        return HimeError(f"{url}: is no name in UTF-8, as it must be behind a URL; rename the file")
     reason = " ".join(str(error).split()) or type(error).__name__
     return HimeError(f"{url}: {reason}; check the URL and who may read and write there")
 
