@@ -173,6 +173,50 @@ def test_what_cannot_be_is_said_at_once(
     assert not out.exists()
 
 
+def test_what_is_no_photo_is_nobody(
+    albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
+) -> None:
+    """A path that is mistyped, and a clip, are not taken for people, to whom the only face would go."""
+    one, out = tmp_path / "one.png", tmp_path / "out"
+    write_image(one, picture_of(demo_people, "ada"))
+    clip, text = tmp_path / "clip.mp4", tmp_path / "text.png"
+    clip.write_bytes(b"\0\0\0\x20ftypisom")
+    text.write_text("no picture")
+    command = ["restore", one, "--out", out, "--model", tiny_model, "--refs"]
+    (photo, *_) = albums["ada"].iterdir()
+    for given, line in (
+        ([tmp_path / "adda"], f"hime: {tmp_path / 'adda'}: no such file; check the path"),
+        ([photo, tmp_path / "4.webp"], f"hime: {tmp_path / '4.webp'}: no such file; check the path"),
+        ([clip], f"hime: {clip}: is a film; save the picture you mean as a file of its own"),
+        ([text, clip], f"hime: {text}: is not a PNG"),
+    ):
+        assert run(*command, *given) == 1
+        (told,) = capsys.readouterr().err.splitlines()
+        assert told.startswith(line)
+    assert not out.exists()
+    assert run(*command, photo, clip) == 0
+    assert "clip.mp4 is not used: a film" in capsys.readouterr().err
+    assert names_in(out) == ["one.png"]
+
+
+def test_whom_no_photo_shows_is_nobody_in_a_picture(
+    tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
+) -> None:
+    one, out = tmp_path / "one.png", tmp_path / "out"
+    write_image(one, picture_of(demo_people, "ada"))
+    write_image(tmp_path / "carl" / "wall.png", np.full((90, 90, 3), 128, np.uint8))
+    command = ["restore", one, "--refs", tmp_path / "carl", "--out", out, "--model", tiny_model]
+    assert run(*command) == 0
+    told = capsys.readouterr()
+    assert told.out == f"0 restored to {out}; nothing to restore in 1\n"
+    no_photo = "hime: carl: no photo can be used, so"
+    assert f"{no_photo} no face is known as this person's; --person or --face N restores one" in told.err
+    assert run(*command, "--person", "carl") == 0
+    told = capsys.readouterr()
+    assert told.out == f"{out / 'one.png'} (carl 1)\n"
+    assert f"{no_photo} this person is restored without" in told.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
