@@ -27,8 +27,10 @@ from hime.restoring.batch import Summary
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
 from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
 from hime.restoring.inputs import Listing, find_inputs, is_folder
+from hime.restoring.people import check_encoded
 from hime.restoring.photographs import restore_photos
 from hime.restoring.restorer import Restorer, load
+from hime.restoring.sources import find_people
 from hime.terminal import Meter, answer, note, say
 
 if TYPE_CHECKING:
@@ -205,19 +207,45 @@ def restore(options: argparse.Namespace) -> int:
         return restore_in_bulk(options, partial(_check, options), _cache(options))
     if options.aligned:
         _check(options, None)
-        summaries = [_headshots(options)]
+        kinds = [partial(_headshots, options)]
     else:
         listing = find_inputs(options.inputs, options.out)
         _check(options, listing)
         limit_threads(options.threads)
-        summaries = [_photos(options, listing)] if listing.inputs else []
-        summaries += [_clips(options, listing)] if listing.clips else []
+        kinds = _kinds(options, listing)
+    summaries: list[Summary] = []
+    for work in kinds:
+        try:
+            summary = work()
+        except HimeError as error:
+            if not summaries:
+                raise
+            summary = Summary(failed=[str(error)])  # what was done before is told all the same
+        summaries.append(summary)
+        if not options.json:
+            tell(summary, options.out, options.dry_run)
     if options.json:
         tell_json(summaries, options.dry_run)
-    else:
-        for summary in summaries:
-            tell(summary, options.out, options.dry_run)
     return 1 if any(summary.failed for summary in summaries) else 0
+
+
+def _kinds(options: argparse.Namespace, listing: Listing) -> list[partial[Summary]]:
+    """The work on photographs, and that on clips. The models of both are open, and the .person files are for
+    both, before the first picture is restored.
+
+    Raises:
+        HimeError: they are not.
+    """
+    kinds, restorers = [], []
+    if listing.inputs:
+        restorers.append(_opened(options, DEFAULT_PHOTO_MODEL))
+        kinds.append(partial(_photos, options, listing, restorers[-1]))
+    if listing.clips:
+        restorers.append(_opened(options, DEFAULT_VIDEO_MODEL))
+        kinds.append(partial(_clips, options, listing, restorers[-1]))
+    if len(restorers) > 1:
+        check_encoded(find_people(options.refs, options.named), restorers)
+    return kinds
 
 
 def _check(options: argparse.Namespace, listing: Listing | None) -> None:
@@ -276,12 +304,12 @@ def _headshots(options: argparse.Namespace) -> Summary:
     )
 
 
-def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
+def _clips(options: argparse.Namespace, listing: Listing, restorer: Restorer) -> Summary:
     """Restore the faces in videos."""
     from hime.restoring.video.batch import restore_clips
 
     return restore_clips(
-        _opened(options, DEFAULT_VIDEO_MODEL),
+        restorer,
         listing,
         options.refs,
         options.out,
@@ -296,10 +324,10 @@ def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
     )
 
 
-def _photos(options: argparse.Namespace, listing: Listing) -> Summary:
+def _photos(options: argparse.Namespace, listing: Listing, restorer: Restorer) -> Summary:
     """Restore the faces in photographs."""
     return restore_photos(
-        _opened(options, DEFAULT_PHOTO_MODEL),
+        restorer,
         listing,
         options.refs,
         options.out,
