@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -171,6 +172,31 @@ def test_what_cannot_be_is_said_at_once(
     assert "2 people are named ada" in refused(both, "--refs", albums["ada"], twice, "--out", out)
     assert "cannot write .bmp" in refused(both, "--refs", albums["ada"], "--out", tmp_path / "a.bmp")
     assert not out.exists()
+
+
+def test_the_note_of_what_made_results_names_nobody(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """But other options restore again all the same; a note that named somebody is as one of other options."""
+    out = tmp_path / "out"
+    people = ["--refs", *albums.values(), "--model", tiny_model]
+    command = ["restore", photos / "both.png", *people, "--out", out]
+    named, note = [*command, "--person", "ben"], out / FILE
+    assert run(*named) == 0
+    text = note.read_text(encoding="utf-8")
+    assert "ben" not in text
+    assert "albums" not in text
+    assert run(*named) == 0
+    assert "1 there already" in capsys.readouterr().out
+    assert run(*command) == 0
+    assert "there already" not in capsys.readouterr().out
+    *_, last = filter(None, note.read_text(encoding="utf-8").split("\n"))
+    record = json.loads(last)
+    record["made"]["options"] = "Choice(everyone=False, only_person='ben', only_face=None)"
+    with note.open("a", encoding="utf-8") as file:
+        file.write(f"{json.dumps(record)}\n")
+    assert run(*command) == 0
+    assert capsys.readouterr().out == f"{out / 'both.png'} (ada 1, ben 1)\n"
 
 
 def test_what_is_no_photo_is_nobody(

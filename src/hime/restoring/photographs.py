@@ -13,7 +13,7 @@ from hime.pictures.formats import READ, WRITTEN, check_sides, largest_side
 from hime.pictures.reading import read_picture
 from hime.pictures.writing import files_written, write_picture
 from hime.restoring.batch import Found, Summary, run_batch
-from hime.restoring.inputs import Input, Listing, find_inputs, own_ending
+from hime.restoring.inputs import Input, Listing, find_inputs, own_ending, together
 from hime.restoring.outputs import Output, Outputs
 from hime.restoring.people import Cast, made_with, read_cast
 from hime.restoring.rehearsal import rehearsing
@@ -41,8 +41,8 @@ class Choice:
 
     @property
     def made(self) -> dict[str, str]:
-        """What of it results are made with, for `hime.restoring.batch.run_batch`."""
-        return {"options": str(replace(self, report=False)), "report": str(self.report)}
+        """What of it results are made with, for `hime.restoring.batch.run_batch`, naming nobody."""
+        return {"options": together([str(replace(self, report=False))]), "report": str(self.report)}
 
 
 def restore_photos(
