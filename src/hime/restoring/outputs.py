@@ -6,6 +6,7 @@ wrote it (`hime.restoring.records`). Two inputs never share a result, also not o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 from hime.errors import HimeError
-from hime.files import check_writable
+from hime.files import check_writable, taking_turns
 from hime.restoring.inputs import Input, absolute, is_folder, key, numbered, places, sidecars
 from hime.restoring.records import FACE, FACES, Record, Records
 
@@ -57,6 +58,7 @@ class Output:
     is_elsewhere: bool
     _owner: Owner
     _claimed: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
+    _there: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
 
     @property
     def is_file(self) -> bool:
@@ -70,8 +72,22 @@ class Output:
             HimeError: it must not be replaced, or cannot be written.
         """
         self._owner.check(path)
-        self._claimed[path] = _identity(path)
+        self._claimed[path] = self._there[path] = _identity(path)
         return path
+
+    def check_still(self, path: Path, filled: Path) -> None:
+        """Find out whether a file may still be moved to its place, which was claimed long before.
+
+        Args:
+            path: the place.
+            filled: the file.
+
+        Raises:
+            HimeError: somebody has put another file there meanwhile.
+        """
+        if _identity(path) not in (None, self._there[path]):
+            raise HimeError(f"{path}: was written by somebody else meanwhile; run the command again")
+        self._there[path] = _identity(filled)
 
     def is_claimed(self, path: Path) -> bool:
         """Whether a file is one of the result's."""
@@ -166,6 +182,15 @@ class Outputs:
             moved = place != self._planned[each.path]
             return Output(self.folder / place, recorded, self.records.of(recorded), moved, self)
         raise HimeError(f"{each.path}: too many results of that name; choose another --out")
+
+    def turn(self, each: Input) -> contextlib.AbstractContextManager[None]:
+        """Wait until no other run is at work on an input's place; within it none is.
+
+        Raises:
+            HimeError: the folder cannot be written to.
+        """
+        place = hashlib.sha256(os.fsencode(key(self._planned[each.path]))).hexdigest()
+        return taking_turns(self.folder / f".hime-{place[:16]}.lock")
 
     def is_free(self, each: Input) -> bool:
         """Whether nothing is yet where the result of an input is to go."""

@@ -91,7 +91,7 @@ def restore_clips(
     choice = ClipChoice(everyone, only_person, enlargement, report, overwrite)
     job = ClipJob(restorer, cast, listing.clips, summary, choice, dry_run)
     made = {**made_with(restorer, cast), **choice.made}
-    run_batch(listing.clips, outputs, made, summary, job.restore, skip=job.skip, dry_run=dry_run)
+    run_batch(listing.clips, outputs, made, summary, job.restore, skip=job.skip, dry_run=dry_run, turns=False)
     return summary
 
 
