@@ -194,10 +194,11 @@ def _add_cache(command: argparse.ArgumentParser) -> None:
 
 
 def _cache(options: argparse.Namespace) -> LookCache | None:
-    """Where what is learned of photos is kept, None for nowhere."""
+    """Where what is learned of photos is kept, None for nowhere; a dry run adds nothing to it."""
     from hime.faces.cache import user_cache
 
-    return None if options.no_cache else user_cache()
+    is_dry = getattr(options, "dry_run", False)  # `hime person add` has none
+    return None if options.no_cache else user_cache(read_only=is_dry)
 
 
 def restore(options: argparse.Namespace) -> int:
