@@ -482,6 +482,21 @@ def test_nothing_to_restore_is_no_failure_unless_asked_for_by_name(
     assert read_image(tmp_path / "out" / "large.png").shape == (1040, 1040, 3)
 
 
+def test_a_dial_whose_other_end_is_missing_stands_at_0(
+    photos: Path, albums: dict[str, Path], tiny_dial: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    model, out = shutil.copytree(tiny_dial, tmp_path / "alone" / tiny_dial.name), tmp_path / "out"
+    command = ["restore", photos / "both.png", "--refs", albums["ada"], "--out", out, "--model", model]
+    assert run(*command, "--fidelity", 0.5) == 1
+    assert "needs its reconstruction model, tiny-x4, which is not there" in capsys.readouterr().err
+    for status in ("both.png (ada 1)", "1 there already"):
+        assert run(*command, "--fidelity", 0) == 0
+        assert status in capsys.readouterr().out
+    lr = tmp_path / "lr.png"
+    write_image(lr, np.zeros((16, 16, 3), np.uint8))
+    assert run("restore", "--aligned", lr, "--out", tmp_path / "hr.png", "--model", model) == 0
+
+
 def test_a_large_face_that_is_blurred_is_restored_as_strongly_as_asked(
     albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
 ) -> None:

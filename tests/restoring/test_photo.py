@@ -265,6 +265,26 @@ def test_where_the_result_is_less_like_the_milder_one_is_taken(party: Picture, p
     assert fixed.faces[0].fidelity is None
 
 
+def test_where_there_is_no_milder_model_the_result_stays_and_is_told(
+    party: Picture, people: list[Person]
+) -> None:
+    class Alone(Enlarging):
+        @property
+        def reconstruction(self) -> Enlarging:
+            raise HimeError("alone: its other end is not there")
+
+        @reconstruction.setter
+        def reconstruction(self, _: Enlarging | None) -> None:
+            self.card["fidelity"] = 0
+
+    photo = restore_photo(party, people, Restorer(Alone(texture=160)), only_person="ada")
+    face = photo.faces[0]
+    assert (face.fidelity, face.status) == (0, "restored")
+    assert face.warning == (
+        "less like ada than the input was: look at it with care (alone: its other end is not there)"
+    )
+
+
 def test_a_face_that_is_hardly_like_who_it_was_said_to_be_is_told(
     party: Picture, people: list[Person]
 ) -> None:

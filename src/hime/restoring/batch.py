@@ -213,6 +213,11 @@ def told(path: Path, error: Exception, output: Output | None = None) -> str:
 
 
 def model_digest(restorer: Restorer) -> str:
-    """A digest of the models that a restorer uses, wherever its dial stands."""
-    ends = [restorer.backend, restorer.backend.reconstruction]
-    return together(f"{sorted(end.card.items())}" for end in ends if end is not None)
+    """A digest of the models that a restorer uses, wherever its dial stands; less the other end where that
+    cannot be had, so that it stands at 0.
+    """
+    ends = [restorer.backend]
+    with contextlib.suppress(HimeError):
+        if (other := restorer.backend.reconstruction) is not None:
+            ends.append(other)
+    return together(f"{sorted(end.card.items())}" for end in ends)
