@@ -332,6 +332,26 @@ def test_faces_replace_no_photo(
     assert reference.read_bytes() == before
 
 
+def test_faces_among_the_photos_are_no_photos(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the results lie among the inputs the same command goes on, given a folder or files."""
+    command = ["--refs", *albums.values(), "--model", tiny_model, "--crop", "--report", "--out", photos]
+    assert run("restore", photos, *command) == 0
+    capsys.readouterr()
+    named = sorted(path for path in photos.iterdir() if path.suffix in (".png", ".jpg"))
+    monkeypatch.chdir(photos)
+    for inputs, passed_over in (([photos], 1), ([Path()], 1), (named, 3)):
+        assert run("restore", *inputs, *command) == 0
+        told = capsys.readouterr().out
+        assert told == (
+            f"0 restored to {photos}; 2 there already, --overwrite restores again; nothing to restore in 1; "
+            f"{passed_over} passed over\n"
+        )
+    assert run("restore", "both-face1.png", *command) == 1
+    assert "both-face1.png: is a result of an earlier run; choose another" in capsys.readouterr().err
+
+
 def test_a_whole_picture_replaces_no_face_of_another(
     photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -104,7 +104,9 @@ class Records:
         return all(self._exists(name) for name in record.files)
 
     def owner(self, path: Path) -> Record | None:
-        """What made the file at ``path``."""
+        """What made the file at ``path``, also one that is not in the folder: nothing did."""
+        if not path.is_relative_to(self.folder):
+            return None
         place = self._owner.get(self._name(path))
         return None if place is None else self._of_place[place]
 
