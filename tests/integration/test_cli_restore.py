@@ -50,6 +50,22 @@ def test_one_file_to_one_file(headshots: Path, photos: Path, tiny_model: Path, t
     }
 
 
+def test_a_report_is_not_replaced_by_that_of_another_result(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Both are called NAME.json, whatever the ending of the picture is."""
+    out = tmp_path / "out"
+    command = ["restore", "--aligned", "--model", tiny_model, "--report", "--out"]
+    assert run(*command, out / "r.png", headshots / "ada0.png") == 0
+    before = (out / "r.json").read_bytes()
+    line = refused_batch(capsys, *command, out / "r.jpg", headshots / "ada1.png")
+    assert f"{out / 'r.json'}: is there already, made of another picture" in line
+    assert files_below(out) == ["r.json", "r.png"]
+    assert (out / "r.json").read_bytes() == before
+    assert run(*command, out / "r.png", headshots / "ada0.png") == 0
+    assert run(*command, out / "r.jpg", headshots / "ada1.png", "--overwrite") == 0
+
+
 def test_a_large_headshot_is_restored_if_it_is_blurred(
     photos: Path, tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
 ) -> None:

@@ -179,7 +179,9 @@ def test_refusals(walking: Path, tmp_path: Path, capsys: Capture) -> None:
     other = shutil.copy(walking, tmp_path / "other.mp4")
     words = ["restore", own, other, "--out"]
     assert "is one file for 2 inputs" in refused(capsys, *words, tmp_path / "one.mp4")
-    assert "cannot write .avi" in refused(capsys, "restore", own, "--out", tmp_path / "one.avi")
+    for ending in (".avi", ".jpg"):
+        line = refused(capsys, "restore", own, "--out", tmp_path / f"one{ending}")
+        assert f"cannot write {ending}; use one of" in line
     (tmp_path / "sub").mkdir()
     same = shutil.copy(walking, tmp_path / "sub" / "walk.mp4")
     both = ["restore", own, same, "--out", tmp_path / "out", "--model", "small-x4"]

@@ -170,7 +170,9 @@ def test_what_cannot_be_is_said_at_once(
     assert "would overwrite" in refused(both, "--refs", albums["ada"], "--out", reference)
     twice = shutil.copytree(albums["ada"], tmp_path / "other" / "ada")
     assert "2 people are named ada" in refused(both, "--refs", albums["ada"], twice, "--out", out)
-    assert "cannot write .bmp" in refused(both, "--refs", albums["ada"], "--out", tmp_path / "a.bmp")
+    for ending in (".bmp", ".mp4"):  # a folder is not called like a file
+        name = tmp_path / f"a{ending}"
+        assert f"cannot write {ending}; use one of" in refused(both, "--refs", albums["ada"], "--out", name)
     assert not out.exists()
 
 
@@ -254,6 +256,11 @@ def test_whom_no_photo_shows_is_nobody_in_a_picture(
         ["--face", "0"],
         ["--refs", "ada", "--strength", "1.1"],
         ["--refs", "ada", "--strength", "nan"],
+        ["--refs", "ada", "--max-lr-side", "8"],
+        ["--refs", "ada", "--everyone", "--person", "ada"],
+        ["--everyone", "--face", "1"],
+        ["--refs", "ada.person", "--named"],
+        ["--everyone", "--no-named"],
     ],
     ids=" ".join,
 )

@@ -134,9 +134,10 @@ def _photos(
 
 def _headshots(options: argparse.Namespace, sources: Sources, summary: JobSummary) -> None:
     from hime.cluster.job import restore_headshots
-    from hime.restoring.headshots import HeadshotChoice
+    from hime.restoring.headshots import MAX_LR_SIDE, HeadshotChoice
 
-    choice = HeadshotChoice(options.report, options.max_lr_side, options.even_sharp, options.strength)
+    side = options.max_lr_side or MAX_LR_SIDE
+    choice = HeadshotChoice(options.report, side, options.even_sharp, options.strength)
     restore_headshots(
         _opener(options, DEFAULT_MODEL), sources, options.refs, options.out, choice,
         pool_of(options, options.threads), summary, overwrite=options.overwrite,

@@ -28,6 +28,7 @@ from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_
 from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
 from hime.restoring.inputs import Listing, find_inputs, is_folder
 from hime.restoring.people import check_encoded
+from hime.restoring.person_file import SUFFIX
 from hime.restoring.photographs import restore_photos
 from hime.restoring.restorer import Restorer, load
 from hime.restoring.sources import find_people
@@ -178,7 +179,6 @@ def _add_aligned(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-lr-side",
         type=positive,
-        default=MAX_LR_SIDE,
         metavar="PIXELS",
         help=f"of an input with --aligned; default: {MAX_LR_SIDE}",
     )
@@ -264,6 +264,7 @@ def _check(options: argparse.Namespace, listing: Listing | None) -> None:
     if options.aligned and any(faces.values()):
         given = next(name for name, is_given in faces.items() if is_given)
         options.parser.error(f"{given} is for whole photographs; leave out it or --aligned")
+    _check_effect(options)
     if listing is not None and listing.clips:
         of_photographs = {
             "--face": faces["--face"],
@@ -285,6 +286,18 @@ def _check(options: argparse.Namespace, listing: Listing | None) -> None:
         )
 
 
+def _check_effect(options: argparse.Namespace) -> None:
+    """Whether each argument has an effect beside the others; else the parser says which has none."""
+    if options.max_lr_side is not None and not options.aligned:
+        options.parser.error("--max-lr-side is for headshots; leave it out, or give --aligned")
+    one = "--person" if options.person is not None else "--face" if options.face is not None else None
+    if options.everyone and one is not None:
+        options.parser.error(f"--everyone has no effect beside {one}; leave out one of them")
+    if options.named is not None and all(path.suffix.lower() == SUFFIX for path in options.refs):
+        given = "--named" if options.named else "--no-named"
+        options.parser.error(f"{given} is for photos given with --refs, and there are none; leave it out")
+
+
 def _opened(options: argparse.Namespace, default: str) -> Restorer:
     return open_restorer(options.model or default, options.threads, options.fidelity, options.device)
 
@@ -298,7 +311,7 @@ def _headshots(options: argparse.Namespace) -> Summary:
         options.out,
         report=options.report,
         overwrite=options.overwrite,
-        max_lr_side=options.max_lr_side,
+        max_lr_side=options.max_lr_side or MAX_LR_SIDE,
         even_sharp=options.even_sharp,
         strength=options.strength,
         dry_run=options.dry_run,
@@ -408,13 +421,13 @@ def add_person(commands: Commands) -> None:
 def person_add(options: argparse.Namespace) -> int:
     """``hime person add``."""
     from hime.faces.album import read_person
-    from hime.restoring.person import describe_person, save_person
-    from hime.restoring.person_file import SUFFIX
+    from hime.restoring.person import check_name, describe_person, save_person
     from hime.restoring.sources import find_person
 
     if options.out.suffix.lower() != SUFFIX:
         raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
     check_writable(options.out)
+    check_name(options.name or "")
     limit_threads(options.threads)
     restorer = load(options.model, options.threads)
     found = find_person(options.photos, options.name, options.named)

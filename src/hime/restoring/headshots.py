@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ def restore_headshots(
     read = [each.path for each in (*listing.inputs, *photos.inputs)]
     outputs = Outputs(
         listing.given, listing.inputs, out, SUFFIXES, (*WRITTEN, *READ), lambda _: ".png", read,
-        overwrite=overwrite,
+        overwrite=overwrite, beside=_report if report else None,
     )  # fmt: skip
 
     summary = Summary(passed_over=[*listing.passed_over, *photos.passed_over])
@@ -88,6 +88,11 @@ def restore_headshots(
     job = HeadshotJob(restorer, used, summary, choice, dry_run, coming)
     run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name, dry_run=dry_run)
     return summary
+
+
+def _report(result: PurePath) -> PurePath:
+    """Where the report on a result is."""
+    return result.with_suffix(".json")
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,7 @@ class HeadshotJob:
 
     def restore(self, each: Input, content: str, output: Output) -> None:
         """One headshot, see `hime.restoring.batch.run_batch`."""
-        report = output.path.with_suffix(".json")
+        report = Path(_report(output.path))
         output.claim(output.path)
         if self.choice.report:
             output.claim(report)

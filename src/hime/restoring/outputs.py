@@ -17,6 +17,7 @@ from typing import Protocol
 
 from hime.errors import HimeError
 from hime.files import check_writable, taking_turns
+from hime.pictures.formats import READ
 from hime.restoring.inputs import Input, absolute, is_folder, key, numbered, places, sidecars
 from hime.restoring.records import FACE, FACES, Record, Records
 
@@ -106,15 +107,16 @@ class Outputs:
         inputs: what they stand for.
         out: as it was given: one file, or a folder.
         written: endings that can be written.
-        known: endings that mean a file, also one that cannot be written, rather than a folder.
+        known: endings of what is read: of a result's name they are not kept.
         ending: of a result in a folder, for its input.
         read: every file that the batch reads.
         overwrite: replace also files of others.
         faces: results are NAME-faceN.png, not NAME.
+        beside: what is written beside a result whose name tells nothing of its ending.
 
     Raises:
-        HimeError: ``out`` is one file for several inputs, cannot be written, or would replace what is
-            read.
+        HimeError: ``out`` is one file, by any ending of pictures or videos, for several inputs or of a kind
+            that is not written; it cannot be written, or would replace what is read.
     """
 
     def __init__(
@@ -129,12 +131,16 @@ class Outputs:
         *,
         overwrite: bool,
         faces: bool = False,
+        beside: Callable[[PurePath], PurePath] | None = None,
     ) -> None:
+        from hime.restoring.video.reading import ENDINGS  # with all that restores videos
+
         self.overwrite = overwrite
         self._faces = faces
+        self._beside = beside
         files = [file for path in read for file in (path, *sidecars(path))]
         self._read = {_identity(file) for file in files} - {None}
-        self._is_file = is_file(out, known)
+        self._is_file = is_file(out, (*known, *READ, *ENDINGS))
         if self._is_file:
             if len(given) > 1 or len(inputs) > 1 or is_folder(Path(given[0])):
                 raise HimeError(f"{out}: is one file for {len(inputs)} inputs; give a folder as --out")
@@ -173,11 +179,11 @@ class Outputs:
         """
         for place in self._candidates(each):
             recorded = self._recorded(place)
-            if any(self._is_anothers(record, each, content) for record in self.records.owners(recorded)):
+            if (there := self._anothers(place, each, content)) is not None:
                 if not self.is_file:
                     continue
                 if not self.overwrite:
-                    raise _there(self.folder / place, "made of another picture")
+                    raise _there(there, "made of another picture")
             self._taken.add(key(place))
             moved = place != self._planned[each.path]
             return Output(self.folder / place, recorded, self.records.of(recorded), moved, self)
@@ -208,6 +214,18 @@ class Outputs:
         if os.path.lexists(path) and not self.overwrite and not self.records.wrote(path):
             raise _there(path, "not as this program wrote it")
         check_writable(path)
+
+    def _anothers(self, place: PurePath, each: Input, content: str) -> Path | None:
+        """What is another input's in that place, or beside it; None for nothing."""
+        owners = self.records.owners(self._recorded(place))
+        if any(self._is_anothers(record, each, content) for record in owners):
+            return self.folder / place
+        beside = None if self._beside is None else self.folder / self._beside(place)
+        if beside is not None and os.path.lexists(beside):
+            owner = self.records.owner(beside)
+            if owner is not None and self._is_anothers(owner, each, content):
+                return beside
+        return None
 
     def _is_anothers(self, record: Record, each: Input, content: str) -> bool:
         """Whether a result is that of another input."""
