@@ -137,7 +137,7 @@ def _headshots(options: argparse.Namespace, sources: Sources, summary: JobSummar
     from hime.restoring.headshots import MAX_LR_SIDE, HeadshotChoice
 
     side = options.max_lr_side or MAX_LR_SIDE
-    choice = HeadshotChoice(options.report, side, options.even_sharp, options.strength)
+    choice = HeadshotChoice(options.report, side, options.even_sharp, options.strength, options.keep_date)
     restore_headshots(
         _opener(options, DEFAULT_MODEL), sources, options.refs, options.out, choice,
         pool_of(options, options.threads), summary, overwrite=options.overwrite,

@@ -314,6 +314,7 @@ def _headshots(options: argparse.Namespace) -> Summary:
         max_lr_side=options.max_lr_side or MAX_LR_SIDE,
         even_sharp=options.even_sharp,
         strength=options.strength,
+        keep_date=options.keep_date,
         dry_run=options.dry_run,
     )
 
