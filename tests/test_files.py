@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hime.errors import HimeError
-from hime.files import LOCK, check_writable, held, open_file, write_atomically
+from hime.files import LOCK, check_writable, held, open_file, taking_turns, write_atomically
 
 
 def test_writes_replaces_and_makes_folders(tmp_path: Path) -> None:
@@ -249,6 +249,32 @@ def test_the_disk_is_waited_for_where_it_shall_last(
     write_atomically(tmp_path / "file", lambda path: path.write_bytes(b"content"), lasting=lasting)
     assert (tmp_path / "file").read_bytes() == b"content"
     assert bool(waited) == lasting
+
+
+def test_who_comes_second_waits_and_nothing_is_left(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="the system has no such locks")
+    lock, inside, most = tmp_path / ".lock", 0, 0
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(30):
+            with taking_turns(lock):
+                inside += 1
+                most = max(most, inside)
+                inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    for folder in ("mine", "new/folder"):
+        with pytest.raises(ValueError, match="failed"), taking_turns(tmp_path / folder / ".lock"):
+            raise ValueError("failed")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
 
 
 def test_a_folder_is_held_by_one_at_a_time_and_nothing_is_left(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Files read and written: only plain files are opened, and what is written is there whole or not at all.
 
-A folder is held by one process at a time (`held`).
+A folder is held by one process at a time (`held`); what is short is waited for (`taking_turns`).
 
 All of it may be called from several threads at once, but for `ended_by_signals`, which is for the main one.
 """
@@ -216,7 +216,7 @@ def held(folder: Path | str, busy: str, mode: int = 0o777) -> Iterator[None]:
     """
     folder = Path(folder)
     try:
-        lock = _locked(folder, mode)
+        lock = _locked(folder / LOCK, mode)
     except BlockingIOError:
         raise HimeError(busy) from None
     except OSError as error:
@@ -231,8 +231,44 @@ def held(folder: Path | str, busy: str, mode: int = 0o777) -> Iterator[None]:
             folder.rmdir()
 
 
-def _locked(folder: Path, mode: int) -> io.TextIOWrapper | None:
-    """The lock's file in a folder, which holds as long as it is open; None where the system has no locks.
+@contextlib.contextmanager
+def taking_turns(lock: Path) -> Iterator[None]:
+    """Within it nobody else, neither another process nor this one, is within it with the same ``lock``: who
+    comes second waits.
+
+    ``lock`` is a file that is there meanwhile, locked as that of `held`; missing folders are made for it, and
+    taken away again if nothing else is in them. Where the system or the disk has no such locks, nobody waits.
+
+    Raises:
+        HimeError: it cannot be written.
+    """
+    made: list[Path] = []
+    for folder in lock.parents:
+        if os.path.lexists(folder):
+            break
+        made.append(folder)
+    try:
+        file = _locked(lock, waits=True)
+    except OSError as error:
+        raise _unwritable(lock.parent, error) from error
+    try:
+        yield
+    finally:
+        if file is not None:
+            with file, contextlib.suppress(OSError):
+                lock.unlink()
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
+def _locked(path: Path, mode: int = 0o777, *, waits: bool = False) -> io.TextIOWrapper | None:
+    """The file of a lock, which holds as long as it is open; None where the system has no locks.
+
+    Args:
+        path: the file.
+        mode: of its folder, if that is made.
+        waits: until nobody else has it.
 
     Raises:
         BlockingIOError: somebody else has it.
@@ -240,21 +276,24 @@ def _locked(folder: Path, mode: int) -> io.TextIOWrapper | None:
     vanished: OSError = BlockingIOError()
     for _ in range(100):
         try:
-            folder.mkdir(mode, parents=True, exist_ok=True)
+            path.parent.mkdir(mode, parents=True, exist_ok=True)
             if fcntl is None:
                 return None
-            file = (folder / LOCK).open("w")
+            file = path.open("w")
         except (FileNotFoundError, FileExistsError) as error:  # it may have been removed in between
             vanished = error
             continue
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         except BlockingIOError:
             file.close()
             raise
         except OSError:  # a disk without locks
             return file
-        if _is_still(file, folder / LOCK):
+        except BaseException:  # ended as it waited
+            file.close()
+            raise
+        if _is_still(file, path):
             return file
         file.close()
     raise vanished

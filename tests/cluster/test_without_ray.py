@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hime.errors import HimeError
 from integration.command_line import Capture, hime_command, run
+
+if TYPE_CHECKING:
+    from hime.cluster.job import JobSummary
 
 ABSENT = """
 import sys
@@ -51,3 +57,33 @@ def test_one_file_is_no_place_for_a_job(tmp_path: Path, demo_people: Path, capsy
     assert "out.png: is one file; with --engine ray --out is a folder" in capsys.readouterr().err
     assert run("restore", photo, "--everyone", "--out", "no-such://x/out", "--engine", "ray") == 1
     assert "no-such" in capsys.readouterr().err
+
+
+def test_what_stops_the_videos_loses_nothing_of_the_photographs(
+    tmp_path: Path, demo_people: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = pytest.importorskip("hime.cluster.job", reason="Ray is not installed (extra cluster)")
+    began = []
+
+    def photos(*given: Any, **_: object) -> None:
+        began.append("photographs")
+        summary: JobSummary = next(each for each in given if isinstance(each, job.JobSummary))
+        summary.restored += 1
+
+    def clips(*_: object, **__: object) -> None:
+        raise HimeError("b.mp4: cannot be; leave it out")
+
+    monkeypatch.setattr(job, "restore_photos", photos)
+    monkeypatch.setattr(job, "restore_clips", clips)
+    album, out = tmp_path / "album", tmp_path / "out"
+    album.mkdir()
+    shutil.copy(demo_people / "ada" / "0.webp", album)
+    (album / "b.mp4").write_bytes(b"no video")
+    command = ["restore", album, "--everyone", "--out", out, "--engine", "ray"]
+    assert run(*command, "--fidelity", "0") == 1  # before the first picture
+    assert "small-x4-video has no dial" in capsys.readouterr().err
+    assert not began
+    assert run(*command, "--model", "small-x4") == 1
+    told = capsys.readouterr()
+    assert told.out == f"1 restored to {out}\n"
+    assert "hime: b.mp4: cannot be; leave it out\n" in told.err

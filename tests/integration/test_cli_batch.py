@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +51,29 @@ def at_the_first_restoration(monkeypatch: pytest.MonkeyPatch, what: object) -> N
         return restore(self, headshots, references)
 
     monkeypatch.setattr(Restorer, "restore_together", restored)
+
+
+def as_another_run_looks(command: Sequence[object], marker: Path) -> subprocess.Popen[str]:
+    """Begin the command in a process of its own, and wait until it has begun to look at its inputs."""
+    program = f"""
+import sys
+from pathlib import Path
+import hime.restoring.batch as batch
+from hime.cli import main
+digest = batch.digest
+def looked(path):
+    Path({str(marker)!r}).touch()
+    return digest(path)
+batch.digest = looked
+sys.exit(main(sys.argv[1:]))
+"""
+    started = subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, command)], stdout=subprocess.PIPE, text=True
+    )
+    while not marker.exists():
+        assert started.poll() is None
+        time.sleep(0.01)
+    return started
 
 
 # ------------------------------------------------------------------------- one bad thing ends no batch
@@ -271,6 +295,53 @@ def test_other_inputs_of_the_same_name_in_another_run(
     assert files_below(out) == ["1999/IMG_0001.png", "IMG_0001-2.png", "IMG_0001.png"]
 
 
+def test_what_another_run_has_noted_meanwhile_is_known(
+    restores: list[object], headshots: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, out = tmp_path / "other" / "ada1.png", tmp_path / "out"
+    write_image(other, read_image(headshots / "ada1.png")[::-1])
+    command = [other if each == headshots else each for each in restores]
+    at_the_first_restoration(monkeypatch, lambda: run(*command))
+    assert run(*restores) == 0
+    assert files_below(out) == ["ada0.png", "ada1.png", "headshots/ada1.png"]
+    capsys.readouterr()
+    for again in (command, restores):
+        assert run(*again) == 0
+        assert capsys.readouterr().out.startswith(f"0 restored to {out}; ")
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["of the same", "of others of the same name"])
+def test_two_runs_at_once(
+    restores: list[object], same: bool, headshots: Path, tmp_path: Path, capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Each waits for what the other one is making, and nothing is lost or made twice."""
+    pytest.importorskip("fcntl", reason="the system has no such locks")
+    other, out, started = tmp_path / "other", tmp_path / "out", []
+    write_image(other / "ada0.png", read_image(headshots / "ada0.png")[::-1])
+    command = [other if each == headshots and not same else each for each in restores]
+    at_the_first_restoration(
+        monkeypatch, lambda: started.append(as_another_run_looks(command, tmp_path / "marker"))
+    )
+    assert run(*restores) == 0
+    told = started[0].communicate()[0] + capsys.readouterr().out
+    assert started[0].returncode == 0
+    assert files_below(out) == ["ada0.png", "ada1.png", *(() if same else ("other/ada0.png",))]
+    done = [int(line.split()[0]) if line[0].isdigit() else 1 for line in told.splitlines()]
+    assert sum(done) == len(files_below(out))
+
+
+def test_what_somebody_puts_there_during_the_work_is_not_replaced(
+    restores: list[object], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "out" / "ada0.png"
+    at_the_first_restoration(monkeypatch, lambda: mine.write_bytes(b"mine"))
+    assert run(*restores) == 1
+    assert f"{mine}: was written by somebody else meanwhile; run the" in capsys.readouterr().err
+    assert mine.read_bytes() == b"mine"
+    assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png"]
+
+
 def test_inputs_of_one_run_never_share_a_name(
     headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -382,8 +453,11 @@ Path.replace = killed
 """
     killed = hime_command(*restores, program=program)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png"]
+    lock, *results = files_below(tmp_path / "out")
+    assert lock.endswith(".lock")  # which keeps nobody waiting
+    assert results == ["ada0.png", "ada1.png"]
     assert "ada1.png; 1 there already" in told_of(capsys, *restores)
+    assert files_below(tmp_path / "out") == results
 
 
 def test_what_somebody_puts_there_after_an_interruption_is_not_replaced(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,21 @@ def test_nothing_is_kept_where_that_is_not_wanted(
     monkeypatch.setenv("HIME_CACHE", "off")
     assert run(*restores, tmp_path / "other.png") == 0
     assert not kept.exists()
+
+
+def test_a_dry_run_keeps_nothing_and_uses_what_is_kept(
+    restores: list[object], kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(*restores, tmp_path / "out.png", "--dry-run") == 0
+    assert not kept.parent.exists()
+    assert run(*restores, tmp_path / "out.png") == 0
+    files = sorted(kept.iterdir())
+    for file in files:
+        os.utime(file, (0, 0))  # so long ago that it would be deleted
+    monkeypatch.setattr("hime.faces.cache.look_at", lambda path: pytest.fail(f"{path} was looked at"))
+    assert run(*restores, tmp_path / "out.png", "--dry-run", "--overwrite") == 0
+    assert sorted(kept.iterdir()) == files
+    assert {file.stat().st_mtime for file in files} == {0}
 
 
 def test_forget(

@@ -11,11 +11,12 @@ import numpy as np
 import PIL.Image
 import pytest
 from command_line import Capture, files_below, refused, run
+from PIL import ExifTags
 from scipy.ndimage import gaussian_filter
 
 import hime
 from hime.model.network import HIME
-from hime.pictures.reading import read_image
+from hime.pictures.reading import read_image, read_picture
 from hime.pictures.writing import write_image
 from hime.training.checkpoint import load_model, save_released
 
@@ -48,6 +49,54 @@ def test_one_file_to_one_file(headshots: Path, photos: Path, tiny_model: Path, t
             for path, share in zip(references, expected.shares, strict=True)
         ],
     }
+
+
+@pytest.mark.parametrize("ending", [".png", ".webp", ".jpg"])
+def test_a_headshot_is_marked_as_altered_and_keeps_its_date(
+    headshots: Path, tiny_model: Path, tmp_path: Path, ending: str
+) -> None:
+    """Of the rest it carries what a face alone does; the pixels are those of `write_image`."""
+    taken = {ExifTags.Base.DateTimeOriginal: "2004:07:11 15:00:00", ExifTags.Base.BodySerialNumber: "17"}
+    exif = PIL.Image.Exif()
+    exif[ExifTags.Base.Copyright] = "Ada"
+    exif[ExifTags.IFD.Exif] = taken
+    lr, out = tmp_path / "lr.png", tmp_path / f"out{ending}"
+    PIL.Image.open(headshots / "ada0.png").save(lr, exif=exif)
+    os.utime(lr, (10**9, 10**9))
+    assert run("restore", "--aligned", lr, "--out", out, "--model", tiny_model) == 0
+    restored = hime.load(tiny_model).restore(read_image(lr)).image
+    plain = write_image(tmp_path / f"plain{ending}", restored)
+    assert np.array_equal(read_image(out), read_image(plain))
+    assert out.stat().st_mtime == 10**9
+    with PIL.Image.open(out) as picture:
+        carried = picture.getexif()
+        assert b"compositeWithTrainedAlgorithmicMedia" in read_picture(out).xmp
+    assert carried[ExifTags.Base.Copyright] == "Ada"
+    assert carried[ExifTags.Base.Software] == f"hime {hime.__version__}"
+    dates = carried.get_ifd(ExifTags.IFD.Exif)
+    assert dates[ExifTags.Base.DateTimeOriginal] == "2004:07:11 15:00:00"
+    assert ExifTags.Base.BodySerialNumber not in dates
+    assert (
+        run("restore", "--aligned", lr, "--out", tmp_path / "new", "--model", tiny_model, "--no-keep-date")
+        == 0
+    )
+    assert (tmp_path / "new" / "lr.png").stat().st_mtime > 10**9
+
+
+def test_a_report_is_not_replaced_by_that_of_another_result(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Both are called NAME.json, whatever the ending of the picture is."""
+    out = tmp_path / "out"
+    command = ["restore", "--aligned", "--model", tiny_model, "--report", "--out"]
+    assert run(*command, out / "r.png", headshots / "ada0.png") == 0
+    before = (out / "r.json").read_bytes()
+    line = refused_batch(capsys, *command, out / "r.jpg", headshots / "ada1.png")
+    assert f"{out / 'r.json'}: is there already, made of another picture" in line
+    assert files_below(out) == ["r.json", "r.png"]
+    assert (out / "r.json").read_bytes() == before
+    assert run(*command, out / "r.png", headshots / "ada0.png") == 0
+    assert run(*command, out / "r.jpg", headshots / "ada1.png", "--overwrite") == 0
 
 
 def test_a_large_headshot_is_restored_if_it_is_blurred(

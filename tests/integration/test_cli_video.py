@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hime.errors import HimeError
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
 from integration.command_line import Capture, files_below, interrupted_at, refused, run
@@ -87,6 +88,52 @@ def test_a_folder_of_videos_and_photographs(
     assert lines[2:] == ["hime: 1 failed, 1 restored"]
 
 
+@pytest.fixture
+def album(walking: Path, demo_people: Path, tmp_path: Path) -> Path:
+    """A folder of the clip and of a small photograph of Ada."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    shutil.copy(walking, folder)
+    write_image(folder / "ada.png", read_image(demo_people / "ada" / "0.webp")[::4, ::4])
+    return folder
+
+
+def test_what_keeps_the_videos_from_beginning_is_known_before_the_photographs(
+    album: Path, photos: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out, person = tmp_path / "out", tmp_path / "ada.person"
+    assert run("person", "add", photos, "--out", person, "--model", "small-x4-real-p") == 0
+    capsys.readouterr()
+    line = refused(capsys, "restore", album, "--refs", person, "--out", out)
+    assert f"{person}: made for small-x4-real-p" in line
+    assert "has no dial" in refused(
+        capsys, "restore", album, "--refs", photos, "--out", out, "--fidelity", 0.0
+    )
+    assert not out.exists()
+
+
+def test_what_stops_the_videos_loses_nothing_of_the_photographs(
+    album: Path, photos: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise HimeError("walk.mp4: cannot be; leave it out")
+
+    monkeypatch.setattr("hime.restoring.video.batch.restore_clips", stopped)
+    out = tmp_path / "out"
+    words = ["restore", album, "--refs", photos, "--out", out, "--model", "small-x4"]
+    assert run(*words, "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["written"], told["failed"]) == (
+        [str(out / "ada.png")],
+        ["walk.mp4: cannot be; leave it out"],
+    )
+    assert [face["person"] for face in told["faces"]] == ["photos"]
+    assert run(*words, "--overwrite") == 1
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{out / 'ada.png'} (photos 1)\n")
+    assert "hime: walk.mp4: cannot be; leave it out\n" in said.err
+
+
 def test_a_dry_run_of_a_video(walking: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "restored" / "walk.mp4"
     words = ["restore", walking, "--out", out, "--model", "small-x4"]
@@ -132,7 +179,9 @@ def test_refusals(walking: Path, tmp_path: Path, capsys: Capture) -> None:
     other = shutil.copy(walking, tmp_path / "other.mp4")
     words = ["restore", own, other, "--out"]
     assert "is one file for 2 inputs" in refused(capsys, *words, tmp_path / "one.mp4")
-    assert "cannot write .avi" in refused(capsys, "restore", own, "--out", tmp_path / "one.avi")
+    for ending in (".avi", ".jpg"):
+        line = refused(capsys, "restore", own, "--out", tmp_path / f"one{ending}")
+        assert f"cannot write {ending}; use one of" in line
     (tmp_path / "sub").mkdir()
     same = shutil.copy(walking, tmp_path / "sub" / "walk.mp4")
     both = ["restore", own, same, "--out", tmp_path / "out", "--model", "small-x4"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -169,8 +170,79 @@ def test_what_cannot_be_is_said_at_once(
     assert "would overwrite" in refused(both, "--refs", albums["ada"], "--out", reference)
     twice = shutil.copytree(albums["ada"], tmp_path / "other" / "ada")
     assert "2 people are named ada" in refused(both, "--refs", albums["ada"], twice, "--out", out)
-    assert "cannot write .bmp" in refused(both, "--refs", albums["ada"], "--out", tmp_path / "a.bmp")
+    for ending in (".bmp", ".mp4"):  # a folder is not called like a file
+        name = tmp_path / f"a{ending}"
+        assert f"cannot write {ending}; use one of" in refused(both, "--refs", albums["ada"], "--out", name)
     assert not out.exists()
+
+
+def test_the_note_of_what_made_results_names_nobody(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """But other options restore again all the same; a note that named somebody is as one of other options."""
+    out = tmp_path / "out"
+    people = ["--refs", *albums.values(), "--model", tiny_model]
+    command = ["restore", photos / "both.png", *people, "--out", out]
+    named, note = [*command, "--person", "ben"], out / FILE
+    assert run(*named) == 0
+    text = note.read_text(encoding="utf-8")
+    assert "ben" not in text
+    assert "albums" not in text
+    assert run(*named) == 0
+    assert "1 there already" in capsys.readouterr().out
+    assert run(*command) == 0
+    assert "there already" not in capsys.readouterr().out
+    *_, last = filter(None, note.read_text(encoding="utf-8").split("\n"))
+    record = json.loads(last)
+    record["made"]["options"] = "Choice(everyone=False, only_person='ben', only_face=None)"
+    with note.open("a", encoding="utf-8") as file:
+        file.write(f"{json.dumps(record)}\n")
+    assert run(*command) == 0
+    assert capsys.readouterr().out == f"{out / 'both.png'} (ada 1, ben 1)\n"
+
+
+def test_what_is_no_photo_is_nobody(
+    albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
+) -> None:
+    """A path that is mistyped, and a clip, are not taken for people, to whom the only face would go."""
+    one, out = tmp_path / "one.png", tmp_path / "out"
+    write_image(one, picture_of(demo_people, "ada"))
+    clip, text = tmp_path / "clip.mp4", tmp_path / "text.png"
+    clip.write_bytes(b"\0\0\0\x20ftypisom")
+    text.write_text("no picture")
+    command = ["restore", one, "--out", out, "--model", tiny_model, "--refs"]
+    (photo, *_) = albums["ada"].iterdir()
+    for given, line in (
+        ([tmp_path / "adda"], f"hime: {tmp_path / 'adda'}: no such file; check the path"),
+        ([photo, tmp_path / "4.webp"], f"hime: {tmp_path / '4.webp'}: no such file; check the path"),
+        ([clip], f"hime: {clip}: is a film; save the picture you mean as a file of its own"),
+        ([text, clip], f"hime: {text}: is not a PNG"),
+    ):
+        assert run(*command, *given) == 1
+        (told,) = capsys.readouterr().err.splitlines()
+        assert told.startswith(line)
+    assert not out.exists()
+    assert run(*command, photo, clip) == 0
+    assert "clip.mp4 is not used: a film" in capsys.readouterr().err
+    assert names_in(out) == ["one.png"]
+
+
+def test_whom_no_photo_shows_is_nobody_in_a_picture(
+    tiny_model: Path, tmp_path: Path, demo_people: Path, capsys: Capture
+) -> None:
+    one, out = tmp_path / "one.png", tmp_path / "out"
+    write_image(one, picture_of(demo_people, "ada"))
+    write_image(tmp_path / "carl" / "wall.png", np.full((90, 90, 3), 128, np.uint8))
+    command = ["restore", one, "--refs", tmp_path / "carl", "--out", out, "--model", tiny_model]
+    assert run(*command) == 0
+    told = capsys.readouterr()
+    assert told.out == f"0 restored to {out}; nothing to restore in 1\n"
+    no_photo = "hime: carl: no photo can be used, so"
+    assert f"{no_photo} no face is known as this person's; --person or --face N restores one" in told.err
+    assert run(*command, "--person", "carl") == 0
+    told = capsys.readouterr()
+    assert told.out == f"{out / 'one.png'} (carl 1)\n"
+    assert f"{no_photo} this person is restored without" in told.err
 
 
 @pytest.mark.parametrize(
@@ -184,6 +256,11 @@ def test_what_cannot_be_is_said_at_once(
         ["--face", "0"],
         ["--refs", "ada", "--strength", "1.1"],
         ["--refs", "ada", "--strength", "nan"],
+        ["--refs", "ada", "--max-lr-side", "8"],
+        ["--refs", "ada", "--everyone", "--person", "ada"],
+        ["--everyone", "--face", "1"],
+        ["--refs", "ada.person", "--named"],
+        ["--everyone", "--no-named"],
     ],
     ids=" ".join,
 )
@@ -260,6 +337,26 @@ def test_faces_replace_no_photo(
     assert run(*command, "--refs", ada / "2.webp", ada / "3.webp") == 1
     assert f"{reference}: is there already, not as this program wrote it" in capsys.readouterr().err
     assert reference.read_bytes() == before
+
+
+def test_faces_among_the_photos_are_no_photos(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the results lie among the inputs the same command goes on, given a folder or files."""
+    command = ["--refs", *albums.values(), "--model", tiny_model, "--crop", "--report", "--out", photos]
+    assert run("restore", photos, *command) == 0
+    capsys.readouterr()
+    named = sorted(path for path in photos.iterdir() if path.suffix in (".png", ".jpg"))
+    monkeypatch.chdir(photos)
+    for inputs, passed_over in (([photos], 1), ([Path()], 1), (named, 3)):
+        assert run("restore", *inputs, *command) == 0
+        told = capsys.readouterr().out
+        assert told == (
+            f"0 restored to {photos}; 2 there already, --overwrite restores again; nothing to restore in 1; "
+            f"{passed_over} passed over\n"
+        )
+    assert run("restore", "both-face1.png", *command) == 1
+    assert "both-face1.png: is a result of an earlier run; choose another" in capsys.readouterr().err
 
 
 def test_a_whole_picture_replaces_no_face_of_another(
@@ -410,6 +507,21 @@ def test_nothing_to_restore_is_no_failure_unless_asked_for_by_name(
     assert run(*command, tmp_path / "out", "--even-sharp") == 0
     assert "1 there already" not in capsys.readouterr().out
     assert read_image(tmp_path / "out" / "large.png").shape == (1040, 1040, 3)
+
+
+def test_a_dial_whose_other_end_is_missing_stands_at_0(
+    photos: Path, albums: dict[str, Path], tiny_dial: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    model, out = shutil.copytree(tiny_dial, tmp_path / "alone" / tiny_dial.name), tmp_path / "out"
+    command = ["restore", photos / "both.png", "--refs", albums["ada"], "--out", out, "--model", model]
+    assert run(*command, "--fidelity", 0.5) == 1
+    assert "needs its reconstruction model, tiny-x4, which is not there" in capsys.readouterr().err
+    for status in ("both.png (ada 1)", "1 there already"):
+        assert run(*command, "--fidelity", 0) == 0
+        assert status in capsys.readouterr().out
+    lr = tmp_path / "lr.png"
+    write_image(lr, np.zeros((16, 16, 3), np.uint8))
+    assert run("restore", "--aligned", lr, "--out", tmp_path / "hr.png", "--model", model) == 0
 
 
 def test_a_large_face_that_is_blurred_is_restored_as_strongly_as_asked(

@@ -218,6 +218,8 @@ def test_what_cannot_be_stored_is_refused(
     out = tmp_path / "eva.person"
     with pytest.raises(HimeError, match=r"files that end in \.person"):
         save_person(tmp_path / "eva.png", eva, restorer)
+    with pytest.raises(HimeError, match="is a name of 1025 characters; choose one of at most 1024"):
+        save_person(out, replace(eva, name="e" * 1025), restorer)
     with pytest.raises(HimeError, match="eva: no photo that can be used"):
         save_person(out, replace(eva, references=()), restorer)
     with pytest.raises(HimeError, match="eva: no photo that can be used"):
@@ -518,7 +520,7 @@ def test_names_that_are_no_text(demo_people: Path, tiny_model: Path, tmp_path: P
     assert main(["restore", *arguments, "--out", str(tmp_path / "out")]) == 0
 
 
-def test_a_place_that_cannot_be_written_is_known_before_the_photos_are_read(
+def test_what_cannot_be_written_is_known_before_the_photos_are_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hime.faces.album.read_person", lambda *_: pytest.fail("photos were read"))
@@ -526,3 +528,6 @@ def test_a_place_that_cannot_be_written_is_known_before_the_photos_are_read(
     out = tmp_path / "file" / "eva.person"
     assert main(["person", "add", "eva/1.jpg", "--out", str(out)]) == 1
     assert "cannot write there" in capsys.readouterr().err
+    command = ["person", "add", "eva/1.jpg", "--out", str(tmp_path / "eva.person"), "--name"]
+    assert main([*command, "e" * 1100]) == 1
+    assert "is a name of 1100 characters" in capsys.readouterr().err

@@ -232,12 +232,23 @@ def test_nothing_to_restore_is_said(party: Picture, people: list[Person], crops:
     assert "no face found" in refused(HimeError, wall, only_person="ada")
 
 
-def test_without_a_usable_photo_of_the_only_one_it_is_restored_without(crops: dict[str, Image]) -> None:
-    nobody = Person("carl", (), (("a.jpg", "no face"),), None)
-    photo = restore_photo(Picture(resize(crops["eva"], 80, 80)), [nobody], Restorer(Enlarging()))
-    assert photo.faces[0].person == "carl"
-    assert photo.faces[0].warning == "no photo of carl could be used: restored without"
-    assert photo.faces[0].references == ()
+def test_whom_no_photo_shows_gets_a_face_only_if_asked_for(
+    party: Picture, people: list[Person], crops: dict[str, Image]
+) -> None:
+    nobody, alone = Person("carl", (), (("a.jpg", "no face"),), None), Picture(resize(crops["eva"], 80, 80))
+    with pytest.raises(NothingToRestore, match="its face is not carl"):
+        restore_photo(alone, [nobody], Restorer(Enlarging()))
+    strangers = restore_photo(alone, [nobody], Restorer(Enlarging()), everyone=True)
+    assert names(strangers.faces) == [None]
+    asked_for: list[dict[str, Any]] = [{"only_person": "carl"}, {"only_face": 1}]
+    for asked in asked_for:
+        (face,) = restore_photo(alone, [nobody], Restorer(Enlarging()), **asked).faces
+        assert face.person == "carl"
+        assert face.warning == "no photo of carl could be used: restored without"
+        assert face.references == ()
+    for picture in (party, Picture(resize(crops["ada"], 80, 80))):  # of several, and of somebody else's
+        with pytest.raises(HimeError, match="is"):
+            restore_photo(picture, [*people, nobody], Restorer(Enlarging()), only_person="carl")
 
 
 def test_where_the_result_is_less_like_the_milder_one_is_taken(party: Picture, people: list[Person]) -> None:
@@ -252,6 +263,26 @@ def test_where_the_result_is_less_like_the_milder_one_is_taken(party: Picture, p
     fixed = restore_photo(party, people, Restorer(Enlarging(texture=120)), only_person="ada")
     assert fixed.faces[0].warning == "less like ada than the input was: look at it with care"
     assert fixed.faces[0].fidelity is None
+
+
+def test_where_there_is_no_milder_model_the_result_stays_and_is_told(
+    party: Picture, people: list[Person]
+) -> None:
+    class Alone(Enlarging):
+        @property
+        def reconstruction(self) -> Enlarging:
+            raise HimeError("alone: its other end is not there")
+
+        @reconstruction.setter
+        def reconstruction(self, _: Enlarging | None) -> None:
+            self.card["fidelity"] = 0
+
+    photo = restore_photo(party, people, Restorer(Alone(texture=160)), only_person="ada")
+    face = photo.faces[0]
+    assert (face.fidelity, face.status) == (0, "restored")
+    assert face.warning == (
+        "less like ada than the input was: look at it with care (alone: its other end is not there)"
+    )
 
 
 def test_a_face_that_is_hardly_like_who_it_was_said_to_be_is_told(

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 from hime.cli.arguments import positive
 from hime.cli.models import open_restorer
 from hime.cli.summary import counted
+from hime.errors import HimeError
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
 from hime.restoring.inputs import Listing
+from hime.restoring.people import check_encoded
 from hime.restoring.restorer import Restorer
+from hime.restoring.sources import find_people
 from hime.terminal import answer, complain, note, say
 
 if TYPE_CHECKING:
@@ -86,10 +89,18 @@ def restore_in_bulk(options: argparse.Namespace, check: Check, cache: LookCache 
     else:
         inputs, clips = ([each.named for each in kind] for kind in (sources.pictures, sources.clips))
         check(Listing(inputs=inputs, clips=clips))
-        if sources.pictures:
+        if inputs and clips:  # what would keep the second from beginning is told before the first
+            models = [_opener(options, each)() for each in (DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL)]
+            check_encoded(find_people(options.refs, options.named), models)
+        if inputs:
             _photos(options, sources, summary, cache)
-        if sources.clips:
-            _clips(options, sources, summary, cache)
+        if clips:
+            try:
+                _clips(options, sources, summary, cache)
+            except HimeError as error:
+                if not inputs:
+                    raise
+                summary.fail(str(error))  # what became of the photographs is told all the same
     if options.json:
         tell_json(summary)
     else:
@@ -123,9 +134,10 @@ def _photos(
 
 def _headshots(options: argparse.Namespace, sources: Sources, summary: JobSummary) -> None:
     from hime.cluster.job import restore_headshots
-    from hime.restoring.headshots import HeadshotChoice
+    from hime.restoring.headshots import MAX_LR_SIDE, HeadshotChoice
 
-    choice = HeadshotChoice(options.report, options.max_lr_side, options.even_sharp, options.strength)
+    side = options.max_lr_side or MAX_LR_SIDE
+    choice = HeadshotChoice(options.report, side, options.even_sharp, options.strength, options.keep_date)
     restore_headshots(
         _opener(options, DEFAULT_MODEL), sources, options.refs, options.out, choice,
         pool_of(options, options.threads), summary, overwrite=options.overwrite,

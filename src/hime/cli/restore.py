@@ -27,8 +27,11 @@ from hime.restoring.batch import Summary
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
 from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
 from hime.restoring.inputs import Listing, find_inputs, is_folder
+from hime.restoring.people import check_encoded
+from hime.restoring.person_file import SUFFIX
 from hime.restoring.photographs import restore_photos
 from hime.restoring.restorer import Restorer, load
+from hime.restoring.sources import find_people
 from hime.terminal import Meter, answer, note, say
 
 if TYPE_CHECKING:
@@ -176,7 +179,6 @@ def _add_aligned(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-lr-side",
         type=positive,
-        default=MAX_LR_SIDE,
         metavar="PIXELS",
         help=f"of an input with --aligned; default: {MAX_LR_SIDE}",
     )
@@ -192,10 +194,11 @@ def _add_cache(command: argparse.ArgumentParser) -> None:
 
 
 def _cache(options: argparse.Namespace) -> LookCache | None:
-    """Where what is learned of photos is kept, None for nowhere."""
+    """Where what is learned of photos is kept, None for nowhere; a dry run adds nothing to it."""
     from hime.faces.cache import user_cache
 
-    return None if options.no_cache else user_cache()
+    is_dry = getattr(options, "dry_run", False)  # `hime person add` has none
+    return None if options.no_cache else user_cache(read_only=is_dry)
 
 
 def restore(options: argparse.Namespace) -> int:
@@ -205,19 +208,45 @@ def restore(options: argparse.Namespace) -> int:
         return restore_in_bulk(options, partial(_check, options), _cache(options))
     if options.aligned:
         _check(options, None)
-        summaries = [_headshots(options)]
+        kinds = [partial(_headshots, options)]
     else:
         listing = find_inputs(options.inputs, options.out)
         _check(options, listing)
         limit_threads(options.threads)
-        summaries = [_photos(options, listing)] if listing.inputs else []
-        summaries += [_clips(options, listing)] if listing.clips else []
+        kinds = _kinds(options, listing)
+    summaries: list[Summary] = []
+    for work in kinds:
+        try:
+            summary = work()
+        except HimeError as error:
+            if not summaries:
+                raise
+            summary = Summary(failed=[str(error)])  # what was done before is told all the same
+        summaries.append(summary)
+        if not options.json:
+            tell(summary, options.out, options.dry_run)
     if options.json:
         tell_json(summaries, options.dry_run)
-    else:
-        for summary in summaries:
-            tell(summary, options.out, options.dry_run)
     return 1 if any(summary.failed for summary in summaries) else 0
+
+
+def _kinds(options: argparse.Namespace, listing: Listing) -> list[partial[Summary]]:
+    """The work on photographs, and that on clips. The models of both are open, and the .person files are for
+    both, before the first picture is restored.
+
+    Raises:
+        HimeError: they are not.
+    """
+    kinds, restorers = [], []
+    if listing.inputs:
+        restorers.append(_opened(options, DEFAULT_PHOTO_MODEL))
+        kinds.append(partial(_photos, options, listing, restorers[-1]))
+    if listing.clips:
+        restorers.append(_opened(options, DEFAULT_VIDEO_MODEL))
+        kinds.append(partial(_clips, options, listing, restorers[-1]))
+    if len(restorers) > 1:
+        check_encoded(find_people(options.refs, options.named), restorers)
+    return kinds
 
 
 def _check(options: argparse.Namespace, listing: Listing | None) -> None:
@@ -235,6 +264,7 @@ def _check(options: argparse.Namespace, listing: Listing | None) -> None:
     if options.aligned and any(faces.values()):
         given = next(name for name, is_given in faces.items() if is_given)
         options.parser.error(f"{given} is for whole photographs; leave out it or --aligned")
+    _check_effect(options)
     if listing is not None and listing.clips:
         of_photographs = {
             "--face": faces["--face"],
@@ -256,6 +286,18 @@ def _check(options: argparse.Namespace, listing: Listing | None) -> None:
         )
 
 
+def _check_effect(options: argparse.Namespace) -> None:
+    """Whether each argument has an effect beside the others; else the parser says which has none."""
+    if options.max_lr_side is not None and not options.aligned:
+        options.parser.error("--max-lr-side is for headshots; leave it out, or give --aligned")
+    one = "--person" if options.person is not None else "--face" if options.face is not None else None
+    if options.everyone and one is not None:
+        options.parser.error(f"--everyone has no effect beside {one}; leave out one of them")
+    if options.named is not None and all(path.suffix.lower() == SUFFIX for path in options.refs):
+        given = "--named" if options.named else "--no-named"
+        options.parser.error(f"{given} is for photos given with --refs, and there are none; leave it out")
+
+
 def _opened(options: argparse.Namespace, default: str) -> Restorer:
     return open_restorer(options.model or default, options.threads, options.fidelity, options.device)
 
@@ -269,19 +311,20 @@ def _headshots(options: argparse.Namespace) -> Summary:
         options.out,
         report=options.report,
         overwrite=options.overwrite,
-        max_lr_side=options.max_lr_side,
+        max_lr_side=options.max_lr_side or MAX_LR_SIDE,
         even_sharp=options.even_sharp,
         strength=options.strength,
+        keep_date=options.keep_date,
         dry_run=options.dry_run,
     )
 
 
-def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
+def _clips(options: argparse.Namespace, listing: Listing, restorer: Restorer) -> Summary:
     """Restore the faces in videos."""
     from hime.restoring.video.batch import restore_clips
 
     return restore_clips(
-        _opened(options, DEFAULT_VIDEO_MODEL),
+        restorer,
         listing,
         options.refs,
         options.out,
@@ -296,10 +339,10 @@ def _clips(options: argparse.Namespace, listing: Listing) -> Summary:
     )
 
 
-def _photos(options: argparse.Namespace, listing: Listing) -> Summary:
+def _photos(options: argparse.Namespace, listing: Listing, restorer: Restorer) -> Summary:
     """Restore the faces in photographs."""
     return restore_photos(
-        _opened(options, DEFAULT_PHOTO_MODEL),
+        restorer,
         listing,
         options.refs,
         options.out,
@@ -379,13 +422,13 @@ def add_person(commands: Commands) -> None:
 def person_add(options: argparse.Namespace) -> int:
     """``hime person add``."""
     from hime.faces.album import read_person
-    from hime.restoring.person import describe_person, save_person
-    from hime.restoring.person_file import SUFFIX
+    from hime.restoring.person import check_name, describe_person, save_person
     from hime.restoring.sources import find_person
 
     if options.out.suffix.lower() != SUFFIX:
         raise HimeError(f"{options.out}: people are kept in files that end in {SUFFIX}; choose another --out")
     check_writable(options.out)
+    check_name(options.name or "")
     limit_threads(options.threads)
     restorer = load(options.model, options.threads)
     found = find_person(options.photos, options.name, options.named)

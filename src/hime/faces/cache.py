@@ -67,12 +67,13 @@ _FILE = re.compile(r"([0-9a-f]{64})(\.look|-\d+\.crop)")
 _KEY = re.compile(r"[0-9a-f]{64}-\d+")
 
 
-def user_cache() -> LookCache | None:
-    """The user's own; None where HIME_CACHE says that nothing is kept."""
+def user_cache(*, read_only: bool = False) -> LookCache | None:
+    """The user's own, see `LookCache`; None where HIME_CACHE says that nothing is kept."""
     value = os.environ.get(VARIABLE, "")
     if value.lower() == OFF:
         return None
-    return LookCache(Path(value or platformdirs.user_cache_path("hime", appauthor=False)) / "looks")
+    folder = Path(value or platformdirs.user_cache_path("hime", appauthor=False)) / "looks"
+    return LookCache(folder, read_only=read_only)
 
 
 class LookCache:
@@ -80,20 +81,23 @@ class LookCache:
 
     Args:
         folder: made when something is to be kept.
+        read_only: use what is kept, and leave no trace: nothing is written, and nothing deleted.
 
     Attributes:
         verdicts: see `hime.faces.duplicates.Verdicts`, of the photos looked at; what is added is written by
             `keep_verdicts`.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, *, read_only: bool = False) -> None:
         self.folder = Path(folder)
+        self.read_only = read_only
         self.verdicts: dict[tuple[str, str], bool] = {}
         self._written: set[tuple[str, str]] = set()
         self._looked_at: dict[str, tuple[Identity, Sequence[Look]]] = {}
         self._is_ready: bool | None = None
         self._lock = threading.Lock()
-        self._tidy()
+        if not read_only:
+            self._tidy()
 
     def look_at(self, path: Path) -> Sequence[Look]:
         """As `hime.faces.look.look_at`, which is asked only if the photo was not looked at before.
@@ -164,7 +168,7 @@ class LookCache:
         except (SafetensorError, KeyError, ValueError, TypeError, UnicodeError):
             return None
         files = [f"{photo.name}.look", *(f"{look.key}.crop" for look in looks if look.problem is None)]
-        if not all(_use(self.folder / file) for file in files):
+        if not all(_use(self.folder / file, note=not self.read_only) for file in files):
             return None
         self.verdicts |= verdicts
         self._written |= set(verdicts)
@@ -221,6 +225,8 @@ class LookCache:
 
     def _write(self, file: str, content: bytes, photo: Identity) -> bool:
         """Whether it could be written; that it could not is said once."""
+        if self.read_only:
+            return False
         path, sealed = self.folder / file, seal(content, photo.key(_made_with()))
         try:
             path.unlink(missing_ok=True)  # whose mode it would keep
@@ -231,7 +237,9 @@ class LookCache:
         return True
 
     def _ready(self) -> bool:
-        """Whether there is a folder that nobody but the user can look into."""
+        """Whether there is a folder that nobody but the user can look into, to be written to."""
+        if self.read_only:
+            return False
         if self._is_ready is None:
             self._is_ready = True
             try:
@@ -338,10 +346,10 @@ def _is_still(path: Path, photo: Identity) -> bool:
         return False
 
 
-def _use(path: Path) -> bool:
-    """Note that a file was used today; whether it is there."""
+def _use(path: Path, *, note: bool) -> bool:
+    """Note that a file was used today, if it is to be noted; whether it is there."""
     try:
-        if time.time() - path.stat().st_mtime > 3600:
+        if time.time() - path.stat().st_mtime > 3600 and note:
             os.utime(path)
     except OSError:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -210,7 +211,7 @@ def find_pictures(folder: Path | str) -> FoundPictures:
             path = current / entry.name
             if _is_folder(entry):
                 below.append(path)
-            elif (reason := _why_no_picture(path)) is None:
+            elif (reason := why_no_picture(path)) is None:
                 pictures.append(path)
             elif path.suffix.lower() != ".xmp":
                 passed_over.append((path, reason))
@@ -225,14 +226,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _why_no_picture(path: Path) -> str | None:
+def why_no_picture(path: Path) -> str | None:
     """Why a file is no picture, None if it is one."""
     try:
         mode = path.stat().st_mode
-    except OSError:
-        return (
-            "is a link that leads nowhere; give the file itself" if path.is_symlink() else "may not be read"
-        )
+    except (OSError, ValueError):
+        if path.is_symlink():
+            return "is a link that leads nowhere; give the file itself"
+        mode = stat.S_IFREG  # what is wrong is told where it is opened
     if kind := special(mode):
         return f"is {kind}, not a file; give a file"
     try:

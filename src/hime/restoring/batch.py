@@ -7,6 +7,7 @@ made is noted (`hime.restoring.records`), and every failure becomes one line of 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -96,8 +97,11 @@ def run_batch(
     skip: Callable[[Input, Output], None] | None = None,
     *,
     dry_run: bool = False,
+    turns: bool = True,
 ) -> None:
     """Restore each input to its output.
+
+    Of two runs into one folder each waits for a result that the other one is making, and then knows it.
 
     Args:
         inputs: in this order.
@@ -110,36 +114,41 @@ def run_batch(
         description: what is at work, for the progress; none is shown without.
         skip: told of each input that is skipped, since its output is there.
         dry_run: ``restore`` writes nothing, and nothing is noted.
+        turns: whether to wait; otherwise ``restore`` sees to it that no other run makes the same result.
     """
     for each in inputs if description is None else track(inputs, description):
-        output = None
-        try:
-            content = digest(each.path)
-            now = {**made, "sidecars": together(digests(sidecars(each.path)).values())}
-            output = outputs.output(each, content)
-            if not outputs.overwrite and _is_done(output.earlier, content, now, outputs):
-                _tell_done(each, output, summary, skip)
-                continue
-            noting = partial(_note_file, each, content, output, outputs.records, summary)
+        with contextlib.ExitStack() as turn:
+            output = None
             try:
-                with told_before_moving(noting):
-                    restore(each, content, output)
-            except NothingToRestore as reason:
-                summary.nothing.append(told(each.path, reason))
-        except Exception as error:
-            log.debug("%s", each.path, exc_info=True)
-            summary.failed.append(told(each.path, error, output))
-            continue
-        if output.is_elsewhere and (dry_run or output.written()):
-            summary.notes.append(
-                f"{each.path}: is {output.path}, since another picture's result has its name"
-            )
-        if dry_run:
-            continue
-        try:
-            outputs.records.add(output.place, content, path_digest(each.path), now, output.written())
-        except HimeError as error:
-            _note_once(error, summary)
+                content = digest(each.path)
+                if turns and not dry_run:
+                    turn.enter_context(outputs.turn(each))
+                outputs.records.refresh()
+                now = {**made, "sidecars": together(digests(sidecars(each.path)).values())}
+                output = outputs.output(each, content)
+                if not outputs.overwrite and _is_done(output.earlier, content, now, outputs):
+                    _tell_done(each, output, summary, skip)
+                    continue
+                noting = partial(_note_file, each, content, output, outputs.records, summary)
+                try:
+                    with told_before_moving(noting):
+                        restore(each, content, output)
+                except NothingToRestore as reason:
+                    summary.nothing.append(told(each.path, reason))
+            except Exception as error:
+                log.debug("%s", each.path, exc_info=True)
+                summary.failed.append(told(each.path, error, output))
+                continue
+            if output.is_elsewhere and (dry_run or output.written()):
+                summary.notes.append(
+                    f"{each.path}: is {output.path}, since another picture's result has its name"
+                )
+            if dry_run:
+                continue
+            try:
+                outputs.records.add(output.place, content, path_digest(each.path), now, output.written())
+            except HimeError as error:
+                _note_once(error, summary)
 
 
 def _is_done(earlier: Record | None, content: str, made: Mapping[str, str], outputs: Outputs) -> bool:
@@ -169,10 +178,12 @@ def _note_file(
     """Note a file of a result before it is moved to its place.
 
     Raises:
-        HimeError: the disk is full. Whatever else is wrong with the records is a note, and the work is done.
+        HimeError: the disk is full, or somebody has put another file there since it was claimed. Whatever
+            else is wrong with the records is a note, and the work is done.
     """
     if not output.is_claimed(file):  # what is needed on the way to the result
         return
+    output.check_still(file, filled)
     try:
         records.begin(output.place, content, path_digest(each.path), file, filled)
     except HimeError as error:
@@ -202,6 +213,11 @@ def told(path: Path, error: Exception, output: Output | None = None) -> str:
 
 
 def model_digest(restorer: Restorer) -> str:
-    """A digest of the models that a restorer uses, wherever its dial stands."""
-    ends = [restorer.backend, restorer.backend.reconstruction]
-    return together(f"{sorted(end.card.items())}" for end in ends if end is not None)
+    """A digest of the models that a restorer uses, wherever its dial stands; less the other end where that
+    cannot be had, so that it stands at 0.
+    """
+    ends = [restorer.backend]
+    with contextlib.suppress(HimeError):
+        if (other := restorer.backend.reconstruction) is not None:
+            ends.append(other)
+    return together(f"{sorted(end.card.items())}" for end in ends)

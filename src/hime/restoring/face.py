@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from hime.errors import HimeError
 from hime.faces.album import Person
 from hime.faces.embedding import embedding_of, similarity
 from hime.faces.face import Box
@@ -186,7 +187,8 @@ def found_steps(
     explain: bool = False,
 ) -> Steps[RestoredFace]:
     """The steps to a face of a photograph restored, once more with the dial at 1 if it became less like the
-    person; `hime.restoring.any_size.together` goes them, for all faces of the photograph side by side.
+    person and there is such an end; `hime.restoring.any_size.together` goes them, for all faces of the
+    photograph side by side.
 
     Args:
         face: as it was found.
@@ -223,8 +225,14 @@ def found_steps(
     warning = _doubt(person, before, with_photos=bool(chosen))
     if person and _is_less(after, before):
         warning = f"less like {person.name} than the input was: look at it with care"
+        milder = None
         if restorer.fidelity is not None and restorer.fidelity < 1:
-            restorer = Restorer(restorer.backend, 1.0)
+            try:
+                milder = Restorer(restorer.backend, 1.0)
+            except HimeError as error:  # the result there is stays, with the warning
+                warning += f" ({error})"
+        if milder is not None:
+            restorer = milder
             restoration = yield from restored(references, restorer)
             after = likeness(restoration.image)
             warning = f"less like {person.name} than the input was, so the milder result was taken"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from hime.errors import HimeError, NothingToRestore
 from hime.files import write_json
 from hime.pictures.arrays import Image, lanczos, resize
 from hime.pictures.formats import READ, SUFFIXES, WRITTEN
-from hime.pictures.reading import read_image
-from hime.pictures.writing import write_image
+from hime.pictures.reading import Picture, read_image, read_picture
+from hime.pictures.writing import write_picture
 from hime.restoring.batch import Found, Summary, log, model_digest, run_batch, told
 from hime.restoring.inputs import Input, digest, find_inputs, together
 from hime.restoring.outputs import Output, Outputs
@@ -28,6 +28,11 @@ MAX_LR_SIDE = 512
 AS_IT_IS = 128
 """Sides in pixels up to which a headshot is restored as it is. A larger one that is square is left if it is
 sharp for its size, and else restored from the pixels that its detail fills (`hime.restoring.any_size`)."""
+ENCODING: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True, "exact": True},
+}
+"""How results are encoded: as `hime.pictures.writing.write_image` does it."""
 TOGETHER = 16
 """How many headshots that follow each other go through the model in one call, where they are of one size:
 of 32×32 with three references as many as `hime.restoring.restorer.TOGETHER` takes."""
@@ -44,12 +49,14 @@ def restore_headshots(
     max_lr_side: int = MAX_LR_SIDE,
     even_sharp: bool = False,
     strength: float = 1.0,
+    keep_date: bool = True,
     dry_run: bool = False,
 ) -> Summary:
     """Restore every headshot with the same person's references, all framed alike; no faces are looked for.
 
     An input that is among the references too is not used as a reference for itself, whatever its copy is
-    called. References are read once.
+    called. References are read once. A result is marked as altered and carries what a face alone does
+    (`hime.pictures.reading.Picture.for_crop`), its colours in sRGB; PNG and WebP keep every value.
 
     Args:
         restorer: the model; its references are replaced.
@@ -63,6 +70,7 @@ def restore_headshots(
         max_lr_side: longest side of an input in pixels.
         even_sharp: restore also what is larger than `AS_IT_IS` and sharp for its size.
         strength: see `hime.restoring.any_size.mixed`.
+        keep_date: give a result the date of its input's file.
         dry_run: find out what would be done (`hime.restoring.rehearsal`), and write nothing.
 
     Raises:
@@ -76,11 +84,11 @@ def restore_headshots(
     read = [each.path for each in (*listing.inputs, *photos.inputs)]
     outputs = Outputs(
         listing.given, listing.inputs, out, SUFFIXES, (*WRITTEN, *READ), lambda _: ".png", read,
-        overwrite=overwrite,
+        overwrite=overwrite, beside=_report if report else None,
     )  # fmt: skip
 
     summary = Summary(passed_over=[*listing.passed_over, *photos.passed_over])
-    choice = HeadshotChoice(report, max_lr_side, even_sharp, strength)
+    choice = HeadshotChoice(report, max_lr_side, even_sharp, strength, keep_date)
     used = read_references(photos.inputs, restorer, choice, summary)
     made = headshots_made_with(restorer, used, choice)
     restorer = rehearsing(restorer) if dry_run else restorer
@@ -88,6 +96,18 @@ def restore_headshots(
     job = HeadshotJob(restorer, used, summary, choice, dry_run, coming)
     run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name, dry_run=dry_run)
     return summary
+
+
+def _report(result: PurePath) -> PurePath:
+    """Where the report on a result is."""
+    return result.with_suffix(".json")
+
+
+def _carried(source: Path, result: Path) -> Picture:
+    """What the result of a headshot carries, and how it is encoded."""
+    form = WRITTEN[result.suffix.lower()]
+    alone = read_picture(source).for_crop()
+    return replace(alone, format=form, grey=False, icc=None, encoding=ENCODING.get(form, {}))
 
 
 @dataclass(frozen=True)
@@ -98,6 +118,7 @@ class HeadshotChoice:
     max_lr_side: int = MAX_LR_SIDE
     even_sharp: bool = False
     strength: float = 1.0
+    keep_date: bool = True
 
 
 def headshots_made_with(
@@ -184,7 +205,7 @@ class HeadshotJob:
 
     def restore(self, each: Input, content: str, output: Output) -> None:
         """One headshot, see `hime.restoring.batch.run_batch`."""
-        report = output.path.with_suffix(".json")
+        report = Path(_report(output.path))
         output.claim(output.path)
         if self.choice.report:
             output.claim(report)
@@ -201,7 +222,8 @@ class HeadshotJob:
             self._set = used
         restored = self._restored(each, lr)
         if not self.dry_run:
-            write_image(output.path, restored.image)
+            like = _carried(each.path, output.path)
+            write_picture(output.path, restored.image, like, keep_date=self.choice.keep_date)
             if self.choice.report:
                 write_json(report, self._explained(each.path, output.path, lr, restored, used))
         self.summary.written.append(output.path)

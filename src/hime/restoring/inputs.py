@@ -10,7 +10,7 @@ import hashlib
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -58,19 +58,23 @@ class Listing:
 
 def find_inputs(paths: Sequence[Path | str], out: Path | None = None, *, videos: bool = True) -> Listing:
     """The pictures and videos that ``paths`` stand for, each file once: files as they are, folders with all
-    in them.
+    in them. What is a result of an earlier run there is none.
 
     A file in a folder whose ending says that it is a picture or a video is an input too if it is none: then
     it fails when its turn comes. What lies in one of several folders keeps that folder's name before its own.
 
     Args:
         paths: files and folders.
-        out: where the results go; what lies in that folder is no input.
+        out: where the results go. What lies in that folder is no input; if it is one of ``paths``, or holds
+            one of them, what `hime.restoring.records` says of it.
         videos: whether they are told from pictures; otherwise they are passed over in folders.
 
     Raises:
-        HimeError: a folder that cannot be read, or with nothing in it to restore.
+        HimeError: a folder that cannot be read, or with nothing in it to restore, or nothing else is named
+            than results.
     """
+    from hime.restoring.records import Records
+
     known: tuple[str, ...] = READ
     if videos:
         from hime.restoring.video.reading import ENDINGS as ENDINGS_OF_VIDEOS  # with all that restores them
@@ -79,13 +83,21 @@ def find_inputs(paths: Sequence[Path | str], out: Path | None = None, *, videos:
         known = (*READ, *ENDINGS_OF_VIDEOS)
     listing = Listing(given=[Path(path) for path in paths])
     results = None if out is None else absolute(out)
+    records = None if results is None else Records(results)
+
+    def is_known(path: Path) -> bool:
+        return records is not None and records.owner(absolute(path)) is not None
+
     several = sum(map(is_folder, listing.given)) > 1
     seen: set[Path] = set()
     for root in listing.given:
         if not is_folder(root):
             found, above = [root], len(absolute(root).parts) - 1
+            if is_known(root):
+                listing.passed_over.append(f"{root}: passed over: is a result of an earlier run")
+                continue
         else:
-            found, passed_over = _files_in(root, results, known)
+            found, passed_over = _files_in(root, results, is_known, known)
             listing.passed_over.extend(passed_over)
             above = len(absolute(root).parts) - several
         for path in found:
@@ -94,15 +106,20 @@ def find_inputs(paths: Sequence[Path | str], out: Path | None = None, *, videos:
                 seen.add(real)
                 kind = listing.clips if videos and is_clip(path) else listing.inputs
                 kind.append(Input(path, len(absolute(path).parts) - above))
+    if listing.passed_over and not (listing.inputs or listing.clips):
+        raise HimeError(f"{listing.given[0]}: is a result of an earlier run; choose another --out")
     return listing
 
 
-def _files_in(folder: Path, results: Path | None, known: Sequence[str]) -> tuple[list[Path], list[str]]:
+def _files_in(
+    folder: Path, results: Path | None, is_known: Callable[[Path], bool], known: Sequence[str]
+) -> tuple[list[Path], list[str]]:
     """The pictures and videos of a folder less the results of a batch, and lines about what was passed over.
 
     Args:
         folder: which.
         results: where the results go.
+        is_known: whether a file is a result of an earlier run, as is known there.
         known: endings of files that are not passed over, whatever their content is.
 
     Raises:
@@ -111,7 +128,7 @@ def _files_in(folder: Path, results: Path | None, known: Sequence[str]) -> tuple
     holds_results = results is not None and absolute(folder) in results.parents
 
     def is_result(path: Path) -> bool:
-        return holds_results and results in absolute(path).parents
+        return (holds_results and results in absolute(path).parents) or is_known(path)
 
     found = find_pictures(folder)
     files = list(found.pictures)

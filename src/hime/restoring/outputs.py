@@ -6,6 +6,7 @@ wrote it (`hime.restoring.records`). Two inputs never share a result, also not o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,8 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 from hime.errors import HimeError
-from hime.files import check_writable
+from hime.files import check_writable, taking_turns
+from hime.pictures.formats import READ
 from hime.restoring.inputs import Input, absolute, is_folder, key, numbered, places, sidecars
 from hime.restoring.records import FACE, FACES, Record, Records
 
@@ -57,6 +59,7 @@ class Output:
     is_elsewhere: bool
     _owner: Owner
     _claimed: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
+    _there: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
 
     @property
     def is_file(self) -> bool:
@@ -70,8 +73,22 @@ class Output:
             HimeError: it must not be replaced, or cannot be written.
         """
         self._owner.check(path)
-        self._claimed[path] = _identity(path)
+        self._claimed[path] = self._there[path] = _identity(path)
         return path
+
+    def check_still(self, path: Path, filled: Path) -> None:
+        """Find out whether a file may still be moved to its place, which was claimed long before.
+
+        Args:
+            path: the place.
+            filled: the file.
+
+        Raises:
+            HimeError: somebody has put another file there meanwhile.
+        """
+        if _identity(path) not in (None, self._there[path]):
+            raise HimeError(f"{path}: was written by somebody else meanwhile; run the command again")
+        self._there[path] = _identity(filled)
 
     def is_claimed(self, path: Path) -> bool:
         """Whether a file is one of the result's."""
@@ -90,15 +107,16 @@ class Outputs:
         inputs: what they stand for.
         out: as it was given: one file, or a folder.
         written: endings that can be written.
-        known: endings that mean a file, also one that cannot be written, rather than a folder.
+        known: endings of what is read: of a result's name they are not kept.
         ending: of a result in a folder, for its input.
         read: every file that the batch reads.
         overwrite: replace also files of others.
         faces: results are NAME-faceN.png, not NAME.
+        beside: what is written beside a result whose name tells nothing of its ending.
 
     Raises:
-        HimeError: ``out`` is one file for several inputs, cannot be written, or would replace what is
-            read.
+        HimeError: ``out`` is one file, by any ending of pictures or videos, for several inputs or of a kind
+            that is not written; it cannot be written, or would replace what is read.
     """
 
     def __init__(
@@ -113,12 +131,16 @@ class Outputs:
         *,
         overwrite: bool,
         faces: bool = False,
+        beside: Callable[[PurePath], PurePath] | None = None,
     ) -> None:
+        from hime.restoring.video.reading import ENDINGS  # with all that restores videos
+
         self.overwrite = overwrite
         self._faces = faces
+        self._beside = beside
         files = [file for path in read for file in (path, *sidecars(path))]
         self._read = {_identity(file) for file in files} - {None}
-        self._is_file = is_file(out, known)
+        self._is_file = is_file(out, (*known, *READ, *ENDINGS))
         if self._is_file:
             if len(given) > 1 or len(inputs) > 1 or is_folder(Path(given[0])):
                 raise HimeError(f"{out}: is one file for {len(inputs)} inputs; give a folder as --out")
@@ -157,15 +179,24 @@ class Outputs:
         """
         for place in self._candidates(each):
             recorded = self._recorded(place)
-            if any(self._is_anothers(record, each, content) for record in self.records.owners(recorded)):
+            if (there := self._anothers(place, each, content)) is not None:
                 if not self.is_file:
                     continue
                 if not self.overwrite:
-                    raise _there(self.folder / place, "made of another picture")
+                    raise _there(there, "made of another picture")
             self._taken.add(key(place))
             moved = place != self._planned[each.path]
             return Output(self.folder / place, recorded, self.records.of(recorded), moved, self)
         raise HimeError(f"{each.path}: too many results of that name; choose another --out")
+
+    def turn(self, each: Input) -> contextlib.AbstractContextManager[None]:
+        """Wait until no other run is at work on an input's place; within it none is.
+
+        Raises:
+            HimeError: the folder cannot be written to.
+        """
+        place = hashlib.sha256(os.fsencode(key(self._planned[each.path]))).hexdigest()
+        return taking_turns(self.folder / f".hime-{place[:16]}.lock")
 
     def is_free(self, each: Input) -> bool:
         """Whether nothing is yet where the result of an input is to go."""
@@ -183,6 +214,18 @@ class Outputs:
         if os.path.lexists(path) and not self.overwrite and not self.records.wrote(path):
             raise _there(path, "not as this program wrote it")
         check_writable(path)
+
+    def _anothers(self, place: PurePath, each: Input, content: str) -> Path | None:
+        """What is another input's in that place, or beside it; None for nothing."""
+        owners = self.records.owners(self._recorded(place))
+        if any(self._is_anothers(record, each, content) for record in owners):
+            return self.folder / place
+        beside = None if self._beside is None else self.folder / self._beside(place)
+        if beside is not None and os.path.lexists(beside):
+            owner = self.records.owner(beside)
+            if owner is not None and self._is_anothers(owner, each, content):
+                return beside
+        return None
 
     def _is_anothers(self, record: Record, each: Input, content: str) -> bool:
         """Whether a result is that of another input."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -96,6 +96,20 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
         for source, person in zip(sources.people, people, strict=True)
     ]
     return Cast(Crowd(people), contents, together(whole))
+
+
+def check_encoded(sources: Sources, restorers: Iterable[Restorer]) -> None:
+    """Find out, before any photo is looked at, whether the .person files can be used with each restorer.
+
+    Raises:
+        HimeError: one cannot, as `hime.restoring.person.load_person` says.
+    """
+    from hime.restoring.person import load_person
+
+    files = [source.files[0] for source in sources.people if source.is_encoded]
+    for restorer in restorers:
+        for file in files:
+            load_person(file, restorer)
 
 
 def made_with(restorer: Restorer, cast: Cast) -> dict[str, str]:

@@ -42,7 +42,7 @@ from hime.faces.matching import choose_references
 from hime.files import write_atomically
 from hime.restoring.card import GRAPHS, WEIGHTS
 from hime.restoring.exported import Backend
-from hime.restoring.person_file import FORMAT, MOST_REFERENCES, SUFFIX, StoredFile, key
+from hime.restoring.person_file import FORMAT, LONGEST_NAME, MOST_REFERENCES, SUFFIX, StoredFile, key
 from hime.restoring.restorer import Restorer
 
 FloatArray = npt.NDArray[np.float32]
@@ -109,12 +109,14 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
         restorer: of an exported model; its references are replaced.
 
     Raises:
-        HimeError: another ending, no usable photo, the person came from a .person file, the model is a
-            training checkpoint or has a dial whose other end is missing, or the file cannot be written.
+        HimeError: another ending, a name that is too long, no usable photo, the person came from a .person
+            file, the model is a training checkpoint or has a dial whose other end is missing, or it cannot be
+            written.
     """
     path = Path(path)
     if path.suffix.lower() != SUFFIX:
         raise HimeError(f"{path}: people are kept in files that end in {SUFFIX}; choose another --out")
+    check_name(person.name)
     chosen = _spread(person)
     crops = [reference.crop for reference in chosen if reference.crop is not None]
     if not crops or len(crops) < len(chosen) or person.embedding is None:
@@ -140,6 +142,18 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
     restorer.set_references([])
     content = save(tensors, metadata)
     return write_atomically(path, lambda temporary: temporary.write_bytes(content), mode=0o600)
+
+
+def check_name(name: str) -> None:
+    """Refuse a person's name for which a file has no room, before the work.
+
+    Raises:
+        HimeError: it is too long.
+    """
+    if len(name) > LONGEST_NAME:
+        raise HimeError(
+            f"{name[:20]}…: is a name of {len(name)} characters; choose one of at most {LONGEST_NAME}"
+        )
 
 
 def _letters(name: str) -> str:

@@ -74,10 +74,12 @@ def restore_photo(
 
     Args:
         picture: the photograph.
-        people: those who may be in it, each of them also several times.
+        people: those who may be in it, each of them also several times. Who has no embedding, since no photo
+            shows them, is taken to be nobody in it unless they are asked for.
         restorer: the model.
         everyone: restore strangers too, without references.
-        only_person: restore only the person of that name.
+        only_person: restore only the person of that name; if no photo shows them, the picture's only face is
+            taken for theirs.
         only_face: restore only the face of that number, counted from 1 from left to right, whoever it is:
             with ``only_person`` it is taken for that person, and likewise if one person is given.
         enlargement: of the picture; default the model's scale. Halved until the result has no more than
@@ -158,10 +160,10 @@ def _owners(
 ) -> list[Person | None]:
     """Whose the faces are, also by what was asked for."""
     owners = match([face.embedding for face in found], people)
-    # Who is taken for whom without a look at the face: by --face, or where no photo shows the person at all.
+    # Who is taken for whom without a look at the face: by --face, or by --person where no photo shows them.
     told = None if only_face is None else only_face - 1
-    if told is None and len(found) == len(people) == 1 and people[0].embedding is None:
-        told = 0
+    if told is None and len(found) == 1 and owners[0] is None:
+        told = 0 if named is not None and named.embedding is None else None
     if told is not None:
         alone = people[0] if len(people) == 1 and owners[told] is None else None
         owners[told] = named or alone or owners[told]

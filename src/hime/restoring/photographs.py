@@ -13,7 +13,7 @@ from hime.pictures.formats import READ, WRITTEN, check_sides, largest_side
 from hime.pictures.reading import read_picture
 from hime.pictures.writing import files_written, write_picture
 from hime.restoring.batch import Found, Summary, run_batch
-from hime.restoring.inputs import Input, Listing, find_inputs, own_ending
+from hime.restoring.inputs import Input, Listing, find_inputs, own_ending, together
 from hime.restoring.outputs import Output, Outputs
 from hime.restoring.people import Cast, made_with, read_cast
 from hime.restoring.rehearsal import rehearsing
@@ -41,8 +41,8 @@ class Choice:
 
     @property
     def made(self) -> dict[str, str]:
-        """What of it results are made with, for `hime.restoring.batch.run_batch`."""
-        return {"options": str(replace(self, report=False)), "report": str(self.report)}
+        """What of it results are made with, for `hime.restoring.batch.run_batch`, naming nobody."""
+        return {"options": together([str(replace(self, report=False))]), "report": str(self.report)}
 
 
 def restore_photos(
@@ -117,10 +117,13 @@ def restore_photos(
     cast = read_cast(sources, restorer, summary, cache)
     if only_person is not None:
         find_person(cast.people, only_person)
-    without = [person.name for person in cast.people if not person.references]
-    summary.notes.extend(
-        f"{name}: no photo can be used, so this person is restored without" for name in without
-    )
+    for person in cast.people:
+        if not person.references:
+            asked = only_face is not None or person.name == only_person
+            line = "so this person is restored without"
+            if not asked and person.embedding is None:
+                line = "so no face is known as this person's; --person or --face N restores one without"
+            summary.notes.append(f"{person.name}: no photo can be used, {line}")
     job = PhotoJob(rehearsing(restorer) if dry_run else restorer, cast, choice, summary, dry_run)
     made = {**made_with(restorer, cast), **choice.made}
     run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name, dry_run=dry_run)

@@ -77,11 +77,21 @@ class Records:
         self._owner: dict[str, str] = {}
         self._faces: dict[str, set[str]] = defaultdict(set)
         self._begun: dict[str, str] = {}
+        self._known = 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what has been noted since, by this run or by another one."""
         try:
             with open_file(self._file) as file:
+                if file.seek(0, os.SEEK_END) < self._known:  # another file
+                    self._known = 0
+                file.seek(self._known)
                 while line := file.readline(_LONGEST_LINE):
                     if (record := _parsed(line)) is not None:
                         self._take(record)
+                    if line.endswith(b"\n"):  # else it is being written
+                        self._known = file.tell()
         except (HimeError, OSError):  # none yet, or none that can be read: then nothing is known
             pass
 
@@ -94,7 +104,9 @@ class Records:
         return all(self._exists(name) for name in record.files)
 
     def owner(self, path: Path) -> Record | None:
-        """What made the file at ``path``."""
+        """What made the file at ``path``, also one that is not in the folder: nothing did."""
+        if not path.is_relative_to(self.folder):
+            return None
         place = self._owner.get(self._name(path))
         return None if place is None else self._of_place[place]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hime.errors import HimeError
 from hime.restoring.batch import Found, Summary, run_batch
-from hime.restoring.inputs import Input, Listing, find_inputs
+from hime.restoring.inputs import Input, Listing, find_inputs, together
 from hime.restoring.outputs import Output, Outputs
 from hime.restoring.people import Cast, made_with, read_cast
 from hime.restoring.restorer import Restorer
@@ -91,7 +91,7 @@ def restore_clips(
     choice = ClipChoice(everyone, only_person, enlargement, report, overwrite)
     job = ClipJob(restorer, cast, listing.clips, summary, choice, dry_run)
     made = {**made_with(restorer, cast), **choice.made}
-    run_batch(listing.clips, outputs, made, summary, job.restore, skip=job.skip, dry_run=dry_run)
+    run_batch(listing.clips, outputs, made, summary, job.restore, skip=job.skip, dry_run=dry_run, turns=False)
     return summary
 
 
@@ -107,9 +107,9 @@ class ClipChoice:
 
     @property
     def made(self) -> dict[str, str]:
-        """What of it results are made with, for `hime.restoring.batch.run_batch`."""
+        """What of it results are made with, for `hime.restoring.batch.run_batch`, naming nobody."""
         options = f"video {self.everyone} {self.only_person} {self.enlargement}"
-        return {"options": options, "report": str(self.report)}
+        return {"options": together([options]), "report": str(self.report)}
 
 
 @dataclass(frozen=True)
