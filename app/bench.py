@@ -34,7 +34,7 @@ AHEAD = ("faces/sface.onnx", f"models/{OTHER}/")
 REPEATS = 30
 LIVE_SECONDS = 15
 WARM_SECONDS = 10
-"""Until then a browser runs code that it compiled in a hurry, while it compiles the 14 MB of the run time well."""
+"""Until then a browser runs what it compiled in a hurry, while it compiles the 14 MB of the run time well."""
 
 WARM = """async ([repeats, warming]) => {
   const worker = new Worker("worker.js", { type: "module" });
