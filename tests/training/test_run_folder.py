@@ -52,6 +52,15 @@ def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
     assert train(TINY, SOURCES, tmp_path, stop_at=2).first_step == 1
 
 
+def test_a_run_that_was_trained_on_held_out_people_does_not_go_on(tmp_path: Path) -> None:
+    train(TINY, SOURCES * 2, tmp_path, stop_at=1)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["data"].pop("distinct") == 6
+    (tmp_path / "config.json").write_text(json.dumps(config))  # as before all repeats were on one side
+    with pytest.raises(HimeError, match=r"other values of data\.distinct"):
+        train(TINY, SOURCES * 2, tmp_path, stop_at=2)
+
+
 def test_two_trainings_cannot_share_a_folder(tmp_path: Path) -> None:
     process = launch(["steps=100000", "checkpoint_seconds=0.5"], tmp_path)
     try:

@@ -230,6 +230,8 @@ def _photos(
         "sources": sorted({name.partition("/")[0] for name in photos.names}),
         "fingerprint": photos.fingerprint(),
     }
+    if held_out is not None and not torch.equal(photos.whose, photos.person):
+        data["distinct"] = len(photos.whose.unique())  # a run of before held out repeats one by one
     if targets is not None:
         data["targets"] = len(training.targets)
     return training, held_out, data

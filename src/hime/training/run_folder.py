@@ -36,7 +36,8 @@ class Description:
     """What is trained and on what: the contents of config.json, and of the checkpoints' metadata.
 
     ``data``: ``photos`` and ``people`` trained on, ``sources`` (names of the roots), ``fingerprint`` of all
-    photos, ``targets`` if they are restricted. ``arithmetic``: precision and layout in words, and why.
+    photos, ``targets`` if they are restricted, ``distinct`` people if folders are given several times and
+    people held out. ``arithmetic``: precision and layout in words, and why.
     """
 
     preset: str
