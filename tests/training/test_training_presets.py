@@ -6,13 +6,15 @@ import dataclasses
 
 import pytest
 import torch
+from accelerate import Accelerator
+from tiny import uneven
 
 from hime import HimeError
 from hime.training.batches import draw
+from hime.training.loop import draws_of
 from hime.training.photos import Photos
 from hime.training.presets import (
     PRESETS,
-    ReferenceSampling,
     TrainingConfig,
     build_model,
     override,
@@ -42,8 +44,7 @@ def test_systems_draw_the_pairs_that_ours_do(photos: Photos) -> None:
     for step in range(3):
         wanted = draw(photos, step, 0, ours.batch_size, 8, ours.sampling)
         for config in others:
-            sampling = config.sampling if config.references else ReferenceSampling(count_weights=(1.0,))
-            found = draw(photos, step, 0, config.batch_size, 8, sampling)
+            found = draw(photos, step, 0, config.batch_size, 8, config.pair_sampling)
             assert torch.equal(found.target, wanted.target)
 
 
@@ -53,6 +54,27 @@ def test_changes_reach_a_systems_own_fields() -> None:
     assert config.architecture.hr_size == 64  # type: ignore[union-attr]
     with pytest.raises(HimeError, match="width"):
         override(PRESETS["sparnet-x4"], ["model.channels=8"])
+
+
+def test_without_references_the_flip_is_still_the_users() -> None:
+    for flip in ("even", "uneven", "none"):
+        config = override(PRESETS["small-x4-real"], ["references=0", f"sampling.flip={flip}"])
+        loader = draws_of(Accelerator(cpu=True), config, uneven(2, 3), uneven(2, 3), 0, 6)
+        mirrored = torch.cat([drawn.choice.mirror_target for drawn in loader])
+        assert mirrored.any() == (flip != "none")
+        assert not mirrored.all()
+
+
+def test_labels_are_of_whole_faces() -> None:
+    for name in ("psfrgan-x4", "fsrnet-x8", "pfsr-x8"):
+        with pytest.raises(
+            HimeError, match=r"labels=faces\.npz are of whole faces: set window=none"
+        ) as refusal:
+            override(PRESETS[name], ["labels=faces.npz", "window=64"])
+        assert "\n" not in str(refusal.value)
+        assert override(PRESETS[name], ["labels=faces.npz"]).labels == "faces.npz"
+    # Given to all systems of a table, also to those that learn from none.
+    assert override(PRESETS["sparnet-x4-64"], ["labels=faces.npz"]).window is not None
 
 
 def test_unknown_preset() -> None:

@@ -32,7 +32,7 @@ from hime.training.labels import read_labels
 from hime.training.networks import Networks, learning_rate
 from hime.training.packed import PackedImages
 from hime.training.photos import Photos, load_photos
-from hime.training.presets import ReferenceSampling, TrainingConfig
+from hime.training.presets import TrainingConfig
 from hime.training.progress import Curves, Progress, Summary, Tally, noted_signals, say
 from hime.training.run_folder import Description, RunFolder
 
@@ -280,7 +280,7 @@ def draws_of(
         config.seed,
         config.batch_size,
         config.scale,
-        config.sampling if config.references else ReferenceSampling(count_weights=(1.0,)),
+        config.pair_sampling,
         total_steps=config.steps,
         part=(accelerator.process_index, accelerator.num_processes),
         lr_sizes=config.lr_sizes,

@@ -12,7 +12,7 @@ from hime.errors import HimeError
 from hime.losses.objective import LossWeights
 from hime.model import HIMEConfig, large, small
 from hime.model.system import System
-from hime.systems import Architecture, SystemConfig, SystemName, build
+from hime.systems import SYSTEMS, Architecture, SystemConfig, SystemName, build
 from hime.training.degradation import DegradationName
 
 
@@ -97,7 +97,7 @@ class TrainingConfig:
     """Pairs a step, over all processes."""
     labels: str | None = None
     """File with landmarks and parts of the training photos' faces, for the systems that learn from them, see
-    `hime.training.labels`; None: the terms of the loss that need them are left out."""
+    `hime.training.labels`; None: the terms of the loss that need them are left out. Not with ``window``."""
     held_out_fraction: float = 0.03
     """Share of the training people that only the periodic evaluation sees."""
 
@@ -164,6 +164,8 @@ class TrainingConfig:
             )
         if self.window is not None and self.loss.identity:
             raise HimeError("loss.identity needs whole faces: set window=none, or loss.identity=0")
+        if self.window is not None and self.labels is not None and self.learns_from_labels:
+            raise HimeError(f"labels={self.labels} are of whole faces: set window=none, or labels=none")
         if not 0 <= self.held_out_fraction < 1:
             raise HimeError(f"held_out_fraction={self.held_out_fraction}: give 0 … 1")
         weights = self.sampling.count_weights
@@ -177,6 +179,19 @@ class TrainingConfig:
     def lr_size(self) -> int:
         """Side of the LR headshots that the network is made for: of those trained with, the middle one."""
         return sorted(self.lr_sizes)[len(self.lr_sizes) // 2] if self.lr_sizes else self.hr_size // self.scale
+
+    @property
+    def learns_from_labels(self) -> bool:
+        """Whether the system has terms of its loss that ``labels`` are for; others leave them unused."""
+        return self.model not in ("small", "large") and bool(SYSTEMS[self.model].labels)
+
+    @property
+    def pair_sampling(self) -> ReferenceSampling:
+        """``sampling`` as pairs are drawn with it; of that, without references there is only the flip."""
+        if self.references:
+            return self.sampling
+        # Not the rest: it would draw numbers that nothing is made of, and a seed's pairs would be others.
+        return ReferenceSampling(count_weights=(1.0,), flip=self.sampling.flip)
 
     @property
     def architecture(self) -> Architecture:
