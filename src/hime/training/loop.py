@@ -158,10 +158,12 @@ def _loop(
             if signal_number:
                 break
     progress.close()
+    # While photos were loaded for a run that has no step left, or in the last evaluation or save.
+    signal_number = signal_number or _agree(accelerator, interrupted())
     if signal_number and is_main:
         name = signal.Signals(signal_number).name
         told = f"stopped by {name} after step {step} of {config.steps}, saved"
-        say(f"{folder}: {told}; the same command goes on")
+        say(f"{folder}: {told}" + ("; the same command goes on" if step < config.steps else ""))
     if signal_number:
         raise SystemExit(128 + signal_number)
     seconds = time.monotonic() - began
