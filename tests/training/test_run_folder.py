@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import SOURCES, TINY, launch, wait_for_state
@@ -13,6 +14,7 @@ from tiny import SOURCES, TINY, launch, wait_for_state
 from hime import HimeError
 from hime.data.people import DEMO_PEOPLE
 from hime.training.loop import train
+from hime.training.photos import Photos
 from hime.training.presets import override
 from hime.training.run_folder import Description
 
@@ -59,6 +61,44 @@ def test_a_run_that_was_trained_on_held_out_people_does_not_go_on(tmp_path: Path
     (tmp_path / "config.json").write_text(json.dumps(config))  # as before all repeats were on one side
     with pytest.raises(HimeError, match=r"other values of data\.distinct"):
         train(TINY, SOURCES * 2, tmp_path, stop_at=2)
+
+
+def without(run: Path, *fingerprints: str) -> None:
+    """Make config.json what it was before it had them."""
+    contents = json.loads((run / "config.json").read_text())
+    for name in fingerprints:
+        del contents["data"][name]
+    (run / "config.json").write_text(json.dumps(contents))
+
+
+def test_other_targets_are_refused(tmp_path: Path, photos: Photos) -> None:
+    config = override(TINY, ["held_out_fraction=0"])
+    first, second = photos.names[::2], photos.names[1::2]
+    train(config, SOURCES, tmp_path, stop_at=1, targets=first)
+    assert (
+        train(config, SOURCES, tmp_path, stop_at=1, targets=[*first[::-1], "no/such/photo"]).first_step == 1
+    )
+    with pytest.raises(HimeError, match=r"other values of data\.targets_fingerprint;"):
+        train(config, SOURCES, tmp_path, targets=second)
+    without(tmp_path, "targets_fingerprint")  # begun before it was noted: goes on, and is noted
+    assert train(config, SOURCES, tmp_path, stop_at=2, targets=first).first_step == 1
+    with pytest.raises(HimeError, match=r"other values of data\.targets_fingerprint;"):
+        train(config, SOURCES, tmp_path, targets=second)
+
+
+def test_other_labels_under_the_same_name_are_refused(tmp_path: Path, photos: Photos) -> None:
+    def write(value: float) -> None:
+        points, parsing = np.full((36, 68, 2), value, np.float32), np.zeros((36, 4, 4), np.uint8)
+        np.savez(tmp_path / "labels.npz", names=np.array(photos.names), points=points, parsing=parsing)
+
+    config, run = override(TINY, [f"labels={tmp_path / 'labels.npz'}"]), tmp_path / "run"
+    write(0.5)
+    train(config, SOURCES, run, stop_at=1)
+    write(0.25)
+    with pytest.raises(HimeError, match=r"other values of data\.labels_fingerprint;"):
+        train(config, SOURCES, run)
+    without(run, "labels_fingerprint")
+    assert train(config, SOURCES, run, stop_at=2).first_step == 1
 
 
 def test_two_trainings_cannot_share_a_folder(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ Shapes: ``M`` photos, ``B`` batch, ``S`` HR size.
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,6 +72,15 @@ def read_labels(path: Path | str, names: Sequence[str], size: int) -> dict[str, 
         chosen = F.interpolate(chosen, (size, size), mode="nearest")
     parsing[ours] = chosen[:, 0]
     return {"points": points, "parsing": parsing}
+
+
+def labels_fingerprint(labels: Mapping[str, Tensor]) -> str:
+    """A short name for these very labels of these photos, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name in sorted(labels):
+        digest.update(f"{name} {tuple(labels[name].shape)}".encode())
+        digest.update(labels[name].contiguous().numpy())
+    return digest.hexdigest()[:16]
 
 
 def mirrored_where(labels: Mapping[str, Tensor], mirror: Tensor) -> dict[str, Tensor]:

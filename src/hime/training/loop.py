@@ -28,7 +28,7 @@ from hime.training.arithmetic import settle
 from hime.training.batches import Draw, Draws, gather
 from hime.training.compiling import room_for_shapes
 from hime.training.held_out import HeldOut
-from hime.training.labels import read_labels
+from hime.training.labels import labels_fingerprint, read_labels
 from hime.training.networks import Networks, learning_rate
 from hime.training.packed import PackedImages
 from hime.training.photos import Photos, load_photos
@@ -236,6 +236,9 @@ def _photos(
         data["distinct"] = len(photos.whose.unique())  # a run of before held out repeats one by one
     if targets is not None:
         data["targets"] = len(training.targets)
+        data["targets_fingerprint"] = photos.targets_fingerprint()
+    if config.labels is not None:
+        data["labels_fingerprint"] = labels_fingerprint(photos.labels)
     return training, held_out, data
 
 

@@ -69,7 +69,11 @@ class Photos:
 
     def fingerprint(self) -> str:
         """A short name for this very set of photos, wherever their folders lie."""
-        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:16]
+        return _short_hash(self.names)
+
+    def targets_fingerprint(self) -> str:
+        """Likewise for those that may be targets."""
+        return _short_hash(sorted(self.names[row] for row in self.targets.tolist()))
 
     @functools.cached_property
     def strangers(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -212,6 +216,10 @@ def _read(path: Path, size: int) -> np.ndarray | str:
         return read_target(path, size)
     except HimeError as error:
         return str(error)
+
+
+def _short_hash(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
 def runs_of(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -30,14 +30,18 @@ from hime.training.held_out import Evaluation
 from hime.training.networks import Networks
 from hime.training.presets import TrainingConfig
 
+NEWER_FINGERPRINTS = ("targets_fingerprint", "labels_fingerprint")
+"""Of ``data`` in config.json: not in runs that were begun before November 27, 2026."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Description:
     """What is trained and on what: the contents of config.json, and of the checkpoints' metadata.
 
     ``data``: ``photos`` and ``people`` trained on, ``sources`` (names of the roots), ``fingerprint`` of all
-    photos, ``targets`` if they are restricted, ``distinct`` people if folders are given several times and
-    people held out. ``arithmetic``: precision and layout in words, and why.
+    photos, ``targets`` and theirs if they are restricted, that of the labels if there are some, ``distinct``
+    people if folders are given several times and people held out. ``arithmetic``:
+    precision and layout in words, and why.
     """
 
     preset: str
@@ -153,6 +157,8 @@ class RunFolder:
         if theirs is not None:
             allowed = {"preset", "arithmetic", "config.compile"}
             allowed |= {"config.steps"} if change_steps else set()
+            # A run of an older version does not tell them.
+            allowed |= {f"data.{key}" for key in NEWER_FINGERPRINTS if key not in theirs["data"]}
             different = [key for key in _differences(theirs, ours) if key not in allowed]
             if different:
                 raise HimeError(
