@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,23 @@ def test_other_labels_under_the_same_name_are_refused(tmp_path: Path, photos: Ph
         train(config, SOURCES, run)
     without(run, "labels_fingerprint")
     assert train(config, SOURCES, run, stop_at=2).first_step == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{}", "[]", "null", "[" * 100_000),
+        *('{"config": {}}', '{"config": [], "data": {}}', '{"config": {}, "data": {}}'),
+    ],
+)
+def test_a_damaged_description_is_told(whole: Path, tmp_path: Path, content: str) -> None:
+    shutil.copy(whole / "last.safetensors", tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(HimeError, match=r"cannot be read .*; choose another --out") as refusal:
+        train(TINY, SOURCES, tmp_path)
+    assert str(tmp_path / "config.json") in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert (tmp_path / "config.json").read_text() == content
 
 
 def test_two_trainings_cannot_share_a_folder(tmp_path: Path) -> None:

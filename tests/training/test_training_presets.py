@@ -6,12 +6,11 @@ import dataclasses
 
 import pytest
 import torch
-from accelerate import Accelerator
 from tiny import uneven
 
 from hime import HimeError
 from hime.training.batches import draw
-from hime.training.loop import draws_of
+from hime.training.loop import accelerated, draws_of
 from hime.training.photos import Photos
 from hime.training.presets import (
     PRESETS,
@@ -58,9 +57,11 @@ def test_changes_reach_a_systems_own_fields() -> None:
 
 def test_without_references_the_flip_is_still_the_users() -> None:
     for flip in ("even", "uneven", "none"):
-        config = override(PRESETS["small-x4-real"], ["references=0", f"sampling.flip={flip}"])
-        loader = draws_of(Accelerator(cpu=True), config, uneven(2, 3), uneven(2, 3), 0, 6)
-        mirrored = torch.cat([drawn.choice.mirror_target for drawn in loader])
+        changes = ["references=0", f"sampling.flip={flip}", "precision=fp32"]
+        config = override(PRESETS["small-x4-real"], changes)
+        with accelerated(config) as accelerator:
+            loader = draws_of(accelerator, config, uneven(2, 3), uneven(2, 3), 0, 6)
+            mirrored = torch.cat([drawn.choice.mirror_target for drawn in loader])
         assert mirrored.any() == (flip != "none")
         assert not mirrored.all()
 
@@ -86,6 +87,7 @@ def test_unknown_preset() -> None:
     ("change", "read", "value"),
     [
         ("steps=1000", lambda c: c.steps, 1000),
+        ("seed=18446744073709551615", lambda c: c.seed, 2**64 - 1),
         ("learning_rate=1e-4", lambda c: c.learning_rate, 1e-4),
         ("precision=fp32", lambda c: c.precision, "fp32"),
         ("scale=8", lambda c: c.scale, 8),
@@ -149,6 +151,9 @@ def test_changes_that_are_right_only_together() -> None:
         ("betas=0.9,1", "not including, 1"),
         ("ema_decay=2", "not including, 1"),
         ("sampling.blank=1.5", "from 0 to 1"),
+        ("seed=99999999999999999999", "to 18446744073709551615"),
+        ("seed=-9223372036854775809", "from -9223372036854775808"),
+        ("batch_size=99999999999999999999", "at most 2147483647"),
         ("sampling.temperature=0,0.4", "above 0"),
     ],
 )

@@ -15,6 +15,11 @@ from hime.model.system import System
 from hime.systems import SYSTEMS, Architecture, SystemConfig, SystemName, build
 from hime.training.degradation import DegradationName
 
+SEEDS = (-(2**63), 2**64 - 1)
+"""The smallest and the largest that PyTorch's generators take."""
+MOST = 2**31 - 1
+"""Of what is counted: what PyTorch and NumPy hold anywhere."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReferenceSampling:
@@ -136,14 +141,16 @@ class TrainingConfig:
         """Refuse values that no training can have."""
         counts = ("hr_size", "batch_size", "steps", "evaluate_every", "evaluation_pairs", "log_every")
         for name in (*counts, "discriminator_channels"):
-            if getattr(self, name) < 1:
-                raise HimeError(f"{name}={getattr(self, name)}: give at least 1")
+            if not 1 <= getattr(self, name) <= MOST:
+                raise HimeError(f"{name}={getattr(self, name)}: give at least 1, at most {MOST}")
         for name in ("references", "warmup_steps", "final_learning_rate", "weight_decay", "flow_rate"):
             if not getattr(self, name) >= 0:
                 raise HimeError(f"{name}={getattr(self, name)}: give at least 0")
         for name in ("learning_rate", "discriminator_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise HimeError(f"{name}={getattr(self, name)}: give more than 0")
+        if not SEEDS[0] <= self.seed <= SEEDS[1]:
+            raise HimeError(f"seed={self.seed}: give a number from {SEEDS[0]} to {SEEDS[1]}")
         if not all(0 <= decay < 1 for decay in (*self.betas, self.ema_decay)):
             raise HimeError(f"betas={self.betas}, ema_decay={self.ema_decay}: give 0 up to, not including, 1")
         if self.lr_sizes is not None and not (

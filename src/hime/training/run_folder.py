@@ -127,7 +127,12 @@ class RunFolder:
             return None
         try:
             recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            known = [recorded.get(part) for part in ("config", "data")] if isinstance(recorded, dict) else []
+            if len(known) < 2 or not all(isinstance(part, dict) for part in known):
+                raise ValueError("not what a training writes there")
+            if recorded["config"].get("precision") not in ("bf16", "fp32"):
+                raise ValueError("no precision that a training is begun in")
+        except (OSError, ValueError, RecursionError) as error:
             raise HimeError(f"{path}: cannot be read ({error}); choose another --out") from error
         # A run of an older version lacks newer keys; it was trained as their defaults say.
         defaults = json.loads(json.dumps(dataclasses.asdict(TrainingConfig())))
