@@ -14,10 +14,11 @@ from tiny import SOURCES, TINY, launch, wait_for_state
 
 from hime import HimeError
 from hime.data.people import DEMO_PEOPLE
+from hime.files import told_before_moving, write_atomically
 from hime.training.loop import train
 from hime.training.photos import Photos
 from hime.training.presets import override
-from hime.training.run_folder import Description
+from hime.training.run_folder import Description, RunFolder
 
 
 def test_another_configuration_is_refused(whole: Path) -> None:
@@ -45,6 +46,38 @@ def test_the_length_may_be_changed_when_asked(tmp_path: Path) -> None:
     summary = train(TINY, SOURCES, tmp_path, steps=6, change_steps=True)
     assert summary.last_step == 6
     assert json.loads((tmp_path / "config.json").read_text())["config"]["steps"] == 6
+
+
+def test_fewer_steps_than_are_done_are_refused(tmp_path: Path) -> None:
+    train(TINY, SOURCES, tmp_path, stop_at=4)
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(HimeError, match="4 steps are done, --steps 3 is less; give at least 4") as refusal:
+        train(TINY, SOURCES, tmp_path, steps=3, change_steps=True)
+    assert "\n" not in str(refusal.value)
+    assert (tmp_path / "config.json").read_bytes() == before
+    assert train(TINY, SOURCES, tmp_path, steps=4, change_steps=True).last_step == 4
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(temporary: Path, _: Path) -> None:
+        left.append(temporary)
+        raise Killed
+
+    left: list[Path] = []
+    for name in ("config.json", "last.safetensors"):
+        with pytest.raises(Killed), told_before_moving(killed):
+            write_atomically(tmp_path / name, lambda path: path.write_bytes(b"part"))
+        left[-1].write_bytes(b"part")  # one that is killed removes nothing
+    others = [tmp_path / ".hime-restored.jsonl", tmp_path / ".hime-0123456789abcdef"]
+    others[0].write_bytes(b"")
+    others[1].mkdir()  # as an export's
+    with RunFolder(tmp_path).owned():
+        pass
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in others)
 
 
 def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from hime.errors import HimeError
-from hime.files import held, write_json
+from hime.files import TEMPORARY, held, write_json
 from hime.training.arithmetic import Arithmetic, Settled
 from hime.training.checkpoint import (
     BEST,
     CONFIG,
     LAST,
     load_state,
+    read_step,
     restore_state,
     save_released,
     save_state,
@@ -112,7 +113,7 @@ class RunFolder:
             HimeError: another one holds it, or it cannot be written to.
         """
         with held(self.path, f"{self}: another training is running there; choose another --out"):
-            for leftover in (*self.path.glob(".*.safetensors"), *self.path.glob(".config.*.json")):
+            for leftover in (*self.path.glob(".*.safetensors"), *self.path.glob(f"{TEMPORARY}.json")):
                 leftover.unlink()  # of a process killed while it wrote
             yield
 
@@ -156,7 +157,8 @@ class RunFolder:
         """Write config.json; where there is a state already, only if it was trained with the same.
 
         Raises:
-            HimeError: it was not. With ``change_steps`` the number of steps may differ.
+            HimeError: it was not. With ``change_steps`` the number of steps may differ, but not be less than
+                are done.
         """
         ours, theirs = description.as_json(), self.recorded()
         if theirs is not None:
@@ -170,6 +172,12 @@ class RunFolder:
                     f"{self.path / CONFIG}: this run was started with other values of "
                     f"{', '.join(key.removeprefix('config.') for key in different)}; "
                     "use those, or choose another --out (and init=RUN to start from its weights)"
+                )
+            done, steps = read_step(self.path / LAST), description.config.steps
+            if steps < done:
+                raise HimeError(
+                    f"{self}: {done} steps are done, --steps {steps} is less; give at least {done}, "
+                    "or choose another --out"
                 )
         write_json(self.path / CONFIG, ours)
 
