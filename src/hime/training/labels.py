@@ -118,7 +118,7 @@ def labels_fingerprint(labels: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(labels):
         digest.update(f"{name} {tuple(labels[name].shape)}".encode())
-        digest.update(labels[name].contiguous().numpy())
+        digest.update(labels[name].contiguous().numpy().data)
     return digest.hexdigest()[:16]
 
 

@@ -203,8 +203,8 @@ def _read_all(
         results = list(tqdm(read, "photos", len(files), unit="photo", disable=None if progress else True))
     skipped = [result for result in results if isinstance(result, str)]
     usable = [result for result in results if not isinstance(result, str)]
-    read = [file for file, result in zip(files, results, strict=True) if not isinstance(result, str)]
-    names, shown = [name for name, _, _ in read], [folder for _, folder, _ in read]
+    kept = [file for file, result in zip(files, results, strict=True) if not isinstance(result, str)]
+    names, shown = [name for name, _, _ in kept], [folder for _, folder, _ in kept]
     if not usable:
         return torch.empty(0, 3, size, size, dtype=torch.uint8), names, shown, skipped
     return torch.from_numpy(np.stack(usable)).permute(0, 3, 1, 2).contiguous(), names, shown, skipped

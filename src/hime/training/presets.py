@@ -190,7 +190,7 @@ class TrainingConfig:
     @property
     def learns_from_labels(self) -> bool:
         """Whether the system has terms of its loss that ``labels`` are for; others leave them unused."""
-        return self.model not in ("small", "large") and bool(SYSTEMS[self.model].labels)
+        return any(system == self.model and kind.labels for system, kind in SYSTEMS.items())
 
     @property
     def pair_sampling(self) -> ReferenceSampling:
