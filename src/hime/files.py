@@ -30,6 +30,8 @@ except ImportError:  # Windows
 
 _LONGEST_SUFFIX = 32
 """Bytes of a name's ending that a temporary name repeats: no ending by which a format is told is longer."""
+TEMPORARY = ".hime-" + 16 * "[0-9a-f]"
+"""What temporary files are called, as a pattern but for the suffix: a killed process leaves them."""
 _before_moving: ContextVar[Callable[[Path, Path], object] | None] = ContextVar("before_moving", default=None)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,8 @@ from hime.pictures.arrays import Image, downscale
 from hime.pictures.reading import read_image
 from hime.restoring.restorer import Restorer
 from hime.training.checkpoint import load_model
-from hime.training.presets import PRESETS, SYSTEM_PRESETS, TrainingConfig, preset
+from hime.training.presets import PRESETS, SYSTEM_PRESETS, TrainingConfig, override, preset
+from hime.training.run_folder import RunFolder
 
 CHANGES = [
     "steps=2", "warmup_steps=1", "batch_size=1", "precision=fp32", "channels_last=false",
@@ -143,6 +146,22 @@ def test_a_rate_that_comes_to_nothing_is_not_taken(
     assert "pfsr-x8-rate-1e+06: the loss is no longer finite" in capsys.readouterr().err
     with pytest.raises(Diverged, match="no longer finite"):
         trained_at([1e6, 1e7], "pfsr-x8", config, [], tmp_path)
+
+
+def test_a_signal_in_the_last_save_of_a_training_ends_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = RunFolder.save
+
+    def interrupted(*given: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        save(*given)
+
+    monkeypatch.setattr(RunFolder, "save", interrupted)
+    config = override(preset("sparnet-x8"), CHANGES)
+    with pytest.raises(SystemExit, match="143"):
+        trained_at([1, 2], "sparnet-x8", config, [(DEMO_PEOPLE, None)], tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["sparnet-x8"]
 
 
 def test_a_rate_is_a_number_above_nought(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

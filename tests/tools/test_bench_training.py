@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from hime.cli import main
+from hime.tools import bench_training as bench
 from hime.tools.bench_training import bench_training, bound, format_bench_training
 
 CHANGES = [
@@ -34,6 +36,16 @@ def test_the_form(more: list[str]) -> None:
     text = format_bench_training(result)
     assert text.endswith(f"bound by: {result['bound_by']}")
     assert "batch 2, 2 references" in text
+
+
+def test_a_device_of_another_kind_is_waited_for_and_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    device = torch.device("mps")
+    bench._wait(device)
+    bench._wait(torch.device("cpu"))
+    assert waited == [device]
+    assert bench.sides_for(device) == bench.sides_for(torch.device("cpu"))
 
 
 def test_what_bounds() -> None:

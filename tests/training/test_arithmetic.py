@@ -11,7 +11,7 @@ from tiny import SOURCES, TINY, assert_same_state
 
 from hime import HimeError
 from hime.training import arithmetic
-from hime.training.arithmetic import Arithmetic, of_machine, settle
+from hime.training.arithmetic import Arithmetic, Settled, of_machine, settle
 from hime.training.checkpoint import load_model
 from hime.training.loop import train
 from hime.training.presets import TrainingConfig, override
@@ -139,6 +139,22 @@ def test_on_another_machine_a_run_keeps_its_arithmetic_and_says_so(  # type: ign
     assert f"here {reason}, so that a new run would be {here}" in said
     assert (tmp_path / "moved" / "config.json").read_text() == before
     assert_same_state(tmp_path / "moved", tmp_path / "stayed")
+
+
+@pytest.mark.parametrize(("first", "second", "warned"), [(True, True, False), (True, False, True)])
+def test_what_is_asked_for_is_no_reason_to_warn(processor, first: bool, second: bool, warned: bool) -> None:  # type: ignore[no-untyped-def]
+    """The layout, which is not asked for, may be."""
+    for changes in (["precision=fp32"], ["precision=bf16"]):
+        asked = override(TrainingConfig(), changes)
+        processor(*["avx512_bf16"] * first)
+        config, words, _ = settle(asked, CPU)
+        assert isinstance(config.channels_last, bool)
+        begun = Settled(Arithmetic(asked.precision, config.channels_last), words)  # type: ignore[arg-type]
+        processor(*["avx512_bf16"] * second)
+        _, _, warning = settle(asked, CPU, begun)
+        assert (warning is not None) == warned
+        if warning is not None:
+            assert f"a new run would be {asked.precision}, contiguous:" in warning
 
 
 def test_a_run_is_not_half_of_each(processor, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -64,6 +64,21 @@ def test_wrong_references_are_anybody_else() -> None:
         assert seen[row] == {other for other in range(10) if photos.person[other] != photos.person[row]}
 
 
+@pytest.mark.parametrize("changes", [{"wrong": 1.0}, {"wrong_person": 1.0}])
+def test_a_repeat_of_the_person_is_nobody_else(changes: dict[str, float]) -> None:
+    photos = uneven(2, 3, 2, 3, 2)
+    people = torch.tensor([0, 1, 0, 1, 2])  # the first two given twice
+    photos = dataclasses.replace(photos, whose=people[photos.person])
+    sampling = dataclasses.replace(PLAIN, **changes)
+    target = torch.arange(len(photos)).repeat(100)
+    drawn = draw_references(photos, target, sampling, 0.0, step_generator(0, 0))
+    theirs, present = drawn.references, drawn.present
+    for row in range(len(photos)):
+        seen = set(theirs[target == row][present[target == row]].tolist())
+        expected = {other for other in range(len(photos)) if photos.whose[other] != photos.whose[row]}
+        assert seen == expected
+
+
 def test_a_wrong_person_is_one_person_for_the_whole_pair() -> None:
     photos = uneven(2, 3, 5, 9)
     sampling = dataclasses.replace(PLAIN, wrong_person=0.5)

@@ -48,6 +48,74 @@ def test_what_is_no_labels_is_told(tmp_path: Path) -> None:
         read_labels(write(tmp_path / "other.npz", ["x/y/z"]), ["r/a/0"], 8)
 
 
+def test_whole_numbers_of_any_width_are_labels(tmp_path: Path) -> None:
+    path = write(tmp_path / "labels.npz", ["r/a/0", "r/b/1"])
+    with np.load(path) as file:
+        contents = dict(file)
+    expected = read_labels(path, ["r/a/0"], 8)["parsing"]
+    contents["parsing"] = contents["parsing"].astype(np.int64)
+    np.savez(path, **contents)
+    assert torch.equal(read_labels(path, ["r/a/0"], 8)["parsing"], expected)
+
+
+NAMES, POINTS_OF_TWO, PARSING = (
+    np.array(["r/a/0", "r/b/1"]),
+    np.zeros((2, 68, 2)),
+    np.zeros((2, 4, 4), np.uint8),
+)
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ({"points": POINTS_OF_TWO[:1]}, "points: 68×2 fractions for each of 2 names; it has 1×68×2 float64"),
+        ({"points": POINTS_OF_TWO[:, :, 0]}, "it has 2×68 float64"),
+        ({"points": POINTS_OF_TWO.astype(np.int64)}, "it has 2×68×2 int64"),
+        ({"points": POINTS_OF_TWO * np.nan}, "points that are no numbers"),
+        ({"points": np.array([None, None])}, "Object arrays cannot be loaded"),
+        ({"parsing": PARSING[:1]}, "parsing: a square of whole numbers for each of 2 names; it has 1×4×4"),
+        ({"parsing": PARSING[:, :3]}, "it has 2×3×4 uint8"),
+        ({"parsing": PARSING[:, :0, :0]}, "it has 2×0×0 uint8"),
+        ({"parsing": PARSING / 2}, "it has 2×4×4 float64"),
+        ({"parsing": PARSING + np.uint8(19)}, "labels that are none"),
+        ({"parsing": PARSING.astype(np.int64) - 1}, "labels that are none"),
+        ({"names": np.array("r/a/0")}, "names: a row of text"),
+        ({"names": np.zeros(2)}, "it has 2 float64"),
+    ],
+)
+def test_labels_of_another_form_are_told(
+    tmp_path: Path, contents: dict[str, np.ndarray], message: str
+) -> None:
+    path = tmp_path / "labels.npz"
+    np.savez(path, **{"names": NAMES, "points": POINTS_OF_TWO, "parsing": PARSING, **contents})
+    with pytest.raises(HimeError, match=message) as refusal:
+        read_labels(path, ["r/a/0"], 8)
+    assert str(refusal.value).startswith(f"{path}: cannot be read as labels (")
+    assert "\n" not in str(refusal.value)
+
+
+def test_damaged_labels_are_told(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.npz", ["r/a/0", "r/b/1"]).read_bytes()
+    path = tmp_path / "labels.npz"
+    np.save(tmp_path / "points.npy", POINTS_OF_TWO)
+    random = np.random.default_rng(0)
+    cases = [b"", (tmp_path / "points.npy").read_bytes(), whole[:-30], whole[: len(whole) // 2]]
+    for _ in range(300):
+        spoilt = np.frombuffer(whole, np.uint8).copy()
+        spoilt[random.integers(0, len(spoilt), 4)] = random.integers(0, 256, 4)
+        cases.append(spoilt.tobytes())
+    told = []
+    for content in cases:
+        path.write_bytes(content)
+        try:
+            read_labels(path, ["r/a/0"], 8)
+        except HimeError as error:  # anything else is a defect
+            told.append(str(error))
+    assert len(told) > 200  # a byte that nothing depends on may be any
+    assert all(line.startswith(f"{path}: cannot be read as labels (") for line in told)
+    assert not any("\n" in line for line in told)
+
+
 def test_mirroring_is_its_own_opposite_and_swaps_sides() -> None:
     assert sorted(POINTS_MIRRORED) == list(range(68))
     assert [POINTS_MIRRORED[POINTS_MIRRORED[point]] for point in range(68)] == list(range(68))

@@ -44,7 +44,7 @@ def same(one: Photos, other: Photos) -> bool:
         and torch.equal(one.images[every], other.images[every])
         and all(
             torch.equal(getattr(one, name), getattr(other, name))
-            for name in ("person", "first", "count", "similarity", "targets")
+            for name in ("person", "whose", "first", "count", "similarity", "targets")
         )
     )
 
@@ -65,6 +65,17 @@ def test_a_pack_gives_what_the_folder_gives(packed: Path, photos: Photos) -> Non
         assert expected is not None
         assert isinstance(part.images, PackedImages)
         assert same(part, expected)
+
+
+def test_a_pack_given_again_keeps_its_people_on_one_side(packed: Path, tmp_path: Path) -> None:
+    shutil.copytree(packed, tmp_path / "copy")
+    photos = load_photos([(root, None) for root in (packed, packed, tmp_path / "copy")], SIZE, progress=False)
+    folder = load_photos([(DEMO_PEOPLE, None)] * 3, SIZE, progress=False)
+    assert torch.equal(photos.whose, folder.whose)
+    rest, aside = photos.split(0.1, seed=0)
+    assert aside is not None
+    shown = [{name.split("/", 1)[1] for name in part.names} for part in (rest, aside)]
+    assert not shown[0] & shown[1]
 
 
 @given(rows=st.lists(st.integers(0, 35), min_size=1, max_size=12))
@@ -115,7 +126,7 @@ def test_workers_read_the_pixels_with_the_draw(packed: Path, photos: Photos) -> 
     for step, drawn in enumerate(DataLoader(ahead, batch_size=None, sampler=range(3), num_workers=2)):
         assert drawn.pixels is not None
         empty = torch.empty(0, 3, SIZE, SIZE, dtype=torch.uint8)  # nothing is read but what came along
-        nobody = Photos(empty, *[torch.empty(0)] * 5, ())
+        nobody = Photos(empty, *[torch.empty(0)] * 6, ())
         batch, expected = gather(nobody, drawn), gather(photos, held[step])
         assert all(torch.equal(one, other) for one, other in zip(batch[:4], expected[:4], strict=True))
 

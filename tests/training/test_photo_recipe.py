@@ -122,6 +122,23 @@ def test_noise_in_the_lr_is_as_strong_as_drawn() -> None:
     assert neighbours.std() < 0.7 * blotched[2].std()  # and blotches, no grain
 
 
+def test_black_that_was_filtered_takes_noise(photo: Tensor) -> None:
+    # A filter by Fourier transform leaves traces below 0 in the black, of which a root is no number.
+    dark = photo.clone()
+    dark[:, :, :48] = 0
+    filtered = after(Gaussian(2.0, 2.0, 0.0), dark.float() / 255)
+    assert filtered.min() < 0
+    assert after(Noise(0.0, 0.05, False), filtered).isfinite().all()
+    for seed in range(60):
+        recipe = draw_photo_recipe(torch.Generator().manual_seed(seed))
+        image, generator = dark.float() / 255, torch.Generator().manual_seed(recipe.seed)
+        for step in recipe.steps:
+            image = step(image, SIDE, generator)
+            assert image.isfinite().all(), (seed, step)
+        lr, whole = (photo_lr(given, SIDE, recipe)[:, :, SIDE // 2 :].float() for given in (dark, photo))
+        assert lr.mean() > whole.mean() / 2, seed
+
+
 def test_print_turns_tones_into_dots_of_that_pitch() -> None:
     dots = Print("dots", pitch=2.0, angle=0.0, strength=1.0, grey=True)
     printed = after(dots, GREY)

@@ -77,6 +77,26 @@ def test_split_keeps_people_apart(photos: Photos) -> None:
         uneven(3).split(0.5, seed=0)
 
 
+def test_a_folder_given_again_keeps_its_people_on_one_side(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(DEMO_PEOPLE)
+    (tmp_path / "links").mkdir()
+    for name in people_in(DEMO_PEOPLE):
+        (tmp_path / "links" / name).symlink_to(DEMO_PEOPLE / name)
+    roots = [DEMO_PEOPLE, DEMO_PEOPLE, tmp_path / "link", tmp_path / "links"]
+    photos = load_photos([(root, None) for root in roots], SIZE, progress=False)
+    assert len(set(photos.names)) == len(photos)
+    rest, aside = photos.split(0.1, seed=0)
+    assert aside is not None
+    shown = [{name.split("/", 1)[1] for name in part.names} for part in (rest, aside)]
+    assert not shown[0] & shown[1]
+    assert len({name.partition("/")[0] for name in shown[1]}) == 1
+    assert len(rest) + len(aside) == len(photos)
+    assert len(aside) == 4 * len(shown[1])
+    alone = list(people_in(DEMO_PEOPLE))[:1]
+    with pytest.raises(HimeError, match="one person"):
+        load_photos([(DEMO_PEOPLE, alone)] * 2, SIZE, progress=False).split(0.5, seed=0)
+
+
 def test_similarity_is_the_correlation_of_grey_thumbnails(photos: Photos) -> None:
     table = photo_similarity(photos.images[:4])
     grey = photos.images[:4].double().mean(dim=1)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import SOURCES, TINY, launch, wait_for_state
 
 from hime import HimeError
 from hime.data.people import DEMO_PEOPLE
+from hime.files import told_before_moving, write_atomically
 from hime.training.loop import train
+from hime.training.photos import Photos
 from hime.training.presets import override
-from hime.training.run_folder import Description
+from hime.training.run_folder import Description, RunFolder
 
 
 def test_another_configuration_is_refused(whole: Path) -> None:
@@ -44,12 +48,108 @@ def test_the_length_may_be_changed_when_asked(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["config"]["steps"] == 6
 
 
+def test_fewer_steps_than_are_done_are_refused(tmp_path: Path) -> None:
+    train(TINY, SOURCES, tmp_path, stop_at=4)
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(HimeError, match="4 steps are done, --steps 3 is less; give at least 4") as refusal:
+        train(TINY, SOURCES, tmp_path, steps=3, change_steps=True)
+    assert "\n" not in str(refusal.value)
+    assert (tmp_path / "config.json").read_bytes() == before
+    assert train(TINY, SOURCES, tmp_path, steps=4, change_steps=True).last_step == 4
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(temporary: Path, _: Path) -> None:
+        left.append(temporary)
+        raise Killed
+
+    left: list[Path] = []
+    for name in ("config.json", "last.safetensors"):
+        with pytest.raises(Killed), told_before_moving(killed):
+            write_atomically(tmp_path / name, lambda path: path.write_bytes(b"part"))
+        left[-1].write_bytes(b"part")  # one that is killed removes nothing
+    others = [tmp_path / ".hime-restored.jsonl", tmp_path / ".hime-0123456789abcdef"]
+    others[0].write_bytes(b"")
+    others[1].mkdir()  # as an export's
+    with RunFolder(tmp_path).owned():
+        pass
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in others)
+
+
 def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
     train(TINY, SOURCES, tmp_path, stop_at=1)
     config = json.loads((tmp_path / "config.json").read_text())
     del config["config"]["flow_rate"]
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert train(TINY, SOURCES, tmp_path, stop_at=2).first_step == 1
+
+
+def test_a_run_that_was_trained_on_held_out_people_does_not_go_on(tmp_path: Path) -> None:
+    train(TINY, SOURCES * 2, tmp_path, stop_at=1)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["data"].pop("distinct") == 6
+    (tmp_path / "config.json").write_text(json.dumps(config))  # as before all repeats were on one side
+    with pytest.raises(HimeError, match=r"other values of data\.distinct"):
+        train(TINY, SOURCES * 2, tmp_path, stop_at=2)
+
+
+def without(run: Path, *fingerprints: str) -> None:
+    """Make config.json what it was before it had them."""
+    contents = json.loads((run / "config.json").read_text())
+    for name in fingerprints:
+        del contents["data"][name]
+    (run / "config.json").write_text(json.dumps(contents))
+
+
+def test_other_targets_are_refused(tmp_path: Path, photos: Photos) -> None:
+    config = override(TINY, ["held_out_fraction=0"])
+    first, second = photos.names[::2], photos.names[1::2]
+    train(config, SOURCES, tmp_path, stop_at=1, targets=first)
+    assert (
+        train(config, SOURCES, tmp_path, stop_at=1, targets=[*first[::-1], "no/such/photo"]).first_step == 1
+    )
+    with pytest.raises(HimeError, match=r"other values of data\.targets_fingerprint;"):
+        train(config, SOURCES, tmp_path, targets=second)
+    without(tmp_path, "targets_fingerprint")  # begun before it was noted: goes on, and is noted
+    assert train(config, SOURCES, tmp_path, stop_at=2, targets=first).first_step == 1
+    with pytest.raises(HimeError, match=r"other values of data\.targets_fingerprint;"):
+        train(config, SOURCES, tmp_path, targets=second)
+
+
+def test_other_labels_under_the_same_name_are_refused(tmp_path: Path, photos: Photos) -> None:
+    def write(value: float) -> None:
+        points, parsing = np.full((36, 68, 2), value, np.float32), np.zeros((36, 4, 4), np.uint8)
+        np.savez(tmp_path / "labels.npz", names=np.array(photos.names), points=points, parsing=parsing)
+
+    config, run = override(TINY, [f"labels={tmp_path / 'labels.npz'}"]), tmp_path / "run"
+    write(0.5)
+    train(config, SOURCES, run, stop_at=1)
+    write(0.25)
+    with pytest.raises(HimeError, match=r"other values of data\.labels_fingerprint;"):
+        train(config, SOURCES, run)
+    without(run, "labels_fingerprint")
+    assert train(config, SOURCES, run, stop_at=2).first_step == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{}", "[]", "null", "[" * 100_000),
+        *('{"config": {}}', '{"config": [], "data": {}}', '{"config": {}, "data": {}}'),
+    ],
+)
+def test_a_damaged_description_is_told(whole: Path, tmp_path: Path, content: str) -> None:
+    shutil.copy(whole / "last.safetensors", tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(HimeError, match=r"cannot be read .*; choose another --out") as refusal:
+        train(TINY, SOURCES, tmp_path)
+    assert str(tmp_path / "config.json") in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert (tmp_path / "config.json").read_text() == content
 
 
 def test_two_trainings_cannot_share_a_folder(tmp_path: Path) -> None:

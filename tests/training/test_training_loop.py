@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ from tiny import (
 
 from hime.data.people import DEMO_PEOPLE
 from hime.errors import Diverged
+from hime.training import loop
 from hime.training.batches import Batch, Draw, gather
 from hime.training.checkpoint import load_model, load_state
 from hime.training.loop import train
@@ -91,6 +93,41 @@ def test_a_signal_saves_and_says_where_it_stands(tmp_path: Path, number: signal.
     step = load_state(tmp_path / "last.safetensors").step
     assert f"stopped by {number.name} after step {step} of 100000, saved" in messages
     assert "Traceback" not in messages
+
+
+@pytest.mark.parametrize("moment", ["load_photos", "HeldOut.evaluate", "RunFolder.save", "Summary.__str__"])
+def test_a_signal_at_the_end_is_not_lost(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no further step that would look at it."""
+    if moment == "load_photos":
+        train(TINY, SOURCES, tmp_path)  # finished
+    owner, _, name = moment.rpartition(".")
+    place = getattr(loop, owner) if owner else loop
+    function = getattr(place, name)
+
+    def interrupted(*given: Any, **more: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return function(*given, **more)
+
+    monkeypatch.setattr(place, name, interrupted)
+    at_last = KeyboardInterrupt if owner == "Summary" else SystemExit
+    with pytest.raises(at_last) as stopped:
+        train(override(TINY, ["evaluate_every=8"]) if owner else TINY, SOURCES, tmp_path)
+    assert at_last is KeyboardInterrupt or stopped.value.code == 130  # type: ignore[attr-defined]
+    assert load_state(tmp_path / "last.safetensors").step == 8
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_is_not_lost_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(photos: Photos, drawn: Draw) -> Batch:
+        signal.raise_signal(signal.SIGINT)
+        batch = gather(photos, drawn)
+        return batch._replace(lr=batch.lr * math.nan)
+
+    monkeypatch.setattr("hime.training.loop.gather", spoilt)
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, SOURCES, tmp_path)
 
 
 def test_golden_losses(whole: Path, tmp_path: Path) -> None:

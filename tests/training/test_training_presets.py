@@ -6,13 +6,14 @@ import dataclasses
 
 import pytest
 import torch
+from tiny import uneven
 
 from hime import HimeError
 from hime.training.batches import draw
+from hime.training.loop import accelerated, draws_of
 from hime.training.photos import Photos
 from hime.training.presets import (
     PRESETS,
-    ReferenceSampling,
     TrainingConfig,
     build_model,
     override,
@@ -42,8 +43,7 @@ def test_systems_draw_the_pairs_that_ours_do(photos: Photos) -> None:
     for step in range(3):
         wanted = draw(photos, step, 0, ours.batch_size, 8, ours.sampling)
         for config in others:
-            sampling = config.sampling if config.references else ReferenceSampling(count_weights=(1.0,))
-            found = draw(photos, step, 0, config.batch_size, 8, sampling)
+            found = draw(photos, step, 0, config.batch_size, 8, config.pair_sampling)
             assert torch.equal(found.target, wanted.target)
 
 
@@ -55,6 +55,29 @@ def test_changes_reach_a_systems_own_fields() -> None:
         override(PRESETS["sparnet-x4"], ["model.channels=8"])
 
 
+def test_without_references_the_flip_is_still_the_users() -> None:
+    for flip in ("even", "uneven", "none"):
+        changes = ["references=0", f"sampling.flip={flip}", "precision=fp32"]
+        config = override(PRESETS["small-x4-real"], changes)
+        with accelerated(config) as accelerator:
+            loader = draws_of(accelerator, config, uneven(2, 3), uneven(2, 3), 0, 6)
+            mirrored = torch.cat([drawn.choice.mirror_target for drawn in loader])
+        assert mirrored.any() == (flip != "none")
+        assert not mirrored.all()
+
+
+def test_labels_are_of_whole_faces() -> None:
+    for name in ("psfrgan-x4", "fsrnet-x8", "pfsr-x8"):
+        with pytest.raises(
+            HimeError, match=r"labels=faces\.npz are of whole faces: set window=none"
+        ) as refusal:
+            override(PRESETS[name], ["labels=faces.npz", "window=64"])
+        assert "\n" not in str(refusal.value)
+        assert override(PRESETS[name], ["labels=faces.npz"]).labels == "faces.npz"
+    # Given to all systems of a table, also to those that learn from none.
+    assert override(PRESETS["sparnet-x4-64"], ["labels=faces.npz"]).window is not None
+
+
 def test_unknown_preset() -> None:
     with pytest.raises(HimeError, match="choose one of small-x2"):
         preset("medium-x3")
@@ -64,6 +87,7 @@ def test_unknown_preset() -> None:
     ("change", "read", "value"),
     [
         ("steps=1000", lambda c: c.steps, 1000),
+        ("seed=18446744073709551615", lambda c: c.seed, 2**64 - 1),
         ("learning_rate=1e-4", lambda c: c.learning_rate, 1e-4),
         ("precision=fp32", lambda c: c.precision, "fp32"),
         ("scale=8", lambda c: c.scale, 8),
@@ -127,6 +151,9 @@ def test_changes_that_are_right_only_together() -> None:
         ("betas=0.9,1", "not including, 1"),
         ("ema_decay=2", "not including, 1"),
         ("sampling.blank=1.5", "from 0 to 1"),
+        ("seed=99999999999999999999", "to 18446744073709551615"),
+        ("seed=-9223372036854775809", "from -9223372036854775808"),
+        ("batch_size=99999999999999999999", "at most 2147483647"),
         ("sampling.temperature=0,0.4", "above 0"),
     ],
 )

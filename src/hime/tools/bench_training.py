@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from torch import Tensor
 
 from hime.data.people import DEMO_PEOPLE
@@ -31,7 +33,7 @@ from hime.training.presets import TrainingConfig, build_model, override, preset
 BUSY = 0.7
 """Of a step; below that a GPU mostly waits for its next kernel."""
 MATRIX_SIDES = {"cpu": (1024, 1536, 2048), "cuda": (4096, 8192)}
-"""Of the products whose fastest is the peak."""
+"""Of the products whose fastest is the peak; those of a processor on any other device."""
 
 
 def bench_training(
@@ -64,7 +66,7 @@ def bench_training(
         HimeError: no such preset, a change or data that cannot be used.
     """
     config = override(preset(name), changes)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device  # as a training's
     config, words, _ = settle(config, device)
     with room_for_shapes(config, device), accelerated(config) as accelerator:
         device = accelerator.device
@@ -90,7 +92,7 @@ def bench_training(
             run.all([first])
         loop, _ = _seconds(lambda: run.all(ahead), device)
         compiled = networks.is_compiled
-    peak = _peak(config, device, matrix_sides or MATRIX_SIDES[device.type])
+    peak = _peak(config, device, matrix_sides or sides_for(device))
     macs, rates = _macs(config), {"loader": load, "step": step, "loop": loop}
     per_second = {part: round(config.batch_size * steps / taken, 2) for part, taken in rates.items()}
     times = {"load": load, "step": step, "launch": launch, "busy": busy}
@@ -112,6 +114,11 @@ def bench_training(
         "share_of_peak": round(6 * macs * per_second["loop"] / (1e9 * peak), 4),
         "bound_by": bound(load, step, busy),
     }
+
+
+def sides_for(device: torch.device) -> tuple[int, ...]:
+    """Of the square products that a device is measured with."""
+    return MATRIX_SIDES.get(device.type, MATRIX_SIDES["cpu"])
 
 
 def bound(load: float, step: float, busy: float | None) -> str:
@@ -168,8 +175,8 @@ def _seconds(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]
 
 
 def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def _launch_seconds(run: _Steps, drawn: Sequence[Draw]) -> float:

@@ -91,17 +91,20 @@ def settle(
     machine, reason = of_machine(device)
     own = machine if begun is None else begun.arithmetic
     precision, channels_last = config.precision, config.channels_last
-    chosen = Arithmetic(
-        own.precision if precision == "auto" else precision,
-        own.channels_last if channels_last == "auto" else channels_last,
+    chosen, new = (
+        Arithmetic(
+            auto.precision if precision == "auto" else precision,
+            auto.channels_last if channels_last == "auto" else channels_last,
+        )
+        for auto in (own, machine)
     )
     settled = dataclasses.replace(config, **chosen._asdict())
     if begun is not None:
         warning = None
-        if "auto" in (precision, channels_last) and chosen != machine:
+        if chosen != new:
             warning = (
                 f"begun in {begun.words}, and goes on in it; here {reason}, so that a new run would be "
-                f"{machine}: steps may be slow, and the result is not bit for bit that of one machine"
+                f"{new}: steps may be slow, and the result is not bit for bit that of one machine"
             )
         return settled, begun.words, warning
     if "auto" not in (precision, channels_last):

@@ -209,10 +209,12 @@ def draw_references(
 
     present = torch.arange(slots) < (count - 1).clamp_max(wanted)
 
-    # Another person's photo: any of the M − count others, stepping over this person's run of rows.
-    others = len(photos) - count
+    # Another person's photo: any of the others, stepping over this person's, in the order of who is shown.
+    ordered, *run = photos.strangers
+    start_of_own, own = (column[target][:, None] for column in run)
+    others = len(photos) - own
     stranger = (uniform() * others).long().clamp_max(others - 1)
-    stranger = torch.where(stranger >= first, stranger + count, stranger)
+    stranger = ordered[torch.where(stranger >= start_of_own, stranger + own, stranger)]
     wrong = (uniform() < sampling.wrong) & (others > 0)
     references = torch.where(wrong, stranger, references)
     if sampling.wrong_person:  # drawn only if asked for: what a seed gave before stays as it was

@@ -14,11 +14,12 @@ there once.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -97,9 +98,23 @@ def load_state(path: Path) -> TrainingState:
         HimeError: not such a file.
     """
     tensors, metadata = read_tensors(path)
+    return TrainingState(_step_of(metadata, path), tensors, metadata)
+
+
+def read_step(path: Path) -> int:
+    """After how many steps ``save_state`` wrote a file; its tensors are not read.
+
+    Raises:
+        HimeError: not such a file.
+    """
+    with _opened(path) as file:
+        return _step_of(dict(file.metadata() or {}), path)
+
+
+def _step_of(metadata: Mapping[str, str], path: Path) -> int:
     if metadata.get("format") != STATE:
         raise HimeError(f"{path}: holds no training state ({STATE}); choose another --out")
-    return TrainingState(int(metadata["step"]), tensors, metadata)
+    return int(metadata["step"])
 
 
 def restore_state(
@@ -174,9 +189,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         HimeError: missing, or anything else than safetensors: pickles are never loaded.
     """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file as `safe_open` has it; what goes wrong with it in the block is told in one line."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            yield file
     except FileNotFoundError:
         raise HimeError(
             f"{path}: no such checkpoint; give a run folder, a .safetensors file or an exported model"

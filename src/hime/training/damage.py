@@ -128,7 +128,9 @@ class Noise:
         noise = torch.randn((2, 1 if self.grey else 3, size, size), generator=generator)
         # What is drawn at more pixels than the LR has is averaged when they are reduced: made up for here.
         gain = size / side
-        noisy = image + gain * (self.everywhere * noise[0] + self.shot * image.sqrt() * noise[1])
+        # Black is a trace below 0 after a filter by Fourier transform, and a NaN would spread to all pixels.
+        root = image.clamp_min(0).sqrt()
+        noisy = image + gain * (self.everywhere * noise[0] + self.shot * root * noise[1])
         if self.blotches:
             cells = torch.randn((1, 3, *(max(2, round(side / self.cell)),) * 2), generator=generator)
             cells = cells - (cells * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True)

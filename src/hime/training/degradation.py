@@ -191,7 +191,8 @@ def _noise(image: Tensor, side: int, recipe: Recipe) -> Tensor:
     noise = torch.randn(shape, generator=generator).to(image.device)
     # What is drawn at more pixels than the LR has is averaged when they are reduced: made up for here.
     gain = image.shape[-1] / side
-    return (image + gain * (everywhere * noise[0] + shot * image.sqrt() * noise[1])).clamp(0, 1)
+    root = image.clamp_min(0).sqrt()  # a filter may leave a trace below 0
+    return (image + gain * (everywhere * noise[0] + shot * root * noise[1])).clamp(0, 1)
 
 
 def _jpeg(image: Tensor, side: int, recipe: Recipe) -> Tensor:

@@ -8,7 +8,9 @@ Shapes: ``M`` photos, ``B`` batch, ``S`` HR size.
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hime.errors import HimeError
-from hime.systems.landmarks import NOWHERE, UNKNOWN
+from hime.systems.landmarks import NOWHERE, POINTS, UNKNOWN
+from hime.systems.psfrgan import PARTS
 
 POINTS_MIRRORED = (
     *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
@@ -28,6 +31,13 @@ POINTS_MIRRORED = (
 """Which of the 68 landmarks (iBUG 300-W's order) each is in the mirror image."""
 PARTS_MIRRORED = {4: 5, 6: 7, 8: 9}
 """CelebAMask-HQ's labels that change places in it: eyes, brows, ears."""
+
+KEYS = ("names", "points", "parsing")
+DAMAGED = (
+    OSError, KeyError, ValueError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a file that is damaged, or another NumPy file, raises."""
 
 
 def read_labels(path: Path | str, names: Sequence[str], size: int) -> dict[str, Tensor]:
@@ -43,19 +53,18 @@ def read_labels(path: Path | str, names: Sequence[str], size: int) -> dict[str, 
         ``points`` M×68×2 float32 and ``parsing`` M×S×S uint8.
 
     Raises:
-        HimeError: the file cannot be read, or knows none of the photos.
+        HimeError: the file cannot be read, is no such file, or knows none of the photos.
     """
     path = Path(path)
     try:
         with np.load(path, allow_pickle=False) as file:
-            rows = {str(name): row for row, name in enumerate(file["names"])}
-            known_points = torch.from_numpy(file["points"]).float()
-            known_parsing = torch.from_numpy(file["parsing"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or error
+            known_names, known_points, known_parsing = _checked(*(file[key] for key in KEYS))
+    except DAMAGED as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
         raise HimeError(
             f"{path}: cannot be read as labels ({reason}); write it with comparisons/face_labels.py"
         ) from error
+    rows = {name: row for row, name in enumerate(known_names)}
     found = [(place, rows[name]) for place, name in enumerate(names) if name in rows]
     if not found:
         raise HimeError(
@@ -71,6 +80,46 @@ def read_labels(path: Path | str, names: Sequence[str], size: int) -> dict[str, 
         chosen = F.interpolate(chosen, (size, size), mode="nearest")
     parsing[ours] = chosen[:, 0]
     return {"points": points, "parsing": parsing}
+
+
+def _checked(names: np.ndarray, points: np.ndarray, parsing: np.ndarray) -> tuple[list[str], Tensor, Tensor]:
+    """What a file of labels holds, as ``points`` M×68×2 float32 and ``parsing`` M×S×S uint8, S its own.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    count, side = names.size, tuple(filter(None, parsing.shape[-1:]))
+    expected = (
+        (names, "U", (count,), "names: a row of text"),
+        (points, "f", (count, POINTS, 2), f"points: {POINTS}×2 fractions for each of {count} names"),
+        (
+            parsing,
+            "iu",
+            (count, *side, *side),
+            f"parsing: a square of whole numbers for each of {count} names",
+        ),
+    )
+    for array, kinds, shape, wanted in expected:
+        if array.dtype.kind not in kinds or array.shape != shape:
+            raise ValueError(f"{wanted}; it has {'×'.join(map(str, array.shape))} {array.dtype}")
+    if not np.isfinite(points).all():
+        raise ValueError("points that are no numbers")
+    if ((parsing < 0) | (parsing >= PARTS) & (parsing != UNKNOWN)).any():
+        raise ValueError(f"parsing with labels that are none, 0 … {PARTS - 1}")
+    return (
+        names.tolist(),
+        torch.from_numpy(points).float(),
+        torch.from_numpy(parsing.astype(np.uint8, copy=False)),
+    )
+
+
+def labels_fingerprint(labels: Mapping[str, Tensor]) -> str:
+    """A short name for these very labels of these photos, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name in sorted(labels):
+        digest.update(f"{name} {tuple(labels[name].shape)}".encode())
+        digest.update(labels[name].contiguous().numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def mirrored_where(labels: Mapping[str, Tensor], mirror: Tensor) -> dict[str, Tensor]:

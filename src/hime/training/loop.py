@@ -28,11 +28,11 @@ from hime.training.arithmetic import settle
 from hime.training.batches import Draw, Draws, gather
 from hime.training.compiling import room_for_shapes
 from hime.training.held_out import HeldOut
-from hime.training.labels import read_labels
+from hime.training.labels import labels_fingerprint, read_labels
 from hime.training.networks import Networks, learning_rate
 from hime.training.packed import PackedImages
 from hime.training.photos import Photos, load_photos
-from hime.training.presets import ReferenceSampling, TrainingConfig
+from hime.training.presets import TrainingConfig
 from hime.training.progress import Curves, Progress, Summary, Tally, noted_signals, say
 from hime.training.run_folder import Description, RunFolder
 
@@ -158,10 +158,12 @@ def _loop(
             if signal_number:
                 break
     progress.close()
+    # While photos were loaded for a run that has no step left, or in the last evaluation or save.
+    signal_number = signal_number or _agree(accelerator, interrupted())
     if signal_number and is_main:
         name = signal.Signals(signal_number).name
         told = f"stopped by {name} after step {step} of {config.steps}, saved"
-        say(f"{folder}: {told}; the same command goes on")
+        say(f"{folder}: {told}" + ("; the same command goes on" if step < config.steps else ""))
     if signal_number:
         raise SystemExit(128 + signal_number)
     seconds = time.monotonic() - began
@@ -230,8 +232,13 @@ def _photos(
         "sources": sorted({name.partition("/")[0] for name in photos.names}),
         "fingerprint": photos.fingerprint(),
     }
+    if held_out is not None and not torch.equal(photos.whose, photos.person):
+        data["distinct"] = len(photos.whose.unique())  # a run of before held out repeats one by one
     if targets is not None:
         data["targets"] = len(training.targets)
+        data["targets_fingerprint"] = photos.targets_fingerprint()
+    if config.labels is not None:
+        data["labels_fingerprint"] = labels_fingerprint(photos.labels)
     return training, held_out, data
 
 
@@ -278,7 +285,7 @@ def draws_of(
         config.seed,
         config.batch_size,
         config.scale,
-        config.sampling if config.references else ReferenceSampling(count_weights=(1.0,)),
+        config.pair_sampling,
         total_steps=config.steps,
         part=(accelerator.process_index, accelerator.num_processes),
         lr_sizes=config.lr_sizes,

@@ -60,10 +60,13 @@ class PackedImages:
 
 
 class Packed(NamedTuple):
-    """Photos of packs: their pixels, "SOURCE/PERSON/FILE" of each, and a line for each that was left out."""
+    """Photos of packs: their pixels, "SOURCE/PERSON/FILE" of each and a name for who it shows, one in
+    all packs of a folder, and a line for each that was left out.
+    """
 
     images: PackedImages
     names: list[str]
+    shown: list[str]
     skipped: list[str]
 
 
@@ -75,7 +78,7 @@ def read_packed(sources: Sequence[tuple[Path | str, Sequence[str] | None]], size
     """
     packs = [read_pack(root) for root, _ in sources]
     labels = distinct([pack.name for pack in packs])
-    rows, names, start = list[int](), list[str](), 0
+    rows, names, shown, start = list[int](), list[str](), list[str](), 0
     for pack, label, (_, people) in zip(packs, labels, sources, strict=True):
         if pack.size != size:
             raise HimeError(
@@ -94,9 +97,10 @@ def read_packed(sources: Sequence[tuple[Path | str, Sequence[str] | None]], size
         chosen = [row for name in wanted for row in of_person[name]]
         rows += [start + row for row in chosen]
         names += [f"{label}/{pack.photos[row]}" for row in chosen]
+        shown += [f"{pack.name} {pack.listing}/{pack.photos[row].partition('/')[0]}" for row in chosen]
         start += len(pack.photos)
     images = PackedImages(PackedPixels(packs, np.array(rows, np.int64)))
-    return Packed(images, names, [line for pack in packs for line in pack.skipped])
+    return Packed(images, names, shown, [line for pack in packs for line in pack.skipped])
 
 
 def distinct(names: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ Shapes: ``M`` photos, ``K`` photos of the person who has most, ``S`` HR size.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections import Counter
@@ -34,16 +35,18 @@ class Photos:
     """Photos of people, those of a person in one run of rows.
 
     ``images``: M×3×S×S uint8, or what reads them from packs. ``person``: M, the number of each photo's
-    person. ``first``, ``count``: M, the row where that person's photos begin and how many they are.
-    ``similarity``: M×K float32, to each photo of the same person in order; −inf for the photo itself and
-    beyond ``count``. ``targets``: the rows that may be a target; all may be references. All but ``images``
-    stay on the CPU. ``names``: M of
-    "SOURCE/PERSON/FILE"; ``skipped``: a line for each file that could not be used. ``labels``: what else is
-    known of them, see `hime.training.labels`; M rows each.
+    person; one who is in a folder that is given several times is a person each time. ``whose``: M, the number
+    of who is shown, which is one for all of these. ``first``, ``count``: M, the row where that person's
+    photos begin and how many they are. ``similarity``: M×K float32, to each photo of the same person in
+    order; −inf for the photo itself and beyond ``count``. ``targets``: the rows that may be a target; all may
+    be references. All but ``images`` stay on the CPU. ``names``: M of "SOURCE/PERSON/FILE"; ``skipped``: a
+    line for each file that could not be used. ``labels``: what else is known of them, see
+    `hime.training.labels`; M rows each.
     """
 
     images: Tensor | PackedImages
     person: Tensor
+    whose: Tensor
     first: Tensor
     count: Tensor
     similarity: Tensor
@@ -66,23 +69,43 @@ class Photos:
 
     def fingerprint(self) -> str:
         """A short name for this very set of photos, wherever their folders lie."""
-        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:16]
+        return _short_hash(self.names)
+
+    def targets_fingerprint(self) -> str:
+        """Likewise for those that may be targets."""
+        return _short_hash(sorted(self.names[row] for row in self.targets.tolist()))
+
+    @functools.cached_property
+    def strangers(self) -> tuple[Tensor, Tensor, Tensor]:
+        """All rows M ordered by who is shown; where in that order the photos of each row's person begin; and
+        how many they are, M each.
+        """
+        counts = self.whose.bincount()
+        return (
+            self.whose.argsort(stable=True),
+            (counts.cumsum(0) - counts)[self.whose],
+            counts[self.whose],
+        )
 
     def split(self, fraction: float, seed: int) -> tuple[Photos, Photos | None]:
         """Set aside ``fraction`` of the people (at least one): the rest, and those or None for fraction 0.
+
+        A person of a folder that is given several times is on one side with all repeats.
 
         Raises:
             HimeError: there is only one person.
         """
         if fraction == 0:
             return self, None
-        people = list(dict.fromkeys(name.rpartition("/")[0] for name in self.names))
+        people: dict[int, str] = {}  # by the first of the names that each has
+        for whose, name in zip(self.whose.tolist(), self.names, strict=True):
+            people.setdefault(whose, name.rpartition("/")[0])
         if len(people) < 2:
             raise HimeError("one person cannot be split: give more people or set held_out_fraction=0")
         count = min(max(1, round(fraction * len(people))), len(people) - 1)
-        _, held_out = split_people(people, count / len(people), seed)
+        _, held_out = split_people(people.values(), count / len(people), seed)
         aside = set(held_out)
-        chosen = torch.tensor([name.rpartition("/")[0] in aside for name in self.names])
+        chosen = torch.tensor([people[whose] in aside for whose in self.whose.tolist()])
         return self._rows(~chosen), self._rows(chosen)
 
     def _rows(self, chosen: Tensor) -> Photos:
@@ -96,6 +119,7 @@ class Photos:
             self,
             images=images,
             person=person,
+            whose=self.whose[rows],
             first=first,
             count=count,
             similarity=self.similarity[rows, : int(counts.max())],
@@ -126,7 +150,8 @@ def load_photos(
 
     Args:
         sources: (people folder or pack, its people or None for all of them); a name below two roots is two
-            people. Packs give what their people folders would: the same photos, in the same order.
+            people. A root may be given several times, so that its photos are drawn more often. Packs give
+            what their people folders would: the same photos, in the same order.
         size: side of the HR targets. Larger square crops are reduced by area; smaller and not square ones,
             and files that cannot be decoded, are left out with a line in ``skipped``.
         progress: show a progress bar on a terminal.
@@ -140,7 +165,8 @@ def load_photos(
     if any(packs) and not all(packs):
         raise HimeError(f"{roots}: some are packs, others are not; pack all of them (`hime prepare --pack`)")
     images: Tensor | PackedImages
-    images, names, skipped = read_packed(sources, size) if any(packs) else _read_all(sources, size, progress)
+    read = read_packed(sources, size) if any(packs) else _read_all(sources, size, progress)
+    images, names, shown, skipped = read
     photos = Counter(name.rpartition("/")[0] for name in names)
     alone = [f"{name}: only one usable photo" for name, count in photos.items() if count < 2]
     kept = torch.tensor([photos[name.rpartition("/")[0]] >= 2 for name in names], dtype=torch.bool)
@@ -153,27 +179,35 @@ def load_photos(
     names = [names[int(row)] for row in rows]
     numbers = {name: number for number, name in enumerate(photos)}
     person = torch.tensor([numbers[name.rpartition("/")[0]] for name in names])
-    return assemble(images, person, tuple(names), (*skipped, *alone))
+    shown = [shown[int(row)] for row in rows]
+    people = {one: number for number, one in enumerate(dict.fromkeys(shown))}
+    whose = torch.tensor([people[one] for one in shown])
+    return assemble(images, person, tuple(names), (*skipped, *alone), whose)
 
 
 def _read_all(
     sources: Sequence[tuple[Path | str, Sequence[str] | None]], size: int, progress: bool
-) -> tuple[Tensor, list[str], list[str]]:
-    """The usable photos of the sources' people, "SOURCE/PERSON/FILE" of each, and lines about the others."""
-    files: list[tuple[str, Path]] = []
+) -> tuple[Tensor, list[str], list[str], list[str]]:
+    """The usable photos of the sources' people, "SOURCE/PERSON/FILE" and the person's own folder of each, and
+    lines about the others.
+    """
+    files: list[tuple[str, str, Path]] = []
     labels = distinct([Path(root).resolve().name for root, _ in sources])
     for label, (root, people) in zip(labels, sources, strict=True):
         chosen = people_in(root) if people is None else photos_of(root, people)
-        files += [(f"{label}/{name}/{path.name}", path) for name, paths in chosen.items() for path in paths]
+        for name, paths in chosen.items():
+            folder = str(Path(root, name).resolve())  # the same wherever links to it lie
+            files += [(f"{label}/{name}/{path.name}", folder, path) for path in paths]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        read = pool.map(lambda file: _read(file[1], size), files)
+        read = pool.map(lambda file: _read(file[-1], size), files)
         results = list(tqdm(read, "photos", len(files), unit="photo", disable=None if progress else True))
     skipped = [result for result in results if isinstance(result, str)]
     usable = [result for result in results if not isinstance(result, str)]
-    names = [name for (name, _), result in zip(files, results, strict=True) if not isinstance(result, str)]
+    kept = [file for file, result in zip(files, results, strict=True) if not isinstance(result, str)]
+    names, shown = [name for name, _, _ in kept], [folder for _, folder, _ in kept]
     if not usable:
-        return torch.empty(0, 3, size, size, dtype=torch.uint8), names, skipped
-    return torch.from_numpy(np.stack(usable)).permute(0, 3, 1, 2).contiguous(), names, skipped
+        return torch.empty(0, 3, size, size, dtype=torch.uint8), names, shown, skipped
+    return torch.from_numpy(np.stack(usable)).permute(0, 3, 1, 2).contiguous(), names, shown, skipped
 
 
 def _read(path: Path, size: int) -> np.ndarray | str:
@@ -184,6 +218,10 @@ def _read(path: Path, size: int) -> np.ndarray | str:
         return str(error)
 
 
+def _short_hash(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
 def runs_of(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """``person``, ``first`` and ``count`` of `Photos` for people with so many photos each."""
     person = torch.arange(len(counts)).repeat_interleave(counts)
@@ -192,16 +230,25 @@ def runs_of(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def assemble(
-    images: Tensor | PackedImages, person: Tensor, names: tuple[str, ...], skipped: tuple[str, ...] = ()
+    images: Tensor | PackedImages,
+    person: Tensor,
+    names: tuple[str, ...],
+    skipped: tuple[str, ...] = (),
+    whose: Tensor | None = None,
 ) -> Photos:
-    """``Photos`` of images M×3×S×S uint8 sorted by person: numbers people, makes the similarity table."""
+    """``Photos`` of images M×3×S×S uint8 sorted by person: numbers people, makes the similarity table.
+
+    ``whose`` as in `Photos`; None: every person is another one.
+    """
     _, counts = torch.unique_consecutive(person, return_counts=True)
     everyone = torch.arange(len(names))
     similarity = torch.full((len(names), int(counts.max())), -torch.inf)
     for rows in everyone.split(counts.tolist()):
         table = photo_similarity(images[rows.to(images.device)]).cpu()
         similarity[rows[0] : rows[-1] + 1, : len(rows)] = table.fill_diagonal_(-torch.inf)
-    return Photos(images, *runs_of(counts), similarity, everyone, names, skipped)
+    person, first, count = runs_of(counts)
+    whose = person if whose is None else whose
+    return Photos(images, person, whose, first, count, similarity, everyone, names, skipped)
 
 
 def photo_similarity(images: Tensor) -> Tensor:

@@ -12,8 +12,13 @@ from hime.errors import HimeError
 from hime.losses.objective import LossWeights
 from hime.model import HIMEConfig, large, small
 from hime.model.system import System
-from hime.systems import Architecture, SystemConfig, SystemName, build
+from hime.systems import SYSTEMS, Architecture, SystemConfig, SystemName, build
 from hime.training.degradation import DegradationName
+
+SEEDS = (-(2**63), 2**64 - 1)
+"""The smallest and the largest that PyTorch's generators take."""
+MOST = 2**31 - 1
+"""Of what is counted: what PyTorch and NumPy hold anywhere."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,7 +102,7 @@ class TrainingConfig:
     """Pairs a step, over all processes."""
     labels: str | None = None
     """File with landmarks and parts of the training photos' faces, for the systems that learn from them, see
-    `hime.training.labels`; None: the terms of the loss that need them are left out."""
+    `hime.training.labels`; None: the terms of the loss that need them are left out. Not with ``window``."""
     held_out_fraction: float = 0.03
     """Share of the training people that only the periodic evaluation sees."""
 
@@ -136,14 +141,16 @@ class TrainingConfig:
         """Refuse values that no training can have."""
         counts = ("hr_size", "batch_size", "steps", "evaluate_every", "evaluation_pairs", "log_every")
         for name in (*counts, "discriminator_channels"):
-            if getattr(self, name) < 1:
-                raise HimeError(f"{name}={getattr(self, name)}: give at least 1")
+            if not 1 <= getattr(self, name) <= MOST:
+                raise HimeError(f"{name}={getattr(self, name)}: give at least 1, at most {MOST}")
         for name in ("references", "warmup_steps", "final_learning_rate", "weight_decay", "flow_rate"):
             if not getattr(self, name) >= 0:
                 raise HimeError(f"{name}={getattr(self, name)}: give at least 0")
         for name in ("learning_rate", "discriminator_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise HimeError(f"{name}={getattr(self, name)}: give more than 0")
+        if not SEEDS[0] <= self.seed <= SEEDS[1]:
+            raise HimeError(f"seed={self.seed}: give a number from {SEEDS[0]} to {SEEDS[1]}")
         if not all(0 <= decay < 1 for decay in (*self.betas, self.ema_decay)):
             raise HimeError(f"betas={self.betas}, ema_decay={self.ema_decay}: give 0 up to, not including, 1")
         if self.lr_sizes is not None and not (
@@ -164,6 +171,8 @@ class TrainingConfig:
             )
         if self.window is not None and self.loss.identity:
             raise HimeError("loss.identity needs whole faces: set window=none, or loss.identity=0")
+        if self.window is not None and self.labels is not None and self.learns_from_labels:
+            raise HimeError(f"labels={self.labels} are of whole faces: set window=none, or labels=none")
         if not 0 <= self.held_out_fraction < 1:
             raise HimeError(f"held_out_fraction={self.held_out_fraction}: give 0 … 1")
         weights = self.sampling.count_weights
@@ -177,6 +186,19 @@ class TrainingConfig:
     def lr_size(self) -> int:
         """Side of the LR headshots that the network is made for: of those trained with, the middle one."""
         return sorted(self.lr_sizes)[len(self.lr_sizes) // 2] if self.lr_sizes else self.hr_size // self.scale
+
+    @property
+    def learns_from_labels(self) -> bool:
+        """Whether the system has terms of its loss that ``labels`` are for; others leave them unused."""
+        return any(system == self.model and kind.labels for system, kind in SYSTEMS.items())
+
+    @property
+    def pair_sampling(self) -> ReferenceSampling:
+        """``sampling`` as pairs are drawn with it; of that, without references there is only the flip."""
+        if self.references:
+            return self.sampling
+        # Not the rest: it would draw numbers that nothing is made of, and a seed's pairs would be others.
+        return ReferenceSampling(count_weights=(1.0,), flip=self.sampling.flip)
 
     @property
     def architecture(self) -> Architecture:

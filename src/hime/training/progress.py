@@ -141,6 +141,9 @@ def say(text: str) -> None:
 def noted_signals() -> Iterator[Callable[[], int]]:
     """Note SIGINT and SIGTERM instead of ending at once; a second one ends at once.
 
+    One that the block has not ended by, with `SystemExit`, is raised again behind it: another training may
+    follow, where an error is caught or the block had nothing left to do.
+
     Yields:
         A function that gives the number of the signal received, 0 for none.
     """
@@ -158,9 +161,14 @@ def noted_signals() -> Iterator[Callable[[], int]]:
             signal.signal(number, note)
     try:
         yield lambda: received
+    except SystemExit:
+        received = 0
+        raise
     finally:
         for caught, handler in before.items():
             signal.signal(caught, handler)
+        if received:
+            signal.raise_signal(received)
 
 
 def _duration(seconds: float) -> str:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from hime.errors import HimeError
-from hime.files import held, write_json
+from hime.files import TEMPORARY, held, write_json
 from hime.training.arithmetic import Arithmetic, Settled
 from hime.training.checkpoint import (
     BEST,
     CONFIG,
     LAST,
     load_state,
+    read_step,
     restore_state,
     save_released,
     save_state,
@@ -30,13 +31,18 @@ from hime.training.held_out import Evaluation
 from hime.training.networks import Networks
 from hime.training.presets import TrainingConfig
 
+NEWER_FINGERPRINTS = ("targets_fingerprint", "labels_fingerprint")
+"""Of ``data`` in config.json: not in runs that were begun before November 27, 2026."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Description:
     """What is trained and on what: the contents of config.json, and of the checkpoints' metadata.
 
     ``data``: ``photos`` and ``people`` trained on, ``sources`` (names of the roots), ``fingerprint`` of all
-    photos, ``targets`` if they are restricted. ``arithmetic``: precision and layout in words, and why.
+    photos, ``targets`` and theirs if they are restricted, that of the labels if there are some, ``distinct``
+    people if folders are given several times and people held out. ``arithmetic``: precision and layout in
+    words, and why.
     """
 
     preset: str
@@ -107,7 +113,7 @@ class RunFolder:
             HimeError: another one holds it, or it cannot be written to.
         """
         with held(self.path, f"{self}: another training is running there; choose another --out"):
-            for leftover in (*self.path.glob(".*.safetensors"), *self.path.glob(".config.*.json")):
+            for leftover in (*self.path.glob(".*.safetensors"), *self.path.glob(f"{TEMPORARY}.json")):
                 leftover.unlink()  # of a process killed while it wrote
             yield
 
@@ -122,7 +128,12 @@ class RunFolder:
             return None
         try:
             recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            known = [recorded.get(part) for part in ("config", "data")] if isinstance(recorded, dict) else []
+            if len(known) < 2 or not all(isinstance(part, dict) for part in known):
+                raise ValueError("not what a training writes there")
+            if recorded["config"].get("precision") not in ("bf16", "fp32"):
+                raise ValueError("no precision that a training is begun in")
+        except (OSError, ValueError, RecursionError) as error:
             raise HimeError(f"{path}: cannot be read ({error}); choose another --out") from error
         # A run of an older version lacks newer keys; it was trained as their defaults say.
         defaults = json.loads(json.dumps(dataclasses.asdict(TrainingConfig())))
@@ -146,18 +157,27 @@ class RunFolder:
         """Write config.json; where there is a state already, only if it was trained with the same.
 
         Raises:
-            HimeError: it was not. With ``change_steps`` the number of steps may differ.
+            HimeError: it was not. With ``change_steps`` the number of steps may differ, but not be less than
+                are done.
         """
         ours, theirs = description.as_json(), self.recorded()
         if theirs is not None:
             allowed = {"preset", "arithmetic", "config.compile"}
             allowed |= {"config.steps"} if change_steps else set()
+            # A run of an older version does not tell them.
+            allowed |= {f"data.{key}" for key in NEWER_FINGERPRINTS if key not in theirs["data"]}
             different = [key for key in _differences(theirs, ours) if key not in allowed]
             if different:
                 raise HimeError(
                     f"{self.path / CONFIG}: this run was started with other values of "
                     f"{', '.join(key.removeprefix('config.') for key in different)}; "
                     "use those, or choose another --out (and init=RUN to start from its weights)"
+                )
+            done, steps = read_step(self.path / LAST), description.config.steps
+            if steps < done:
+                raise HimeError(
+                    f"{self}: {done} steps are done, --steps {steps} is less; give at least {done}, "
+                    "or choose another --out"
                 )
         write_json(self.path / CONFIG, ours)
 
