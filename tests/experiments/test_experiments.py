@@ -23,7 +23,7 @@ from torch import Tensor
 from hime import HimeError
 from hime.cli import main
 from hime.data.pack import write_pack
-from hime.data.people import DEMO_PEOPLE, read_list, read_people
+from hime.data.people import DEMO_PEOPLE, make_list, people_in, read_list, read_people, write_list
 from hime.experiments.comparison import PUBLISHED, comparison_table
 from hime.experiments.figures import DEMO_PICTURE, mean_correlation, quarters
 from hime.experiments.report import findings, markdown, plot, table
@@ -348,6 +348,23 @@ def test_people_of_the_list_are_trained_on_wherever_their_photos_lie(inputs: Pat
     check((write_pack(copied, tmp_path / "other", 64).folder, None))
     with pytest.raises(HimeError, match="is a pack, and lists are measured on photos"):
         refuse_people_trained_on([(DEMO_PEOPLE, others)], pack, entries, inputs)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["0.png", "0.webp.png"])
+def test_people_of_the_list_are_known_in_copies_of_another_format(tmp_path: Path, beside: bool) -> None:
+    root, copies = tmp_path / "root", tmp_path / "copies"
+    for person, photos in people_in(DEMO_PEOPLE).items():
+        shutil.copytree(DEMO_PEOPLE / person, root / person)
+        for photo in photos if beside else ():  # the same name in another format
+            write_image(root / person / f"{photo.stem}.PNG", read_image(photo))
+    inputs = tmp_path / "list.jsonl"
+    write_list(inputs, make_list(root, ["ada"]))
+    assert run("prepare", "folder", "--root", root, "--out", copies, "--size", "64", "--pack") == 0
+    assert (copies / "ada" / ("0.webp.png" if beside else "0.png")).is_file()
+    for source in (copies, copies / "pack-64"):
+        with pytest.raises(HimeError, match=f"trained on and measured, since {source} holds"):
+            refuse_people_trained_on([(source, None)], root, read_list(inputs), inputs)
+        refuse_people_trained_on([(source, ["ben"])], root, read_list(inputs), inputs)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
