@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -153,6 +154,51 @@ def test_a_pack_is_made_once_and_anew_when_photos_have_come(tmp_path: Path) -> N
     assert len(write_pack(root, out, SIZE).photos) == len(first.photos) + 1
     (out / "pack.json").unlink()  # as a process leaves it that was killed
     assert len(write_pack(root, out, SIZE).photos) == len(first.photos) + 1
+
+
+def test_a_damaged_pack_is_made_anew(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pack"
+    shutil.copytree(packed, out)
+    whole = (packed / "pack.json").read_bytes()
+
+    def check() -> None:
+        pack = write_pack(DEMO_PEOPLE, out, SIZE)
+        assert (out / "pack.json").read_bytes() == (tmp_path / "fresh" / "pack.json").read_bytes()
+        assert len(load_photos([(pack.folder, None)], SIZE, progress=False)) == 36
+        assert "was damaged, and is packed anew" in capsys.readouterr().err
+
+    write_pack(DEMO_PEOPLE, tmp_path / "fresh", SIZE)
+    shard = out / "pixels-00001.npy"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    check()
+    (out / "pixels-00000.npy").unlink()
+    check()
+    for damaged in (b"", whole[:200], b"\0" * len(whole), whole.replace(b"hime-pack-1", b"hime-pack-9")):
+        (out / "pack.json").write_bytes(damaged)
+        check()
+
+
+def test_a_folder_that_is_no_pack_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "other"
+    out.mkdir()
+    for name, content in (("pack.json", '{"name": "of a game"}'), ("pixels-art.npy", "mine")):
+        (out / name).write_text(content)
+    with pytest.raises(HimeError, match=r"pack\.json: not the index of a pack, and left as it is"):
+        write_pack(DEMO_PEOPLE, out, SIZE)
+    (out / "pack.json").rename(out / "package.json")
+    write_pack(DEMO_PEOPLE, out, SIZE)
+    assert (out / "pixels-art.npy").read_text() == "mine"
+
+
+def test_a_pack_of_the_released_form_is_read(packed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pack"
+    shutil.copytree(packed, out)
+    index = json.loads((out / "pack.json").read_text())
+    index["listing"] = hashlib.sha256("\n".join(index["photos"]).encode()).hexdigest()
+    (out / "pack.json").write_text(json.dumps(index, indent=0, ensure_ascii=False), encoding="utf-8")
+    assert len(load_photos([(out, None)], SIZE, progress=False)) == 36
 
 
 def test_a_damaged_pack_is_one_line(packed: Path, tmp_path: Path) -> None:
