@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -454,6 +455,77 @@ def test_copies_of_two_formats_of_a_name_stay_apart(tmp_path: Path, pictures: li
     names = [path.name for path in people_in(out)["me"]]
     assert names == ["0.jpg.png", "0.png.png", "1.jpg.png", "1.png.png", "2.jpg.png", "2.png.png", "3.png"]
     np.testing.assert_array_equal(read_image(out / "me" / "2.png.png"), pictures[8])
+
+    write_image(root / "me" / "0.jpg.png", pictures[12])
+    assert run("prepare", "folder", "--root", root, "--out", out, "--size", 48) == 0
+    assert len(people_in(out)["me"]) == 8
+    np.testing.assert_array_equal(read_image(out / "me" / "0.jpg.png.png"), pictures[12])
+
+
+def shots(root: Path, people: dict[str, list[Image]]) -> Path:
+    """A people folder of these pictures, 0.png and so on, all of one date."""
+    for person, pictures in people.items():
+        for number, picture in enumerate(pictures):
+            path = write_image(root / person / f"{number}.png", picture)
+            os.utime(path, (1e9, 1e9))
+    return root
+
+
+@pytest.mark.parametrize("settings", [("--size", 32), ()], ids=["copies", "links"])
+def test_another_root_of_the_same_names(
+    tmp_path: Path, pictures: list[Image], settings: tuple[object, ...], capsys: Capture
+) -> None:
+    one = shots(tmp_path / "A", {"me": pictures[:6], "you": pictures[6:12]})
+    other = shots(tmp_path / "B", {"me": pictures[12:17]})
+    command = ("prepare", "folder", *settings, "--out")
+    assert run(*command, tmp_path / "fresh", "--root", other, "--pack", 32) == 0
+    out = tmp_path / "out"
+    assert run(*command, out, "--root", one, "--pack", 32) == 0
+    (out / "me" / "own.webp").symlink_to(shutil.copy(one / "me" / "1.png", tmp_path / "own.webp"))
+    write_image(out / "you" / "own.png", pictures[3])
+    if settings:  # nor is what was copied from a third root
+        shots(tmp_path / "C", {"you": pictures[18:23]})
+        assert run(*command, tmp_path / "third", "--root", tmp_path / "C") == 0
+        shutil.copy(tmp_path / "third" / "you" / "0.png", out / "you" / "own.png")
+    assert run(*command, out, "--root", other, "--pack", 32) == 0
+    assert (out / "me" / "own.webp").is_file()  # nobody's but the user's
+    (out / "me" / "own.webp").unlink()
+    assert [path.name for path in people_in(out)["you"]] == ["own.png"]
+    shutil.rmtree(out / "you")
+    assert run(*command, out, "--root", other, "--pack", 32) == 0
+    for path in (tmp_path / "fresh").rglob("*"):
+        if path.is_file() and path.name not in ("prepared.json", "pack.json"):
+            assert (out / path.relative_to(tmp_path / "fresh")).read_bytes() == path.read_bytes()
+    assert {name: len(photos) for name, photos in people_in(out).items()} == {"me": 5}
+    record = json.loads((out / "prepared.json").read_text())
+    assert record["roots"] == [str(one), str(other)]
+    if not settings:
+        hard = (*command, tmp_path / "hard", "--hard-links", "--root")
+        assert run(*hard, one) == 0
+        capsys.readouterr()
+        assert f"holds hard links to {one}; choose another" in refused(capsys, *hard, other)
+
+
+def test_photos_that_were_replaced_are_copied_anew(
+    tmp_path: Path, pictures: list[Image], capsys: Capture
+) -> None:
+    root, out = shots(tmp_path / "root", {"me": pictures[:6]}), tmp_path / "out"
+    command = ("prepare", "folder", "--root", root, "--out", out, "--size", 32, "--pack", 32)
+    assert run(*command) == 0
+    kept = (out / "me" / "1.png").stat().st_mtime_ns
+    write_image(root / "me" / "0.png", pictures[7])
+    write_image(root / "me" / "2.png", pictures[2][:16, :16])
+    (root / "me" / "3.png").unlink()
+    assert run(*command) == 0
+    assert "small: 1 (me/2.png)" in capsys.readouterr().out
+    assert [path.name for path in people_in(out)["me"]] == ["0.png", "1.png", "4.png", "5.png"]
+    np.testing.assert_array_equal(read_image(out / "me" / "0.png"), read_target(root / "me" / "0.png", 32))
+    packed = np.load(out / "pack-32" / "pixels-00000.npy")
+    np.testing.assert_array_equal(packed[0].transpose(1, 2, 0), read_image(out / "me" / "0.png"))
+    assert len(packed) == 4
+    assert (out / "me" / "1.png").stat().st_mtime_ns == kept
+    assert run(*command, "--references", 4, "--partial") == 1  # nobody has enough; what is there stays
+    assert len(people_in(out)["me"]) == 4
 
 
 def test_entries_are_chosen_by_names_alone() -> None:
