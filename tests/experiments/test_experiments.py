@@ -29,7 +29,7 @@ from hime.experiments.figures import DEMO_PICTURE, mean_correlation, quarters
 from hime.experiments.report import findings, markdown, plot, table
 from hime.experiments.runner import config_of, examine, refuse_people_trained_on
 from hime.experiments.tables import EXPERIMENTS, FIGURE_8, TABLE_6, Claim
-from hime.pictures.reading import read_image
+from hime.pictures.reading import read_image, read_target
 from hime.pictures.writing import write_image
 from hime.restoring.restorer import load
 from hime.training.checkpoint import LAST, load_state
@@ -290,6 +290,30 @@ def test_all_is_what_the_arguments_allow(
         assert ours["here"]["psnr"] > bicubic["here"]["psnr"]
         assert ours["cost"]["macs_modules"] < ours["cost"]["macs_total"]
         assert f"| **{ours['name']}** |" in text
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_setting_that_the_photos_are_too_small_for_costs_the_others_nothing(
+    inputs: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    for entry in read_list(inputs):
+        for name in (entry.input, *entry.references):
+            write_image(tmp_path / "small" / name, read_target(DEMO_PEOPLE / name, 128))
+    words = ["--list", inputs, "--list-data", tmp_path / "small", "--out", tmp_path]
+    large, fitting = ["--model", "small-x4-64"], ["--model", "small-x8"]
+    for name, told in (("table1", "measured"), ("fig7", "restored")):
+        assert run("reproduce", name, *words, *large, *fitting) == 0
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hime: ")]
+        assert f"{inputs}: none of it can be {told} at 64→256; " in line
+    result = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))
+    assert [setting["lr_size"] for setting in result["settings"]] == [16]
+    assert result["other_settings"] == ["small-x4-64"]
+    assert "could be measured in: small-x4-64." in (tmp_path / "table1.md").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.glob("fig7-*")] == ["fig7-16-128.png"]
+    for name in ("table1", "fig7"):
+        assert run("reproduce", name, *words[:-1], tmp_path / "none", *large) == 1
+        assert "at 64→256; " in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_table_1_has_no_place_for_other_settings(tiny_model: Path, inputs: Path, tmp_path: Path) -> None:

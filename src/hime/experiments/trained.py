@@ -30,7 +30,7 @@ from hime.experiments.comparison import (
     Contender,
     Setting,
     by_setting,
-    compare,
+    compare_all,
     comparison_result,
     write_comparison,
 )
@@ -131,12 +131,8 @@ def trained_table(
     best = {name: tried[0].run for name, tried in trials.items()}
     contenders = [each for name, run in best.items() for each in contenders_of(run, name, references)]
     contenders += [Contender(each, each.card, references) for each in others]
-    settings = [
-        compare(setting, members, list_root, list_path, references, measures)
-        for setting, members in by_setting(contenders).items()
-        if members
-    ]
-    result = comparison_result(settings, list_root, list_path, references, ())
+    settings, left_out = compare_all(by_setting(contenders), list_root, list_path, references, measures)
+    result = comparison_result(settings, list_root, list_path, references, left_out)
     learning_rates = {
         name: [{"learning_rate": each.learning_rate, "loss": each.loss} for each in tried]
         for name, tried in trials.items()
@@ -370,7 +366,8 @@ def figure_7(
         others: further models.
         list_root: people folder below which the paths of the list lie.
         list_path: evaluation list.
-        out: OUT/fig7-LR-HR.png is written for each setting that has a method, and OUT/fig7.json.
+        out: OUT/fig7-LR-HR.png is written for each setting that has a method and of which something
+            can be restored, and OUT/fig7.json.
 
     Raises:
         HimeError: there is no method, or nothing of the list can be restored.
@@ -380,7 +377,7 @@ def figure_7(
     measures, missing = available_measures()
     for line in missing:
         complain(f"hime: {line}")
-    entries, written, told = read_list(list_path), [], dict[str, Any]()
+    entries, written, told, failed = read_list(list_path), [], dict[str, Any](), list[str]()
     shown = [entries[round(place * (len(entries) - 1) / FIGURE_ROWS)] for place in range(FIGURE_ROWS + 1)]
     shown = list(dict.fromkeys(shown))[:FIGURE_ROWS]
     for (lr_size, scale), members in by_setting(contenders).items():
@@ -397,11 +394,16 @@ def figure_7(
             sheet=sheet,
         )
         if not result["images"]:
-            raise HimeError(f"{list_path}: none of it can be restored; {result['failed'][0]['error']}")
+            at, first = f"{lr_size}→{lr_size * scale}", result["failed"][0]["error"]
+            failed.append(f"{list_path}: none of it can be restored at {at}; {first}")
+            continue
         path = Path(out) / f"fig7-{lr_size}-{lr_size * scale}.png"
         write_image(path, sheet.draw())
         written.append(path)
         told[path.name] = {"methods": result["models"], "inputs": [each.input for each in shown]}
+    if failed and not written:
+        raise HimeError(failed[0])
+    complain(*(f"hime: {line}" for line in failed))
     if not written:
         raise HimeError(f"fig7: no method of table1's settings in {runs} or --model")
     write_json(
