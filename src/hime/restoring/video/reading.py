@@ -238,10 +238,6 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
     rate = rate if 0 < rate <= 1000 else USUAL_RATE
     time_base = stream.time_base or 1 / USUAL_RATE
     duration, own = _duration(container, stream)
-    matrix = None
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) == 36:
-            matrix = struct.unpack("=9i", bytes(data))
     kept = is_planar(frame.format)
     colours = (
         int(frame.color_range),
@@ -261,11 +257,20 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
         frames=stream.frames or round(duration * rate),
         duration=duration,
         own_duration=own,
-        matrix=matrix,
+        matrix=display_matrix(frame),
         colours=(1, colours[1], colours[2], BT601_MATRIX) if _is_rgb(frame.format) else colours,
         aspect=stream.sample_aspect_ratio or None,
         notes=("its transparency cannot be kept and is left out",) if _is_transparent(stream, frame) else (),
     )
+
+
+def display_matrix(frame: Any) -> tuple[int, ...] | None:
+    """How an `av.VideoFrame` is turned to be shown, 3×3 in row order; None: as it is stored."""
+    matrix = None
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) == 36:
+            matrix = struct.unpack("=9i", bytes(data))
+    return matrix
 
 
 def _is_transparent(stream: Any, frame: Any) -> bool:
