@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hime.faces.headshot import Frame, cut
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image, read_target
 from hime.pictures.writing import write_image
+from hime.training.photos import load_photos
 
 Capture = pytest.CaptureFixture[str]
 
@@ -443,6 +445,23 @@ def test_people_folder_is_checked_and_split(tmp_path: Path, demo_people: Path, c
     test = read_people(out / "test.txt")
     assert test == split_people(people_in(demo_people), HELD_OUT, 5)[1]
     assert read_list(out / "test.jsonl") == make_list(demo_people, test, 3, 2, 5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names are UTF-16 there")
+def test_names_that_are_not_utf_8(tmp_path: Path, demo_people: Path, capsys: Capture) -> None:
+    root = tmp_path / os.fsdecode(b"gr\xfcn")
+    for person, name in (("ada", b"m\xfcller"), ("ben", b"ben"), ("eva", b"eva")):
+        shutil.copytree(demo_people / person, root / os.fsdecode(name))
+    out = tmp_path / os.fsdecode(b"\xfc")
+    command = ("prepare", "folder", "--root", root, "--out", out, "--pack", 32, "--size", 32)
+    assert run(*command) == 0
+    assert r"m\udcfcller: names that no list can hold" in capsys.readouterr().err
+    assert list(people_in(out)) == ["ben", "eva"]
+    before = contents(out)
+    assert run(*command) == 0
+    assert contents(out) == before
+    photos = load_photos([(out / "pack-32", None)], 32, progress=False)
+    assert photos.fingerprint() == load_photos([(out, None)], 32, progress=False).fingerprint()
 
 
 def test_copies_of_two_formats_of_a_name_stay_apart(tmp_path: Path, pictures: list[Image]) -> None:

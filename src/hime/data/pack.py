@@ -158,7 +158,7 @@ def listing_of(names: Sequence[str], files: Sequence[Path]) -> str:
             status = path.stat()
             name = f"{name} {status.st_size} {status.st_mtime_ns}"
         lines.append(name)
-    return hashlib.sha256("\n".join(lines).encode("utf-8", errors="surrogateescape")).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
 def _read_in_parts(

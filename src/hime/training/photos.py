@@ -66,7 +66,7 @@ class Photos:
 
     def fingerprint(self) -> str:
         """A short name for this very set of photos, wherever their folders lie."""
-        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join(self.names).encode(errors="surrogatepass")).hexdigest()[:16]
 
     def split(self, fraction: float, seed: int) -> tuple[Photos, Photos | None]:
         """Set aside ``fraction`` of the people (at least one): the rest, and those or None for fraction 0.
