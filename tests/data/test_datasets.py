@@ -433,6 +433,8 @@ def test_ffhq_ref_groups_pictures_by_their_references(
     assert source.parts == {"00002": "val", "00020": "train", "00030": "test"}
     (mapping / "val_references.csv").write_text("gt_image,ref_image\n00001.png,__import__('os')\n")
     assert "no table of FFHQ-Ref" in refused(capsys, "prepare", "ffhq-ref", "--root", root, "--out", out)
+    (mapping / "val_references.csv").write_text(f"gt_image,ref_image\n00001.png,{'-' * 100_000}1\n")
+    assert "(nested too deeply)" in refused(capsys, "prepare", "ffhq-ref", "--root", root, "--out", out)
 
 
 def test_people_folder_is_checked_and_split(tmp_path: Path, demo_people: Path, capsys: Capture) -> None:

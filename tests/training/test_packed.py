@@ -192,6 +192,12 @@ def test_a_folder_that_is_no_pack_is_left_alone(tmp_path: Path) -> None:
     assert (out / "pixels-art.npy").read_text() == "mine"
 
 
+def test_what_cannot_be_replaced_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pixels-00000.npy").mkdir()
+    with pytest.raises(HimeError, match=r"pixels-00000\.npy: cannot be replaced .*; choose another folder"):
+        write_pack(DEMO_PEOPLE, tmp_path, SIZE)
+
+
 def test_a_pack_of_the_released_form_is_read(packed: Path, tmp_path: Path) -> None:
     out = tmp_path / "pack"
     shutil.copytree(packed, out)

@@ -95,9 +95,9 @@ def write_pack(root: Path | str, out: Path | str, size: int) -> Pack:
         pack = _whole(out)
         if pack and (pack.listing, pack.size, pack.name) == (listing, size, root.resolve().name):
             return pack
-        (out / INDEX).unlink()
+        _remove(out / INDEX)
     for leftover in _shards_in(out):
-        leftover.unlink()
+        _remove(leftover)
     shards, photos, skipped = list[tuple[str, int]](), list[str](), list[str]()
     for chosen, images, lines in _read_in_parts(files, names, size):
         skipped += lines
@@ -144,6 +144,13 @@ def _whole(folder: Path) -> Pack | None:
         note(f"hime: {folder}: was damaged, and is packed anew")
         return None
     return pack
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise HimeError(f"{path}: cannot be replaced ({error.strerror}); choose another folder") from None
 
 
 def _shards_in(folder: Path) -> list[Path]:
