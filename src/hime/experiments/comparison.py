@@ -110,9 +110,10 @@ def comparison_table(
     if not known:
         raise HimeError("table1: no model of its settings, 32→128, 64→256 or 16→128; give one with --model")
     measures: list[Measure] = [Distortion(), Perception()]
-    compared, left_out = compare_all(settings, list_root, list_path, references, measures)
+    source, entries = provenance(list_root, list=list_path), read_list(list_path)
+    compared, left_out = compare_all(settings, list_root, list_path, entries, references, measures)
     others = [each.name for each in restorers if each.name not in known or each.name in left_out]
-    return write_comparison(Path(out), comparison_result(compared, list_root, list_path, references, others))
+    return write_comparison(Path(out), comparison_result(source, compared, list_path, references, others))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,15 +167,17 @@ def by_setting(contenders: Sequence[Contender]) -> dict[Setting, list[Contender]
 
 
 def comparison_result(
+    source: Mapping[str, Any],
     settings: Sequence[Mapping[str, Any]],
-    list_root: Path,
     list_path: Path,
     references: int,
     other_settings: Sequence[str],
 ) -> dict[str, Any]:
-    """What table1.json holds: ``settings`` of `compare`, ``other_settings`` who was left out."""
+    """What table1.json holds: ``source`` of `provenance`, ``settings`` of `compare`, ``other_settings`` who
+    was left out.
+    """
     return {
-        "provenance": provenance(list_root, list=list_path),
+        "provenance": dict(source),
         "experiment": "table1",
         "list": list_path.name,
         "references": references,
@@ -200,6 +203,7 @@ def compare_all(
     settings: Mapping[Setting, Sequence[Contender]],
     list_root: Path,
     list_path: Path,
+    entries: Sequence[ListEntry],
     references: int,
     measures: Sequence[Measure],
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -215,7 +219,9 @@ def compare_all(
     for setting, members in settings.items():
         if members:
             try:
-                compared.append(compare(setting, members, list_root, list_path, references, measures))
+                compared.append(
+                    compare(setting, members, list_root, list_path, entries, references, measures)
+                )
             except NothingMeasured as error:
                 told.append(error)
                 left_out += [each.name for each in members if each.is_shown]
@@ -230,6 +236,7 @@ def compare(
     contenders: Sequence[Contender],
     list_root: Path,
     list_path: Path,
+    entries: Sequence[ListEntry],
     references: int,
     measures: Sequence[Measure],
 ) -> dict[str, Any]:
@@ -246,7 +253,7 @@ def compare(
     measured = evaluate(
         timed,
         list_root,
-        read_list(list_path),
+        entries,
         lr_size=lr_size,
         list_name=list_path.name,
         references=references,

@@ -74,7 +74,7 @@ def reproduce(
         init = None
     elif init is None:
         raise HimeError(f"{name}: its rows start from a trained network; give --init CHECKPOINT")
-    entries = read_list(list_path)
+    entries, source = read_list(list_path), provenance(list_root, list=list_path)
     refuse_people_trained_on(sources, list_root, entries, list_path)
     runs = {row.name: out / "runs" / name / row.name for row in chosen.rows}
     configs = {row.name: config_of(chosen, row, init, budget, changes) for row in chosen.rows}
@@ -102,7 +102,7 @@ def reproduce(
     trained_on = json.loads((next(iter(runs.values())) / CONFIG).read_text(encoding="utf-8"))["data"]
     started_from = None if init is None else checkpoint_name(init)
     result = {
-        "provenance": provenance(list_root, list=list_path),
+        "provenance": source,
         "experiment": name,
         "title": chosen.title,
         "notes": list(chosen.notes),

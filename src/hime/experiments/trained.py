@@ -117,7 +117,7 @@ def trained_table(
     # What cannot be trained, or measured, is told before anything is trained.
     for name in names:
         config_of(name, budget, changes, folder / reconstruction_of(name))
-    entries = read_list(list_path)
+    entries, source = read_list(list_path), provenance(list_root, list=list_path)
     refuse_people_trained_on(sources, list_root, entries, list_path)
     choose_references(entries, references, list_path.name)
     measures = table_measures()
@@ -131,8 +131,9 @@ def trained_table(
     best = {name: tried[0].run for name, tried in trials.items()}
     contenders = [each for name, run in best.items() for each in contenders_of(run, name, references)]
     contenders += [Contender(each, each.card, references) for each in others]
-    settings, left_out = compare_all(by_setting(contenders), list_root, list_path, references, measures)
-    result = comparison_result(settings, list_root, list_path, references, left_out)
+    members = by_setting(contenders)
+    settings, left_out = compare_all(members, list_root, list_path, entries, references, measures)
+    result = comparison_result(source, settings, list_path, references, left_out)
     learning_rates = {
         name: [{"learning_rate": each.learning_rate, "loss": each.loss} for each in tried]
         for name, tried in trials.items()
@@ -377,6 +378,7 @@ def figure_7(
     measures, missing = available_measures()
     for line in missing:
         complain(f"hime: {line}")
+    source = provenance(list_root, list=list_path)
     entries, written, told, failed = read_list(list_path), [], dict[str, Any](), list[str]()
     shown = [entries[round(place * (len(entries) - 1) / FIGURE_ROWS)] for place in range(FIGURE_ROWS + 1)]
     shown = list(dict.fromkeys(shown))[:FIGURE_ROWS]
@@ -408,6 +410,6 @@ def figure_7(
         raise HimeError(f"fig7: no method of table1's settings in {runs} or --model")
     write_json(
         Path(out) / "fig7.json",
-        {"provenance": provenance(list_root, list=list_path), "experiment": "fig7", "sheets": told},
+        {"provenance": source, "experiment": "fig7", "sheets": told},
     )
     return written

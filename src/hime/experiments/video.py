@@ -91,6 +91,8 @@ def video_table(restorer: Restorer, videos: Sequence[Path], out: Path | str, eve
     if every < 1:
         raise HimeError(f"--every must be at least 1, not {every}")
     paths, out = list(videos) or [default_video()], Path(out)
+    files: dict[str, Any] = {f"video {number}": path for number, path in enumerate(paths, 1)}
+    source = provenance(**files)
     per_image: list[dict[str, Any]] = []
     clips: list[dict[str, Any]] = []
     for number, path in enumerate(paths, 1):
@@ -115,9 +117,8 @@ def video_table(restorer: Restorer, videos: Sequence[Path], out: Path | str, eve
     shortest = min(clip["frames"] for clip in clips)
     rows = [row for row in ROWS if not row.name.isdecimal() or int(row.name) <= shortest]
     names = {row.name for row in rows}
-    files: dict[str, Any] = {f"video {number}": path for number, path in enumerate(paths, 1)}
     result = {
-        "provenance": provenance(**files),
+        "provenance": source,
         "experiment": "table5",
         "title": TITLE,
         "model": restorer.name,
