@@ -168,6 +168,9 @@ def test_other_folders_are_left_alone(celebamask_hq: Path, tmp_path: Path, capsy
     assert "is there already" in refused(capsys, *command, tmp_path / "mine")
     assert list(contents(tmp_path / "mine")) == ["letter.txt"]
     assert "choose another --out" in refused(capsys, *command, tmp_path / "mine" / "letter.txt")
+    for damaged in ("[]", "{}", "[" * 100_000, "{", ""):
+        (tmp_path / "mine" / "prepared.json").write_text(damaged)
+        assert "was not prepared here" in refused(capsys, *command, tmp_path / "mine")
 
 
 def test_missing_renamed_and_extra_pictures_are_told(

@@ -227,12 +227,21 @@ def test_a_damaged_pack_is_one_line(packed: Path, tmp_path: Path) -> None:
     assert "pixels-00001.npy: not 5 photos of 32×32 pixels" in message()
     shard.write_bytes(b"x" * 20)
     assert "pixels-00001.npy: not pixels as NumPy stores them" in message()
+    for damaged in (whole.replace(b"}", b" ", 1), whole.replace(b"'fortran_", b"\n  'fortran_\n ", 1)):
+        shard.write_bytes(damaged)
+        assert "pixels-00001.npy: not " in message()
     np.save(shard, np.zeros((5, 3, SIZE, SIZE), np.float32))
     assert "pixels-00001.npy: not 5 photos" in message()
     shard.unlink()
     assert "pixels-00001.npy: no such file" in message()
     index = json.loads((copy / "pack.json").read_text())
-    for wrong in ({"format": "hime-pack-9"}, {"photos": index["photos"][1:]}, {"shards": 3}, {"size": "x"}):
+    for wrong in (
+        {"format": "hime-pack-9"},
+        {"photos": index["photos"][1:]},
+        {"shards": 3},
+        {"size": "x"},
+        {"size": 1e999},
+    ):
         (copy / "pack.json").write_text(json.dumps({**index, **wrong}))
         assert "pack.json: not the index of a pack" in message()
     outside = [{"file": "../elsewhere.npy", "photos": len(index["photos"])}]

@@ -223,7 +223,7 @@ def read_pack(folder: Path | str) -> Pack:
             raise ValueError("a shard lies elsewhere")
         if sum(count for _, count in pack.shards) != len(pack.photos) or pack.size < 1:
             raise ValueError("shards and photos do not belong together")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         if isinstance(error, HimeError):
             raise
         raise HimeError(f"{path}: not the index of a pack ({error}); pack the photos anew") from None
@@ -302,7 +302,7 @@ def _pixels_begin(path: Path, photos: int, size: int) -> int:
             version = np.lib.format.read_magic(file)
             read = {(1, 0): np.lib.format.read_array_header_1_0}[version]
             shape, by_columns, kind = read(file)
-        except (ValueError, KeyError) as error:
+        except Exception as error:  # NumPy's reader lets those of Python's tokenizer through
             raise HimeError(f"{path}: not pixels as NumPy stores them ({error}); pack anew") from None
         begin = file.tell()
         length = file.seek(0, os.SEEK_END)

@@ -252,7 +252,7 @@ def _claim(out: Path, settings: Mapping[str, object], root: str) -> list[str]:
         record = json.loads((out / RECORD).read_text(encoding="utf-8"))
         before = {key: record[key] for key in settings}
         roots = list(map(str, record.get("roots", [])))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise HimeError(f"{out}: is there already and was not prepared here; choose another --out") from None
     if before != settings:
         told = ", ".join(f"{key} {value}" for key, value in before.items())
