@@ -206,6 +206,21 @@ def test_missing_renamed_and_extra_pictures_are_told(
     assert known >= {name for entry in entries for name in (entry.input, *entry.references)}
 
 
+def test_copies_of_missing_pictures_stay(celebamask_hq: Path, tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    command = ("prepare", "celebamask-hq", "--out", out, "--size", 16, "--partial", "--root")
+    shutil.copytree(celebamask_hq, elsewhere)
+    assert run(*command, celebamask_hq) == 0
+    before = (out / "11" / "1.png").read_bytes()
+    for root in (celebamask_hq, elsewhere):
+        (root / "CelebAMask-HQ" / "CelebA-HQ-img" / "1.jpg").unlink()
+    assert run(*command, celebamask_hq) == 0
+    assert (out / "11" / "1.png").read_bytes() == before
+    assert run(*command, elsewhere) == 0  # whose picture of that name may be another
+    assert not (out / "11" / "1.png").exists()
+    assert (out / "11" / "2.png").is_file()
+
+
 def test_missing_pictures_do_not_move_people_between_parts(celebamask_hq: Path, tmp_path: Path) -> None:
     folder, out = celebamask_hq / "CelebAMask-HQ" / "CelebA-HQ-img", tmp_path / "out"
     kept, held_out = split_people(["11", "12", "13", "15", "16"], HELD_OUT)

@@ -145,7 +145,8 @@ def place(
     """Put the pictures of ``kept``, the names of each person, into ``out``; arguments as `prepare` has them.
 
     What was put there before and is of no picture of ``source`` any more is taken away: copies made of what
-    lies in ``roots``, the folders of the data set before and, last, now, and symbolic links to it.
+    lies in ``roots``, the folders of the data set before and, last, now, and symbolic links to it. Copies of
+    pictures that the data set has, and that are only missing now, stay.
 
     Raises:
         HimeError: ``out`` cannot be written to, or faces are to be found and the extra is not installed.
@@ -167,15 +168,23 @@ def place(
             placed.small.append(key)
         else:
             placed.file_names[each.person][each.name] = each.target.name
-    _take_away_others(out, known, size, roots)
+    awaited = {(out / name).with_suffix(".png") for name in source.missing}
+    _take_away_others(out, known, awaited, size, roots)
     return placed
 
 
-def _take_away_others(out: Path, known: Sequence[Placement], size: int | None, roots: Sequence[str]) -> None:
-    """Take away what was put into place before and is of none of the pictures, as they are now."""
+def _take_away_others(
+    out: Path, known: Sequence[Placement], awaited: set[Path], size: int | None, roots: Sequence[str]
+) -> None:
+    """Take away what was put into place before and is of none of the pictures, as they are now.
+
+    But for copies that are ``awaited``, and of this root.
+    """
     current = {each.target: each for each in known}
     for path in list(out.glob("[!.]*/[!.]*")):
         if (path in current and current[path].is_done) or not _is_ours(path, size, roots):
+            continue
+        if path in awaited and _is_ours(path, size, roots[-1:]):
             continue
         try:
             path.unlink()
@@ -211,13 +220,13 @@ def _placements(
     source: Source, out: Path, size: int | None, hard_links: bool, root: str
 ) -> Iterator[Placement]:
     for person, names in source.people.items():
-        stems = Counter(Path(name).stem for name in names)
+        stems, whole = Counter(Path(name).stem for name in names), set(names)
         for name in names:
             key = f"{person}/{name}"
             if key not in source.files:
                 continue
             file, stem = source.files[key], Path(name).stem
-            copied = stem if stems[stem] == 1 and stem not in names else name  # there may be 0.jpg.png too
+            copied = stem if stems[stem] == 1 and stem not in whole else name  # there may be 0.jpg.png too
             file_name = stem + file.suffix if size is None else f"{copied}.png"
             target, points = out / person / file_name, source.landmarks.get(key)
             yield Placement(person, name, file, target, size, hard_links, source.is_cut, points, root)
