@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from hime.faces.headshot import Frame, cut
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image, read_target
 from hime.pictures.writing import write_image
+from hime.training.photos import load_photos
 
 Capture = pytest.CaptureFixture[str]
 
@@ -165,6 +168,9 @@ def test_other_folders_are_left_alone(celebamask_hq: Path, tmp_path: Path, capsy
     assert "is there already" in refused(capsys, *command, tmp_path / "mine")
     assert list(contents(tmp_path / "mine")) == ["letter.txt"]
     assert "choose another --out" in refused(capsys, *command, tmp_path / "mine" / "letter.txt")
+    for damaged in ("[]", "{}", "[" * 100_000, "{", ""):
+        (tmp_path / "mine" / "prepared.json").write_text(damaged)
+        assert "was not prepared here" in refused(capsys, *command, tmp_path / "mine")
 
 
 def test_missing_renamed_and_extra_pictures_are_told(
@@ -198,6 +204,21 @@ def test_missing_renamed_and_extra_pictures_are_told(
     known = {f"{person}/{path.name}" for person, photos in people_in(out).items() for path in photos}
     entries = read_list(out / "test.jsonl")
     assert known >= {name for entry in entries for name in (entry.input, *entry.references)}
+
+
+def test_copies_of_missing_pictures_stay(celebamask_hq: Path, tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    command = ("prepare", "celebamask-hq", "--out", out, "--size", 16, "--partial", "--root")
+    shutil.copytree(celebamask_hq, elsewhere)
+    assert run(*command, celebamask_hq) == 0
+    before = (out / "11" / "1.png").read_bytes()
+    for root in (celebamask_hq, elsewhere):
+        (root / "CelebAMask-HQ" / "CelebA-HQ-img" / "1.jpg").unlink()
+    assert run(*command, celebamask_hq) == 0
+    assert (out / "11" / "1.png").read_bytes() == before
+    assert run(*command, elsewhere) == 0  # whose picture of that name may be another
+    assert not (out / "11" / "1.png").exists()
+    assert (out / "11" / "2.png").is_file()
 
 
 def test_missing_pictures_do_not_move_people_between_parts(celebamask_hq: Path, tmp_path: Path) -> None:
@@ -430,6 +451,8 @@ def test_ffhq_ref_groups_pictures_by_their_references(
     assert source.parts == {"00002": "val", "00020": "train", "00030": "test"}
     (mapping / "val_references.csv").write_text("gt_image,ref_image\n00001.png,__import__('os')\n")
     assert "no table of FFHQ-Ref" in refused(capsys, "prepare", "ffhq-ref", "--root", root, "--out", out)
+    (mapping / "val_references.csv").write_text(f"gt_image,ref_image\n00001.png,{'-' * 100_000}1\n")
+    assert "(nested too deeply)" in refused(capsys, "prepare", "ffhq-ref", "--root", root, "--out", out)
 
 
 def test_people_folder_is_checked_and_split(tmp_path: Path, demo_people: Path, capsys: Capture) -> None:
@@ -444,6 +467,23 @@ def test_people_folder_is_checked_and_split(tmp_path: Path, demo_people: Path, c
     assert read_list(out / "test.jsonl") == make_list(demo_people, test, 3, 2, 5)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names are UTF-16 there")
+def test_names_that_are_not_utf_8(tmp_path: Path, demo_people: Path, capsys: Capture) -> None:
+    root = tmp_path / os.fsdecode(b"gr\xfcn")
+    for person, name in (("ada", b"m\xfcller"), ("ben", b"ben"), ("eva", b"eva")):
+        shutil.copytree(demo_people / person, root / os.fsdecode(name))
+    out = tmp_path / os.fsdecode(b"\xfc")
+    command = ("prepare", "folder", "--root", root, "--out", out, "--pack", 32, "--size", 32)
+    assert run(*command) == 0
+    assert r"m\udcfcller: names that no list can hold" in capsys.readouterr().err
+    assert list(people_in(out)) == ["ben", "eva"]
+    before = contents(out)
+    assert run(*command) == 0
+    assert contents(out) == before
+    photos = load_photos([(out / "pack-32", None)], 32, progress=False)
+    assert photos.fingerprint() == load_photos([(out, None)], 32, progress=False).fingerprint()
+
+
 def test_copies_of_two_formats_of_a_name_stay_apart(tmp_path: Path, pictures: list[Image]) -> None:
     root, out = tmp_path / "root", tmp_path / "out"
     for number in range(3):
@@ -454,6 +494,77 @@ def test_copies_of_two_formats_of_a_name_stay_apart(tmp_path: Path, pictures: li
     names = [path.name for path in people_in(out)["me"]]
     assert names == ["0.jpg.png", "0.png.png", "1.jpg.png", "1.png.png", "2.jpg.png", "2.png.png", "3.png"]
     np.testing.assert_array_equal(read_image(out / "me" / "2.png.png"), pictures[8])
+
+    write_image(root / "me" / "0.jpg.png", pictures[12])
+    assert run("prepare", "folder", "--root", root, "--out", out, "--size", 48) == 0
+    assert len(people_in(out)["me"]) == 8
+    np.testing.assert_array_equal(read_image(out / "me" / "0.jpg.png.png"), pictures[12])
+
+
+def shots(root: Path, people: dict[str, list[Image]]) -> Path:
+    """A people folder of these pictures, 0.png and so on, all of one date."""
+    for person, pictures in people.items():
+        for number, picture in enumerate(pictures):
+            path = write_image(root / person / f"{number}.png", picture)
+            os.utime(path, (1e9, 1e9))
+    return root
+
+
+@pytest.mark.parametrize("settings", [("--size", 32), ()], ids=["copies", "links"])
+def test_another_root_of_the_same_names(
+    tmp_path: Path, pictures: list[Image], settings: tuple[object, ...], capsys: Capture
+) -> None:
+    one = shots(tmp_path / "A", {"me": pictures[:6], "you": pictures[6:12]})
+    other = shots(tmp_path / "B", {"me": pictures[12:17]})
+    command = ("prepare", "folder", *settings, "--out")
+    assert run(*command, tmp_path / "fresh", "--root", other, "--pack", 32) == 0
+    out = tmp_path / "out"
+    assert run(*command, out, "--root", one, "--pack", 32) == 0
+    (out / "me" / "own.webp").symlink_to(shutil.copy(one / "me" / "1.png", tmp_path / "own.webp"))
+    write_image(out / "you" / "own.png", pictures[3])
+    if settings:  # nor is what was copied from a third root
+        shots(tmp_path / "C", {"you": pictures[18:23]})
+        assert run(*command, tmp_path / "third", "--root", tmp_path / "C") == 0
+        shutil.copy(tmp_path / "third" / "you" / "0.png", out / "you" / "own.png")
+    assert run(*command, out, "--root", other, "--pack", 32) == 0
+    assert (out / "me" / "own.webp").is_file()  # nobody's but the user's
+    (out / "me" / "own.webp").unlink()
+    assert [path.name for path in people_in(out)["you"]] == ["own.png"]
+    shutil.rmtree(out / "you")
+    assert run(*command, out, "--root", other, "--pack", 32) == 0
+    for path in (tmp_path / "fresh").rglob("*"):
+        if path.is_file() and path.name not in ("prepared.json", "pack.json"):
+            assert (out / path.relative_to(tmp_path / "fresh")).read_bytes() == path.read_bytes()
+    assert {name: len(photos) for name, photos in people_in(out).items()} == {"me": 5}
+    record = json.loads((out / "prepared.json").read_text())
+    assert record["roots"] == [str(one), str(other)]
+    if not settings:
+        hard = (*command, tmp_path / "hard", "--hard-links", "--root")
+        assert run(*hard, one) == 0
+        capsys.readouterr()
+        assert f"holds hard links to {one}; choose another" in refused(capsys, *hard, other)
+
+
+def test_photos_that_were_replaced_are_copied_anew(
+    tmp_path: Path, pictures: list[Image], capsys: Capture
+) -> None:
+    root, out = shots(tmp_path / "root", {"me": pictures[:6]}), tmp_path / "out"
+    command = ("prepare", "folder", "--root", root, "--out", out, "--size", 32, "--pack", 32)
+    assert run(*command) == 0
+    kept = (out / "me" / "1.png").stat().st_mtime_ns
+    write_image(root / "me" / "0.png", pictures[7])
+    write_image(root / "me" / "2.png", pictures[2][:16, :16])
+    (root / "me" / "3.png").unlink()
+    assert run(*command) == 0
+    assert "small: 1 (me/2.png)" in capsys.readouterr().out
+    assert [path.name for path in people_in(out)["me"]] == ["0.png", "1.png", "4.png", "5.png"]
+    np.testing.assert_array_equal(read_image(out / "me" / "0.png"), read_target(root / "me" / "0.png", 32))
+    packed = np.load(out / "pack-32" / "pixels-00000.npy")
+    np.testing.assert_array_equal(packed[0].transpose(1, 2, 0), read_image(out / "me" / "0.png"))
+    assert len(packed) == 4
+    assert (out / "me" / "1.png").stat().st_mtime_ns == kept
+    assert run(*command, "--references", 4, "--partial") == 1  # nobody has enough; what is there stays
+    assert len(people_in(out)["me"]) == 4
 
 
 def test_entries_are_chosen_by_names_alone() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import string
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,47 @@ def test_people_in_finds_pictures_only_and_sorts(tmp_path: Path) -> None:
     assert list(people) == ["abe", "zoe"]
     assert [path.name for path in people["abe"]] == ["0.jpg", "B.PNG", "a.webp", "c.jpeg"]
     assert people["zoe"] == [tmp_path / "zoe" / "0.jpg", tmp_path / "zoe" / "1.jpg"]
+
+
+UNFIT = [b"m\xfcller", b"f\\ay", b"f\ray", b"f\nay", b"fay ", b"\x1cfay", "\ufefffay".encode()]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such names")
+@pytest.mark.parametrize("name", list(map(os.fsdecode, UNFIT)))
+def test_people_of_whom_no_list_can_tell_are_left_out_and_told(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_people(tmp_path / "root", {"abe": 3, name: 2, "f\aay": 2, "\u3000": 0})
+    assert list(people_in(root)) == ["abe", "f\aay"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"hime: left out: {root}: ")
+    assert "names that no list can hold" in line
+    assert line.endswith("; rename them")
+    write_people(tmp_path / "people.txt", list(people_in(root)))
+    assert read_people(tmp_path / "people.txt") == ["abe", "f\aay"]
+    with pytest.raises(HimeError, match=r"people\.txt: cannot hold "):
+        write_people(tmp_path / "people.txt", ["abe", name])
+    assert split_people([name, "abe"], 0.5)
+    with pytest.raises(HimeError, match="names that no list can hold"):
+        people_in(make_people(tmp_path / "other", {name: 2}))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its names are UTF-16, without backslashes")
+def test_photos_of_which_no_list_can_tell_are_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_people(tmp_path, {"abe": 2, "bob": 0})
+    for name in (os.fsdecode(b"gr\xfcn.jpg"), "a\\b.jpg"):
+        (root / "abe" / name).touch()
+        (root / "bob" / name).touch()
+        with pytest.raises(HimeError, match=r"list\.jsonl: an entry that could not be read again: "):
+            write_list(root / "list.jsonl", [ListEntry(f"abe/{name}", ())])
+    assert {name: len(photos) for name, photos in people_in(root).items()} == {"abe": 2}
+    assert r"abe/a\b.jpg, abe/gr\udcfcn.jpg" in capsys.readouterr().err
+    assert not (root / "list.jsonl").exists()
+    many = ListEntry("abe/0.jpg", ("abe/1.jpg",) * 1001)
+    with pytest.raises(HimeError, match="at most 1000"):
+        write_list(root / "list.jsonl", [many])
 
 
 @pytest.mark.parametrize("below", ["", "nowhere"])

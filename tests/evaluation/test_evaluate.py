@@ -312,6 +312,9 @@ def test_requests_that_make_no_sense_are_refused(demo_people: Path) -> None:
     with pytest.raises(HimeError, match="cannot be named bicubic"):
         run(demo_people, read_list(demo_people / "list.jsonl"), 3, MeanOfReferences(name="bicubic"))
     entries = read_list(demo_people / "list.jsonl")
+    for name in ("input", "references", "shares", "passes"):  # keys of per_image beside the methods'
+        with pytest.raises(HimeError, match=f"cannot be named {name}"):
+            run(demo_people, entries, 3, MeanOfReferences(name=name))
     with pytest.raises(HimeError, match="two models are named mean"):
         run(demo_people, entries, 3, MeanOfReferences(), MeanOfReferences())
     with pytest.raises(HimeError, match="models of one scale can be compared, not mean ×4, other ×8"):

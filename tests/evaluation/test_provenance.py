@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hime.cli import main
+from hime.errors import HimeError
 from hime.evaluation import provenance as module
 from hime.evaluation.provenance import provenance, revision, told
 
@@ -46,6 +47,8 @@ def test_data_are_named_and_told_by_their_content(tmp_path: Path) -> None:
         "list": {"name": "list.jsonl", "sha256": hashlib.sha256(listed.read_bytes()).hexdigest()},
     }
     assert provenance(command=["hime"])["data"] == {}
+    with pytest.raises(HimeError, match=r"gone\.jsonl: no such file"):
+        provenance(command=["hime"], list=tmp_path / "gone.jsonl")
 
 
 def test_the_form() -> None:

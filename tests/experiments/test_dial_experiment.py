@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from hime.cli import main
-from hime.data.people import DEMO_PEOPLE, people_in
-from hime.experiments.dial import FIDELITIES, between, draw, methods_of
+from hime.data.people import DEMO_PEOPLE, ListEntry, people_in, write_list
+from hime.errors import HimeError
+from hime.evaluation.measures import Distortion
+from hime.experiments.dial import FIDELITIES, between, dial, draw, methods_of
+from hime.experiments.report import save_figure
 from hime.model import HIME
 from hime.pictures.reading import read_image
 from hime.restoring.exported import OnnxBackend
@@ -61,6 +64,18 @@ def test_networks_of_other_architectures_have_no_weights_between(tiny_network: H
     assert [method.name for method in methods] == [f"pictures {place:g}" for place in FIDELITIES]
     figures = {method.name: {"psnr": 30.0, "lpips": 0.1} for method in methods}
     assert len(draw(figures, "tiny-p").axes[0].lines) == 1
+
+
+def test_what_has_no_figures(model: Path, tmp_path: Path) -> None:
+    listed = write_list(tmp_path / "list.jsonl", [ListEntry("nobody/0.webp", ("nobody/1.webp",) * 3)])
+    with pytest.raises(
+        HimeError, match=r"list\.jsonl: none of it can be measured; the first: .*no such file"
+    ):
+        dial(model, DEMO_PEOPLE, listed, tmp_path / "out", measures=[Distortion()])
+    assert not (tmp_path / "out").exists()
+    methods = methods_of(OnnxBackend(model, threads=1))
+    exact = {method.name: {"psnr": None, "lpips": 0.0} for method in methods}
+    save_figure(tmp_path / "dial.png", draw(exact, "tiny-p"))
 
 
 def test_the_command_writes_page_figures_and_plot(

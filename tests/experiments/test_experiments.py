@@ -23,13 +23,13 @@ from torch import Tensor
 from hime import HimeError
 from hime.cli import main
 from hime.data.pack import write_pack
-from hime.data.people import DEMO_PEOPLE, read_list, read_people
+from hime.data.people import DEMO_PEOPLE, make_list, people_in, read_list, read_people, write_list
 from hime.experiments.comparison import PUBLISHED, comparison_table
 from hime.experiments.figures import DEMO_PICTURE, mean_correlation, quarters
 from hime.experiments.report import findings, markdown, plot, table
 from hime.experiments.runner import config_of, examine, refuse_people_trained_on
 from hime.experiments.tables import EXPERIMENTS, FIGURE_8, TABLE_6, Claim
-from hime.pictures.reading import read_image
+from hime.pictures.reading import read_image, read_target
 from hime.pictures.writing import write_image
 from hime.restoring.restorer import load
 from hime.training.checkpoint import LAST, load_state
@@ -292,6 +292,30 @@ def test_all_is_what_the_arguments_allow(
         assert f"| **{ours['name']}** |" in text
 
 
+@pytest.mark.usefixtures("weights")
+def test_a_setting_that_the_photos_are_too_small_for_costs_the_others_nothing(
+    inputs: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    for entry in read_list(inputs):
+        for name in (entry.input, *entry.references):
+            write_image(tmp_path / "small" / name, read_target(DEMO_PEOPLE / name, 128))
+    words = ["--list", inputs, "--list-data", tmp_path / "small", "--out", tmp_path]
+    large, fitting = ["--model", "small-x4-64"], ["--model", "small-x8"]
+    for name, told in (("table1", "measured"), ("fig7", "restored")):
+        assert run("reproduce", name, *words, *large, *fitting) == 0
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hime: ")]
+        assert f"{inputs}: none of it can be {told} at 64→256; " in line
+    result = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))
+    assert [setting["lr_size"] for setting in result["settings"]] == [16]
+    assert result["other_settings"] == ["small-x4-64"]
+    assert "could be measured in: small-x4-64." in (tmp_path / "table1.md").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.glob("fig7-*")] == ["fig7-16-128.png"]
+    for name in ("table1", "fig7"):
+        assert run("reproduce", name, *words[:-1], tmp_path / "none", *large) == 1
+        assert "at 64→256; " in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_table_1_has_no_place_for_other_settings(tiny_model: Path, inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(HimeError, match="no model of its settings"):
         comparison_table([load(tiny_model)], DEMO_PEOPLE, inputs, tmp_path)
@@ -348,6 +372,23 @@ def test_people_of_the_list_are_trained_on_wherever_their_photos_lie(inputs: Pat
     check((write_pack(copied, tmp_path / "other", 64).folder, None))
     with pytest.raises(HimeError, match="is a pack, and lists are measured on photos"):
         refuse_people_trained_on([(DEMO_PEOPLE, others)], pack, entries, inputs)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["0.png", "0.webp.png"])
+def test_people_of_the_list_are_known_in_copies_of_another_format(tmp_path: Path, beside: bool) -> None:
+    root, copies = tmp_path / "root", tmp_path / "copies"
+    for person, photos in people_in(DEMO_PEOPLE).items():
+        shutil.copytree(DEMO_PEOPLE / person, root / person)
+        for photo in photos if beside else ():  # the same name in another format
+            write_image(root / person / f"{photo.stem}.PNG", read_image(photo))
+    inputs = tmp_path / "list.jsonl"
+    write_list(inputs, make_list(root, ["ada"]))
+    assert run("prepare", "folder", "--root", root, "--out", copies, "--size", "64", "--pack") == 0
+    assert (copies / "ada" / ("0.webp.png" if beside else "0.png")).is_file()
+    for source in (copies, copies / "pack-64"):
+        with pytest.raises(HimeError, match=f"trained on and measured, since {source} holds"):
+            refuse_people_trained_on([(source, None)], root, read_list(inputs), inputs)
+        refuse_people_trained_on([(source, ["ben"])], root, read_list(inputs), inputs)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -26,12 +26,14 @@ def frames_of(count: int, height: int, width: int) -> list[np.ndarray]:
     return [np.stack([wave, wave[::-1], 255 - wave], axis=2).clip(0, 255).astype(np.uint8) for wave in waves]
 
 
-def write_video(path: Path, frames: list[np.ndarray]) -> Path:
+def write_video(path: Path, frames: list[np.ndarray], turned: int = 0) -> Path:
     height, width, _ = frames[0].shape
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.bit_rate = 4_000_000
+        if turned:
+            stream.set_display_rotation(turned)
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
@@ -86,6 +88,31 @@ def test_table_5_of_several_videos(tiny_model: Path, tmp_path: Path) -> None:
     alone = video.measure(load(tiny_model), frames_of(40, 36, 32), "long.mp4", 3)[0]
     assert [image["input"] for image in alone][-3:] == ["long.mp4 1/33", "long.mp4 1/36", "long.mp4 1/39"]
     assert rows["30"]["intervals"]["psnr"] is not None  # of three stretches in two videos
+
+
+@pytest.mark.parametrize("turned", [90, 180, -90])
+def test_frames_of_phones_are_upright(turned: int, tmp_path: Path) -> None:
+    frames = frames_of(3, 36, 32)
+    lying = write_video(tmp_path / "lying.mp4", frames, turned)
+    upright = write_video(tmp_path / "upright.mp4", frames)
+    with av.open(str(lying)) as container:
+        rotation = next(container.decode(video=0)).rotation  # counterclockwise
+    for read, stored in zip(read_frames(lying, 4), read_frames(upright, 4), strict=True):
+        np.testing.assert_array_equal(read, np.rot90(stored, rotation // 90))
+
+
+def test_stretches_of_clips_of_one_name_are_kept_apart(tiny_model: Path, tmp_path: Path) -> None:
+    paths = []
+    for folder, side in (("a", 32), ("b", 48)):
+        (tmp_path / folder).mkdir()
+        paths.append(write_video(tmp_path / folder / "clip.mp4", frames_of(33, 32, side)))
+    results = []
+    for place in ("same", "different"):
+        video.video_table(load(tiny_model), paths, tmp_path / place, 4)
+        results.append(json.loads((tmp_path / place / "table5.json").read_text(encoding="utf-8")))
+        paths[1] = paths[1].rename(tmp_path / "b" / "other.mp4")
+    assert results[0]["rows"] == results[1]["rows"]
+    assert results[0]["claims"] == results[1]["claims"]
 
 
 def test_frames_of_one_colour_are_in_no_row(tiny_model: Path, tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import Capture, hime_command, refused, run
 
 from hime.data.people import read_list
+from hime.evaluation.evaluate import Evaluation
+from hime.evaluation.sheet import Sheet
 from hime.pictures.reading import read_image
 
 
@@ -21,6 +25,24 @@ def test_make_list(demo_people: Path, tmp_path: Path, capsys: Capture) -> None:
     assert "6 inputs of 6 people" in capsys.readouterr().out
     assert run(*command, "--seed", 1, "--out", tmp_path / "other.jsonl") == 0
     assert read_list(tmp_path / "other.jsonl") != read_list(out)
+
+
+def test_a_result_tells_of_the_list_that_was_measured(
+    demo_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, out = tmp_path / "list.jsonl", tmp_path / "result.json"
+    first = (demo_people / "list.jsonl").read_text(encoding="utf-8").splitlines()[0] + "\n"
+    listed.write_text(first, encoding="utf-8", newline="")
+    measured = Evaluation.run
+
+    def run_while_the_list_goes(self: Evaluation, sheet: Sheet | None = None) -> dict[str, Any]:
+        listed.unlink()
+        return measured(self, sheet)
+
+    monkeypatch.setattr(Evaluation, "run", run_while_the_list_goes)
+    assert run("evaluate", "small-x8", "--data", demo_people, "--list", listed, "--out", out) == 0
+    told = json.loads(out.read_text(encoding="utf-8"))["provenance"]["data"]["list"]["sha256"]
+    assert told == hashlib.sha256(first.encode()).hexdigest()
 
 
 def test_make_list_leaves_out_people_with_too_few_photos(

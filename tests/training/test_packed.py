@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -166,6 +167,57 @@ def test_a_pack_is_made_once_and_anew_when_photos_have_come(tmp_path: Path) -> N
     assert len(write_pack(root, out, SIZE).photos) == len(first.photos) + 1
 
 
+def test_a_damaged_pack_is_made_anew(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pack"
+    shutil.copytree(packed, out)
+    whole = (packed / "pack.json").read_bytes()
+
+    def check() -> None:
+        pack = write_pack(DEMO_PEOPLE, out, SIZE)
+        assert (out / "pack.json").read_bytes() == (tmp_path / "fresh" / "pack.json").read_bytes()
+        assert len(load_photos([(pack.folder, None)], SIZE, progress=False)) == 36
+        assert "was damaged, and is packed anew" in capsys.readouterr().err
+
+    write_pack(DEMO_PEOPLE, tmp_path / "fresh", SIZE)
+    shard = out / "pixels-00001.npy"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    check()
+    (out / "pixels-00000.npy").unlink()
+    check()
+    for damaged in (b"", whole[:200], b"\0" * len(whole), whole.replace(b"hime-pack-1", b"hime-pack-9")):
+        (out / "pack.json").write_bytes(damaged)
+        check()
+
+
+def test_a_folder_that_is_no_pack_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "other"
+    out.mkdir()
+    for name, content in (("pack.json", '{"name": "of a game"}'), ("pixels-art.npy", "mine")):
+        (out / name).write_text(content)
+    with pytest.raises(HimeError, match=r"pack\.json: not the index of a pack, and left as it is"):
+        write_pack(DEMO_PEOPLE, out, SIZE)
+    (out / "pack.json").rename(out / "package.json")
+    write_pack(DEMO_PEOPLE, out, SIZE)
+    assert (out / "pixels-art.npy").read_text() == "mine"
+
+
+def test_what_cannot_be_replaced_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pixels-00000.npy").mkdir()
+    with pytest.raises(HimeError, match=r"pixels-00000\.npy: cannot be replaced .*; choose another folder"):
+        write_pack(DEMO_PEOPLE, tmp_path, SIZE)
+
+
+def test_a_pack_of_the_released_form_is_read(packed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pack"
+    shutil.copytree(packed, out)
+    index = json.loads((out / "pack.json").read_text())
+    index["listing"] = hashlib.sha256("\n".join(index["photos"]).encode()).hexdigest()
+    (out / "pack.json").write_text(json.dumps(index, indent=0, ensure_ascii=False), encoding="utf-8")
+    assert len(load_photos([(out, None)], SIZE, progress=False)) == 36
+
+
 def test_a_damaged_pack_is_one_line(packed: Path, tmp_path: Path) -> None:
     copy = tmp_path / "pack"
     shutil.copytree(packed, copy)
@@ -186,12 +238,21 @@ def test_a_damaged_pack_is_one_line(packed: Path, tmp_path: Path) -> None:
     assert "pixels-00001.npy: not 5 photos of 32×32 pixels" in message()
     shard.write_bytes(b"x" * 20)
     assert "pixels-00001.npy: not pixels as NumPy stores them" in message()
+    for damaged in (whole.replace(b"}", b" ", 1), whole.replace(b"'fortran_", b"\n  'fortran_\n ", 1)):
+        shard.write_bytes(damaged)
+        assert "pixels-00001.npy: not " in message()
     np.save(shard, np.zeros((5, 3, SIZE, SIZE), np.float32))
     assert "pixels-00001.npy: not 5 photos" in message()
     shard.unlink()
     assert "pixels-00001.npy: no such file" in message()
     index = json.loads((copy / "pack.json").read_text())
-    for wrong in ({"format": "hime-pack-9"}, {"photos": index["photos"][1:]}, {"shards": 3}, {"size": "x"}):
+    for wrong in (
+        {"format": "hime-pack-9"},
+        {"photos": index["photos"][1:]},
+        {"shards": 3},
+        {"size": "x"},
+        {"size": 1e999},
+    ):
         (copy / "pack.json").write_text(json.dumps({**index, **wrong}))
         assert "pack.json: not the index of a pack" in message()
     outside = [{"file": "../elsewhere.npy", "photos": len(index["photos"])}]

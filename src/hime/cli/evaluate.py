@@ -144,11 +144,13 @@ def evaluate(options: argparse.Namespace) -> int:
     opened = asked.open()
     for line in opened.missing:
         complain(f"hime: {line}")
+    # Of what is measured, not of what lies there hours later.
+    source = provenance(options.data, list=options.list)
     sheet = None if options.sheet is None else Sheet(len(entries), options.sheet_images)
     result = opened.evaluation.run(sheet) if options.engine == "local" else _in_bulk(options, asked, opened)
     say(*format_table(result).split("\n"))
     if options.out is not None:
-        write_json(options.out, {"provenance": provenance(options.data, list=options.list), **result})
+        write_json(options.out, {"provenance": source, **result})
     if sheet is not None:
         write_image(options.sheet, sheet.draw())
     return 1 if result["failed"] else 0

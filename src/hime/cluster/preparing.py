@@ -99,7 +99,7 @@ class Placer:
 def _is_done(row: Mapping[str, Any], each: Placement, made: str, stamp: str) -> bool:
     if row["status"] != RESTORED or row["made"] != made or row["stamp"] != stamp:
         return False
-    return _outcome(row) != Outcome() or each.target.is_file()
+    return _outcome(row) != Outcome() or each.is_done
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:

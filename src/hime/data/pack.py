@@ -13,10 +13,12 @@ Shapes: ``M`` photos, ``S`` side in pixels.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,7 +33,7 @@ from hime.errors import HimeError
 from hime.files import open_file, write_atomically
 from hime.pictures.reading import read_target
 from hime.processors import usable_threads
-from hime.terminal import track
+from hime.terminal import note, track
 
 Pixels = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -73,8 +75,8 @@ def is_pack(folder: Path | str) -> bool:
 def write_pack(root: Path | str, out: Path | str, size: int) -> Pack:
     """Pack all photos of a people folder.
 
-    A pack of the same files that is there already is left as it is. One that was not finished has no index,
-    and is begun anew.
+    A pack of the same files, of the same sizes and dates, that is there already and whole is left as it is.
+    One that is damaged, or was not finished and has no index, is begun anew.
 
     Args:
         root: the people folder.
@@ -82,19 +84,20 @@ def write_pack(root: Path | str, out: Path | str, size: int) -> Pack:
         size: S; photos are reduced as `read_target` does it, those that it refuses are left out.
 
     Raises:
-        HimeError: nobody in ``root``, no usable photo, or ``out`` cannot be written to.
+        HimeError: nobody in ``root``, no usable photo, ``out`` cannot be written to, or the index in it is
+            not of a pack.
     """
     root, out = Path(root), Path(out)
     files = [path for photos in people_in(root).values() for path in photos]
     names = [f"{path.parent.name}/{path.name}" for path in files]
-    listing = listing_of(names)
+    listing = listing_of(names, files)
     if is_pack(out):
-        pack = read_pack(out)
-        if (pack.listing, pack.size, pack.name) == (listing, size, root.resolve().name):
+        pack = _whole(out)
+        if pack and (pack.listing, pack.size, pack.name) == (listing, size, root.resolve().name):
             return pack
-        (out / INDEX).unlink()
-    for leftover in out.glob("pixels-*.npy"):
-        leftover.unlink()
+        _remove(out / INDEX)
+    for leftover in _shards_in(out):
+        _remove(leftover)
     shards, photos, skipped = list[tuple[str, int]](), list[str](), list[str]()
     for chosen, images, lines in _read_in_parts(files, names, size):
         skipped += lines
@@ -116,14 +119,53 @@ def write_pack(root: Path | str, out: Path | str, size: int) -> Pack:
         "skipped": skipped,
         "photos": photos,
     }
-    text = json.dumps(contents, indent=0, ensure_ascii=False) + "\n"
-    write_atomically(out / INDEX, lambda path: path.write_text(text, encoding="utf-8", errors="replace"))
+    text = json.dumps(contents, indent=0) + "\n"  # names keep what bytes they have, letters or not
+    write_atomically(out / INDEX, lambda path: path.write_text(text, encoding="utf-8"))
     return pack
 
 
-def listing_of(names: Sequence[str]) -> str:
-    """A short name for the files of a people folder, "PERSON/FILE" in order."""
-    return hashlib.sha256("\n".join(names).encode("utf-8", errors="replace")).hexdigest()
+def _whole(folder: Path) -> Pack | None:
+    """A pack that can be read, None for one that is damaged.
+
+    Raises:
+        HimeError: the index is not of a pack, as far as can be told.
+    """
+    try:
+        pack = read_pack(folder)
+        for shard, photos in pack.shards:
+            _pixels_begin(folder / shard, photos, pack.size)
+    except HimeError:
+        with open_file(folder / INDEX) as file:
+            begin = file.read(64)
+        if not _shards_in(folder) and b'"hime-pack-' not in begin:
+            raise HimeError(
+                f"{folder / INDEX}: not the index of a pack, and left as it is; choose another folder"
+            ) from None
+        note(f"hime: {folder}: was damaged, and is packed anew")
+        return None
+    return pack
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise HimeError(f"{path}: cannot be replaced ({error.strerror}); choose another folder") from None
+
+
+def _shards_in(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("pixels-*.npy") if re.fullmatch(r"pixels-\d{5,}\.npy", path.name)]
+
+
+def listing_of(names: Sequence[str], files: Sequence[Path]) -> str:
+    """A short name for the files of a people folder, "PERSON/FILE" in order, with their sizes and dates."""
+    lines = []
+    for name, path in zip(names, files, strict=True):
+        with contextlib.suppress(OSError):  # what has vanished is told when it is read
+            status = path.stat()
+            name = f"{name} {status.st_size} {status.st_mtime_ns}"
+        lines.append(name)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
 def _read_in_parts(
@@ -181,7 +223,7 @@ def read_pack(folder: Path | str) -> Pack:
             raise ValueError("a shard lies elsewhere")
         if sum(count for _, count in pack.shards) != len(pack.photos) or pack.size < 1:
             raise ValueError("shards and photos do not belong together")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         if isinstance(error, HimeError):
             raise
         raise HimeError(f"{path}: not the index of a pack ({error}); pack the photos anew") from None
@@ -260,7 +302,7 @@ def _pixels_begin(path: Path, photos: int, size: int) -> int:
             version = np.lib.format.read_magic(file)
             read = {(1, 0): np.lib.format.read_array_header_1_0}[version]
             shape, by_columns, kind = read(file)
-        except (ValueError, KeyError) as error:
+        except Exception as error:  # NumPy's reader lets those of Python's tokenizer through
             raise HimeError(f"{path}: not pixels as NumPy stores them ({error}); pack anew") from None
         begin = file.tell()
         length = file.seek(0, os.SEEK_END)

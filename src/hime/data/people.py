@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from hime.errors import HimeError
 from hime.files import open_file, write_atomically
 from hime.pictures.formats import images_in
+from hime.terminal import complain
 
 _SHIPPED = Path(__file__).parents[1] / "demo_people"
 DEMO_PEOPLE = _SHIPPED / "rendered"
@@ -55,7 +56,8 @@ class ListEntry:
 def people_in(root: Path | str) -> dict[str, list[Path]]:
     """Every person of a people folder with the photos, both sorted by name.
 
-    Hidden folders and folders without a picture are no people.
+    Hidden folders and folders without a picture are no people. People whose names no split or list can hold
+    (`can_be_listed`), and photos of such names, are left out, and that is told.
 
     Raises:
         HimeError: no such folder, or nobody in it.
@@ -67,9 +69,43 @@ def people_in(root: Path | str) -> dict[str, list[Path]]:
         raise HimeError(f"{root}: not a folder that can be read ({error.strerror}); check the path") from None
     people = {name: images_in(root / name) for name in names if not name.startswith(".")}
     people = {name: photos for name, photos in people.items() if photos}
+    unfit = [name for name in people if not can_be_listed(name)]
+    people = {name: photos for name, photos in people.items() if name not in unfit}
+    for name, photos in people.items():
+        unfit += [f"{name}/{path.name}" for path in photos if not _is_readable(path.name)]
+        people[name] = [path for path in photos if _is_readable(path.name)]
+    people = {name: photos for name, photos in people.items() if photos}
+    told = f"{root}: {_some(unfit)}: names that no list can hold {UNFIT}; rename them"
+    if unfit and not people:
+        raise HimeError(told)
+    if unfit:
+        complain(f"hime: left out: {told}")
     if not people:
         raise HimeError(f"{root}: nobody in it; people are kept as {root}/PERSON/PHOTO.jpg (or png, webp)")
     return people
+
+
+UNFIT = "(not UTF-8, a backslash, a line break, or a space at an end)"
+
+
+def can_be_listed(name: str) -> bool:
+    """Whether a split, a person a line, can hold the name of a folder, and gives it back when it is read."""
+    return (
+        _is_readable(name)
+        and name == name.strip()
+        and not {"/", "\0", "\n", "\r"} & set(name)
+        and not name.startswith((".", "\ufeff"))  # that one would be taken for a byte order mark
+        and len(name) <= LONGEST_PATH
+    )
+
+
+def _is_readable(name: str) -> bool:
+    """Whether an evaluation list can hold the name of a file: as UTF-8, and the same on every system."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no letters
+        return False
+    return "\\" not in name
 
 
 def photos_of(root: Path | str, people: Iterable[str]) -> dict[str, list[Path]]:
@@ -98,7 +134,7 @@ def read_people(path: Path | str) -> list[str]:
         name = line.strip()
         if not name:
             continue
-        if {"/", "\\", "\0"} & set(name) or name.startswith(".") or len(name) > LONGEST_PATH:
+        if not can_be_listed(name):
             raise HimeError(
                 f"{path}:{number}: {name[:100]!r} is not the name of a person's folder; a person a line"
             )
@@ -130,7 +166,14 @@ def read_targets(path: Path | str) -> list[str]:
 
 
 def write_people(path: Path | str, people: Sequence[str]) -> Path:
-    """Write a split, a person a line, whole or not at all."""
+    """Write a split, a person a line, whole or not at all.
+
+    Raises:
+        HimeError: it could not be read again, see `can_be_listed`, or it cannot be written.
+    """
+    unfit = [name for name in people if not can_be_listed(name)]
+    if unfit:
+        raise HimeError(f"{path}: cannot hold {_some(unfit)} {UNFIT}; rename the folders")
     text = "".join(f"{name}\n" for name in people)
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -252,7 +295,17 @@ def read_list(path: Path | str) -> list[ListEntry]:
 
 
 def write_list(path: Path | str, entries: Iterable[ListEntry]) -> Path:
-    """Write an evaluation list, whole or not at all."""
+    """Write an evaluation list, whole or not at all.
+
+    Raises:
+        HimeError: it could not be read again, or it cannot be written.
+    """
+    entries = list(entries)
+    for entry in entries:
+        try:
+            _parse_entry({"input": entry.input, "references": list(entry.references)})
+        except HimeError as error:
+            raise HimeError(f"{path}: an entry that could not be read again: {error}") from None
     text = format_list(entries)
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -272,7 +325,7 @@ def _parse_entry(value: object) -> ListEntry:
         if not isinstance(name, str):
             raise HimeError(f"{str(name)[:100]} is not a path")
         parts = name.split("/")
-        wrong = {"\\", "\0"} & set(name) or any(part in ("", ".", "..") for part in parts)
+        wrong = "\0" in name or not _is_readable(name) or any(part in ("", ".", "..") for part in parts)
         if len(parts) != 2 or len(name) > LONGEST_PATH or wrong:
             raise HimeError(f"{name[:100]!r} is not PERSON/FILE")
     return ListEntry(given, tuple(references))
@@ -293,7 +346,9 @@ def _read_text(path: Path) -> str:
 
 
 def _shuffled(names: Iterable[str], stream: str) -> list[str]:
-    return sorted(names, key=lambda name: hashlib.sha256(f"{stream}/{name}".encode()).digest())
+    return sorted(
+        names, key=lambda name: hashlib.sha256(f"{stream}/{name}".encode(errors="surrogatepass")).digest()
+    )
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

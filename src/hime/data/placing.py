@@ -1,8 +1,13 @@
-"""The pictures of a data set put into a people folder: linked, or cut and reduced to copies of one size."""
+"""The pictures of a data set put into a people folder: linked, or cut and reduced to copies of one size.
+
+A copy tells what it was made of, in a text of the PNG, so that it is made anew where that is another by now.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import tempfile
 import threading
 from collections import Counter
@@ -12,15 +17,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
+from PIL.PngImagePlugin import PngInfo
 
 from hime.data.sources import Landmarks, Source
 from hime.errors import HimeError
 from hime.faces.headshot import Frame, cut
+from hime.files import open_file, unreadable, write_atomically
 from hime.pictures.arrays import Image, area_reduce
 from hime.pictures.reading import read_image
-from hime.pictures.writing import write_image
 from hime.processors import usable_threads
 from hime.terminal import track
+
+MADE_OF = "hime-source"
+"""The key of the text in a copy."""
+_DIGEST = 24
+_HEAD = 256
+"""Bytes at the beginning of a PNG in which its first text lies, after a header of 33."""
 
 _detecting = threading.Lock()  # the detector holds the size of its picture
 
@@ -47,6 +60,7 @@ class Placement:
         hard_links: rather than symbolic ones.
         is_cut: whether the picture is a headshot, not a photograph to cut one out of.
         landmarks: of the face in the photograph, where the data set has them.
+        root: the data set's folder.
     """
 
     person: str
@@ -57,6 +71,7 @@ class Placement:
     hard_links: bool
     is_cut: bool
     landmarks: Landmarks | None
+    root: str
 
     def run(self) -> Outcome:
         """Do it.
@@ -64,9 +79,37 @@ class Placement:
         Raises:
             HimeError: ``target`` cannot be written, or faces are to be found and the extra is not installed.
         """
+        if self.is_done:
+            return Outcome()
         if self.size is None:
             return _link(self.source, self.target, self.hard_links)
-        return _copy(self.source, self.target, self.size, self.is_cut, self.landmarks)
+        return _copy(self, self.size)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether ``target`` is there, and made of ``source`` as that is now."""
+        try:
+            if not self.target.is_file():
+                return False
+            if self.size is not None:
+                return _text_of(self.target) == self.made_of
+            source = self.source.resolve()
+            if self.hard_links:
+                return self.target.samefile(source)
+            return self.target.is_symlink() and self.target.readlink() == source
+        except OSError:  # the source has gone meanwhile
+            return False
+
+    @property
+    def made_of(self) -> str:
+        """The text of a copy: what changes where it has to be another, and a short name for the root.
+
+        Raises:
+            OSError: there is no source.
+        """
+        status = self.source.stat()
+        told = (str(self.source.resolve()), status.st_size, status.st_mtime_ns, self.landmarks)
+        return f"{_digest(repr(told))} {_digest(self.root)}"
 
 
 Placing = Callable[[Sequence[Placement]], Iterable[Outcome]]
@@ -96,9 +139,14 @@ def place(
     out: Path,
     size: int | None,
     hard_links: bool,
-    placing: Placing | None = None,
+    placing: Placing | None,
+    roots: Sequence[str],
 ) -> Placed:
     """Put the pictures of ``kept``, the names of each person, into ``out``; arguments as `prepare` has them.
+
+    What was put there before and is of no picture of ``source`` any more is taken away: copies made of what
+    lies in ``roots``, the folders of the data set before and, last, now, and symbolic links to it. Copies of
+    pictures that the data set has, and that are only missing now, stay.
 
     Raises:
         HimeError: ``out`` cannot be written to, or faces are to be found and the extra is not installed.
@@ -108,7 +156,8 @@ def place(
 
         require()
     placed = Placed(file_names={person: {} for person in kept})
-    placements = list(_placements(source, kept, out, size, hard_links))
+    known = list(_placements(source, out, size, hard_links, roots[-1]))
+    placements = [each for each in known if each.person in kept]
     for each, outcome in zip(placements, (placing or in_threads)(placements), strict=True):
         key = f"{each.person}/{each.name}"
         if outcome.unusable is not None:
@@ -119,23 +168,68 @@ def place(
             placed.small.append(key)
         else:
             placed.file_names[each.person][each.name] = each.target.name
+    awaited = {(out / name).with_suffix(".png") for name in source.missing}
+    _take_away_others(out, known, awaited, size, roots)
     return placed
 
 
+def _take_away_others(
+    out: Path, known: Sequence[Placement], awaited: set[Path], size: int | None, roots: Sequence[str]
+) -> None:
+    """Take away what was put into place before and is of none of the pictures, as they are now.
+
+    But for copies that are ``awaited``, and of this root.
+    """
+    current = {each.target: each for each in known}
+    for path in list(out.glob("[!.]*/[!.]*")):
+        if (path in current and current[path].is_done) or not _is_ours(path, size, roots):
+            continue
+        if path in awaited and _is_ours(path, size, roots[-1:]):
+            continue
+        try:
+            path.unlink()
+        except OSError as error:
+            raise HimeError(
+                f"{path}: is of another picture and cannot be taken away ({error.strerror}); do it yourself"
+            ) from None
+
+
+def _is_ours(path: Path, size: int | None, roots: Sequence[str]) -> bool:
+    """Whether a file of the people folder is a copy or symbolic link that was put there, nobody's own."""
+    if size is not None:
+        told = _text_of(path) if path.suffix == ".png" and path.is_file() else ""
+        return told.partition(" ")[2] in map(_digest, roots)
+    return path.is_symlink() and any(path.readlink().is_relative_to(root) for root in roots)
+
+
+def _text_of(copy: Path) -> str:
+    """What a copy was made of, see `Placement.made_of`; empty if it does not say."""
+    try:
+        with open_file(copy) as file:
+            found = file.read(_HEAD).partition(MADE_OF.encode() + b"\0")[2]
+    except (HimeError, OSError):
+        return ""
+    return found[: 2 * _DIGEST + 1].decode("ascii", errors="replace")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()[:_DIGEST]
+
+
 def _placements(
-    source: Source, kept: Mapping[str, Sequence[str]], out: Path, size: int | None, hard_links: bool
+    source: Source, out: Path, size: int | None, hard_links: bool, root: str
 ) -> Iterator[Placement]:
-    for person, names in kept.items():
-        stems = Counter(Path(name).stem for name in names)
+    for person, names in source.people.items():
+        stems, whole = Counter(Path(name).stem for name in names), set(names)
         for name in names:
             key = f"{person}/{name}"
             if key not in source.files:
                 continue
             file, stem = source.files[key], Path(name).stem
-            copied = stem if stems[stem] == 1 else name
+            copied = stem if stems[stem] == 1 and stem not in whole else name  # there may be 0.jpg.png too
             file_name = stem + file.suffix if size is None else f"{copied}.png"
             target, points = out / person / file_name, source.landmarks.get(key)
-            yield Placement(person, name, file, target, size, hard_links, source.is_cut, points)
+            yield Placement(person, name, file, target, size, hard_links, source.is_cut, points, root)
 
 
 def in_threads(placements: Sequence[Placement]) -> Iterator[Outcome]:
@@ -159,10 +253,6 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
 def _link(source: Path, target: Path, hard: bool) -> Outcome:
     """Link a headshot, if it is one."""
     source = source.resolve()
-    if hard and target.is_file() and target.samefile(source):
-        return Outcome()
-    if not hard and target.is_symlink() and target.is_file() and target.readlink() == source:
-        return Outcome()
     try:
         _check_square(read_image(source))
     except HimeError as error:
@@ -184,13 +274,13 @@ def _link(source: Path, target: Path, hard: bool) -> Outcome:
     return Outcome()
 
 
-def _copy(source: Path, target: Path, size: int, is_cut: bool, landmarks: Landmarks | None) -> Outcome:
+def _copy(placement: Placement, size: int) -> Outcome:
     """Write the headshot in ``size``×``size`` pixels."""
-    if target.is_file():
-        return Outcome()
+    landmarks = placement.landmarks
     try:
-        image = read_image(source)
-        if is_cut:
+        made_of = placement.made_of  # of the file before it is read
+        image = read_image(placement.source)
+        if placement.is_cut:
             _check_square(image)
             if image.shape[0] < size:
                 return Outcome(is_small=True)
@@ -206,7 +296,12 @@ def _copy(source: Path, target: Path, size: int, is_cut: bool, landmarks: Landma
             headshot = cut(image, frame, size)
     except HimeError as error:
         return Outcome(unusable=str(error))
-    write_image(target, headshot)
+    except OSError as error:
+        return Outcome(unusable=str(unreadable(placement.source, error)))
+    text, content = PngInfo(), io.BytesIO()
+    text.add_text(MADE_OF, made_of)
+    PIL.Image.fromarray(headshot).save(content, "PNG", pnginfo=text)
+    write_atomically(placement.target, lambda path: path.write_bytes(content.getbuffer()))
     return Outcome()
 
 

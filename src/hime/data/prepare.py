@@ -6,7 +6,8 @@
     OUT/prepared.json                   what was done, with all that was found amiss
 
 Every picture is read once, so that none stops a training later. The same command again goes on where it was
-stopped: each file appears whole or not at all, and the lists last.
+stopped: each file appears whole or not at all, and the lists last. It makes anew what was made of a picture
+that is another by now, and with another root what was made of the one before.
 
 The split and the list depend on the seed and on the data set's own names, not on the pictures' size or
 format. What is published for CelebAMask-HQ is the split of seed 0, in ``celebamask_hq/``.
@@ -33,7 +34,7 @@ from hime.data.people import (
 from hime.data.placing import Placing, place
 from hime.data.sources import PARTS, Source, read_source
 from hime.errors import HimeError
-from hime.files import write_atomically
+from hime.files import write_json
 
 HELD_OUT = 287 / 2887
 """Share of people in ``test`` where the split is ours: section 5.1 holds out 287 of 2,887."""
@@ -42,6 +43,7 @@ PUBLISHED = Path(__file__).parent / "celebamask_hq"
 PUBLISHED_LIST = "fea89e7fc7baa6adc3f0db14dddd38ec1e7382e7527e6860470fb88ad5a27d6c"
 """SHA-256 of the evaluation list of CelebAMask-HQ: seed 0, three references, five inputs a person."""
 
+RECORD = "prepared.json"
 EXAMPLES = 5
 
 
@@ -177,10 +179,10 @@ def prepare(
     if prepared.missing and not partial:
         return prepared
     settings = {"dataset": dataset, "size": size, "hard_links": hard_links, "lists_only": lists_only}
-    _claim(out, settings)
+    roots = _claim(out, settings, _text(Path(root).resolve()))
     file_names = {person: {name: name for name in names} for person, names in kept.items()}
     if not lists_only:
-        placed = place(source, kept, out, size, hard_links, placing)
+        placed = place(source, kept, out, size, hard_links, placing, roots)
         file_names = placed.file_names
         prepared.unusable, prepared.faceless, prepared.small = placed.unusable, placed.faceless, placed.small
         if prepared.unusable and not partial:
@@ -195,7 +197,7 @@ def prepare(
     _write_lists(out, split, [_renamed(entry, file_names) for entry in prepared.entries])
     prepared.is_done = True
     lists = {"seed": seed, "references": references, "inputs_per_person": inputs_per_person}
-    _write_record(out, settings, lists | prepared.as_json())
+    write_json(out / RECORD, {**settings, "roots": roots, **lists, **prepared.as_json()})
     return prepared
 
 
@@ -233,34 +235,44 @@ def _split(kept: Mapping[str, Sequence[str]], source: Source, seed: int) -> dict
     return {part: sorted(person for person in kept if source.parts[person] == part) for part in PARTS}
 
 
-def _claim(out: Path, settings: Mapping[str, object]) -> None:
-    """Make ``out`` ours, or see that it is: prepared before with the same settings."""
+def _claim(out: Path, settings: Mapping[str, object], root: str) -> list[str]:
+    """Make ``out`` ours, or see that it is: prepared before with the same settings.
+
+    Returns:
+        The roots that it has been prepared from, this one last.
+    """
     try:
         is_free = not out.exists() or not any(out.iterdir())
     except OSError as error:
         raise HimeError(f"{out}: not a folder to write to ({error.strerror}); choose another --out") from None
     if is_free:
-        _write_record(out, settings, {})
-        return
+        write_json(out / RECORD, {**settings, "roots": [root]})
+        return [root]
     try:
-        record = json.loads((out / "prepared.json").read_text(encoding="utf-8"))
+        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
         before = {key: record[key] for key in settings}
-    except (OSError, ValueError, KeyError, TypeError):
+        roots = list(map(str, record.get("roots", [])))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise HimeError(f"{out}: is there already and was not prepared here; choose another --out") from None
     if before != settings:
         told = ", ".join(f"{key} {value}" for key, value in before.items())
         raise HimeError(f"{out}: was prepared with {told}; choose another --out")
+    others = [each for each in roots if each != root]
+    if others and settings["hard_links"]:  # nothing tells which files are links to the other root
+        raise HimeError(f"{out}: holds hard links to {others[-1]}; choose another --out")
+    write_json(out / RECORD, {**record, "roots": [*others, root]})
+    return [*others, root]
+
+
+def _text(path: Path) -> str:
+    """A path as it can be written to the record, whatever bytes its name has."""
+    return str(path).encode("utf-8", errors="replace").decode()
 
 
 def _write_lists(out: Path, split: Mapping[str, Sequence[str]], entries: Sequence[ListEntry]) -> None:
     for part, people in split.items():
         write_people(out / f"{part}.txt", people)
     write_list(out / "test.jsonl", entries)
-
-
-def _write_record(out: Path, settings: Mapping[str, object], found: Mapping[str, object]) -> None:
-    text = json.dumps({**settings, **found}, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(out / "prepared.json", lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _renamed(entry: ListEntry, file_names: Mapping[str, Mapping[str, str]]) -> ListEntry:

@@ -362,5 +362,6 @@ def _ffhq_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
                 yield target, list(references)
     except OSError as error:
         raise HimeError(f"{path}: cannot be read ({error.strerror}); unpack FFHQ-Ref again") from None
-    except (KeyError, TypeError, ValueError, SyntaxError, csv.Error) as error:
-        raise HimeError(f"{path}: no table of FFHQ-Ref ({error}); unpack it again") from None
+    except (KeyError, TypeError, ValueError, SyntaxError, csv.Error, RecursionError, MemoryError) as error:
+        reason = str(error) or "nested too deeply"
+        raise HimeError(f"{path}: no table of FFHQ-Ref ({reason}); unpack it again") from None

@@ -50,6 +50,8 @@ BASELINE = "bicubic"
 GIVEN = "given"
 """In the place of the baseline where inputs have the truth's size: the input itself."""
 TRUTH = "truth"
+TAKEN = (BASELINE, GIVEN, TRUTH, "input", "references", "shares", "passes")
+"""What else stands beside the methods' figures in ``per_image``, so that no method can be named so."""
 MID_GREY = 128
 
 
@@ -292,7 +294,7 @@ def check_methods(methods: Sequence[Method]) -> list[str]:
         raise HimeError("nothing to evaluate; give a model")
     names = [method.name for method in methods]
     for name in names:
-        if name in (BASELINE, GIVEN, TRUTH):
+        if name in TAKEN:
             raise HimeError(f"a method cannot be named {name}; give the model another name")
         if names.count(name) > 1:
             raise HimeError(f"two models are named {name}; give one of them another folder or name")

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hime import __version__
+from hime.files import open_file
 from hime.processors import usable_threads
 
 LIBRARIES = ("numpy", "onnxruntime", "openvino", "torch")
@@ -42,12 +43,18 @@ def provenance(
           of each of `LIBRARIES`, None where it is missing.
         - ``data``: ``folder``, and for each of the files ``name`` and ``sha256``.
         - ``date``: today's, ISO 8601, UTC.
+
+    Raises:
+        HimeError: a file cannot be read.
     """
     data: dict[str, Any] = {} if folder is None else {"folder": Path(folder).resolve().name}
     for role, path in files.items():
         if path is not None:
-            content = Path(path).read_bytes()
-            data[role] = {"name": Path(path).name, "sha256": hashlib.sha256(content).hexdigest()}
+            with open_file(path) as file:  # a video may be larger than memory
+                data[role] = {
+                    "name": Path(path).name,
+                    "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+                }
     return {
         "command": told(sys.argv if command is None else command),
         "version": __version__,

@@ -23,6 +23,7 @@ from hime.experiments.tables import METRICS
 from hime.files import write_json
 from hime.pictures.arrays import Image
 from hime.restoring.restorer import Restorer
+from hime.terminal import complain
 
 Setting = tuple[int, int]
 """LR side in pixels, and scale."""
@@ -109,13 +110,10 @@ def comparison_table(
     if not known:
         raise HimeError("table1: no model of its settings, 32→128, 64→256 or 16→128; give one with --model")
     measures: list[Measure] = [Distortion(), Perception()]
-    compared = [
-        compare(setting, members, list_root, list_path, references, measures)
-        for setting, members in settings.items()
-        if members
-    ]
-    others = [restorer.name for restorer in restorers if restorer.name not in known]
-    return write_comparison(Path(out), comparison_result(compared, list_root, list_path, references, others))
+    source, entries = provenance(list_root, list=list_path), read_list(list_path)
+    compared, left_out = compare_all(settings, list_root, list_path, entries, references, measures)
+    others = [each.name for each in restorers if each.name not in known or each.name in left_out]
+    return write_comparison(Path(out), comparison_result(source, compared, list_path, references, others))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,15 +167,17 @@ def by_setting(contenders: Sequence[Contender]) -> dict[Setting, list[Contender]
 
 
 def comparison_result(
+    source: Mapping[str, Any],
     settings: Sequence[Mapping[str, Any]],
-    list_root: Path,
     list_path: Path,
     references: int,
     other_settings: Sequence[str],
 ) -> dict[str, Any]:
-    """What table1.json holds: ``settings`` of `compare`, ``other_settings`` who was left out."""
+    """What table1.json holds: ``source`` of `provenance`, ``settings`` of `compare`, ``other_settings`` who
+    was left out.
+    """
     return {
-        "provenance": provenance(list_root, list=list_path),
+        "provenance": dict(source),
         "experiment": "table1",
         "list": list_path.name,
         "references": references,
@@ -195,11 +195,48 @@ def write_comparison(out: Path, result: Mapping[str, Any]) -> str:
     return text
 
 
+class NothingMeasured(HimeError):
+    """A setting in which nothing of the list can be measured: its photos are too small for it, say."""
+
+
+def compare_all(
+    settings: Mapping[Setting, Sequence[Contender]],
+    list_root: Path,
+    list_path: Path,
+    entries: Sequence[ListEntry],
+    references: int,
+    measures: Sequence[Measure],
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """What `compare` gives of each setting that has contenders, and the names of those left out.
+
+    Of a setting in which nothing can be measured the others lose nothing: it is told, and left out.
+
+    Raises:
+        NothingMeasured: that is all of them.
+        HimeError: what `evaluate` raises.
+    """
+    compared, left_out, told = [], list[str](), list[NothingMeasured]()
+    for setting, members in settings.items():
+        if members:
+            try:
+                compared.append(
+                    compare(setting, members, list_root, list_path, entries, references, measures)
+                )
+            except NothingMeasured as error:
+                told.append(error)
+                left_out += [each.name for each in members if each.is_shown]
+    if not compared:
+        raise told[0]
+    complain(*(f"hime: {each}" for each in told))
+    return compared, left_out
+
+
 def compare(
     setting: Setting,
     contenders: Sequence[Contender],
     list_root: Path,
     list_path: Path,
+    entries: Sequence[ListEntry],
     references: int,
     measures: Sequence[Measure],
 ) -> dict[str, Any]:
@@ -208,14 +245,15 @@ def compare(
     Times are medians over the list, of the references given and one headshot restored.
 
     Raises:
-        HimeError: nothing of the list can be measured, or what `evaluate` raises.
+        NothingMeasured: nothing of the list can be.
+        HimeError: what `evaluate` raises.
     """
     lr_size, scale = setting
     timed = [Timed(each.method) for each in contenders]
     measured = evaluate(
         timed,
         list_root,
-        read_list(list_path),
+        entries,
         lr_size=lr_size,
         list_name=list_path.name,
         references=references,
@@ -223,7 +261,9 @@ def compare(
     )
     if not measured["images"]:
         first = measured["failed"][0]["error"]
-        raise HimeError(f"{list_path}: none of it can be measured at {lr_size}→{lr_size * scale}; {first}")
+        raise NothingMeasured(
+            f"{list_path}: none of it can be measured at {lr_size}→{lr_size * scale}; {first}"
+        )
     metrics = [*METRICS, *({"identity"} & measured["methods"][BASELINE].keys())]
     rows: list[dict[str, Any]] = [{"name": BASELINE, "cost": None}]
     for contender, clock in zip(contenders, timed, strict=True):

@@ -50,7 +50,10 @@ def markdown(result: Mapping[str, Any]) -> str:
         told = side_by_side(setting) if is_beside else table(setting)
         blocks += [f"## {lr_size}→{target}: {people}", told]
     if result["other_settings"]:
-        blocks.append(f"Not of a setting of the table: {', '.join(result['other_settings'])}.")
+        others = ", ".join(result["other_settings"])
+        blocks.append(
+            f"Not of a setting of the table, or of one that nothing could be measured in: {others}."
+        )
     blocks.append("![Table 1: comparison](table1.png)")
     return "\n\n".join([*blocks, *NOTES]) + "\n"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -113,7 +114,8 @@ def dial(
         The page as text.
 
     Raises:
-        HimeError: the model has no dial, LPIPS cannot be measured, or what `evaluate` raises.
+        HimeError: the model has no dial, LPIPS or nothing of the list can be measured, or what `evaluate`
+            raises.
     """
     perception = OnnxBackend(find_model(model))
     methods = methods_of(perception)
@@ -122,6 +124,7 @@ def dial(
         if missing:
             raise HimeError(missing[0])
     lr_size, name = int(perception.card["lr_size"]), perception.card["name"]
+    source = provenance(data_root, list=list_path)
     result = evaluate(
         methods,
         data_root,
@@ -131,6 +134,8 @@ def dial(
         references=references,
         measures=measures,
     )
+    if not result["images"]:
+        raise HimeError(f"{list_path}: none of it can be measured; the first: {result['failed'][0]['error']}")
     out = Path(out)
     told = {key: result[key] for key in ("list", "images", "people", "lr_size", "references")}
     heads = [f"{head}, {way}" for head, _ in COLUMNS.values() for way in WAYS]
@@ -142,7 +147,6 @@ def dial(
         rows="\n".join(_row(result["methods"], place) for place in FIDELITIES),
         **told,
     )
-    source = provenance(data_root, list=list_path)
     write_json(out / "dial.json", {"provenance": source, "experiment": "dial", **result, "model": name})
     save_figure(out / "dial.png", draw(result["methods"], name))
     write_text(out / "dial.md", text)
@@ -158,7 +162,12 @@ def draw(figures: dict[str, dict[str, Any]], model: str) -> Figure:
             continue
         # At the ends both ways are the same two models.
         names = [f"{way if place in FIDELITIES[1:-1] else 'pictures'} {place:g}" for place in FIDELITIES]
-        places = [(figures[name]["psnr"], figures[name]["lpips"]) for name in names]
+        # No number, so no point, where a photo is restored exactly: its PSNR is infinite.
+        psnr, lpips = (
+            [math.nan if (value := figures[name][metric]) is None else value for name in names]
+            for metric in ("psnr", "lpips")
+        )
+        places = list(zip(psnr, lpips, strict=True))
         axis.plot(*zip(*places, strict=True), style, label=way)
         if way == "pictures":
             for fidelity, place in zip(FIDELITIES, places, strict=True):

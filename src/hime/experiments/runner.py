@@ -21,7 +21,7 @@ from hime.evaluation.provenance import provenance
 from hime.experiments.report import markdown, plot, save_figure, write_text
 from hime.experiments.tables import METRICS, Budget, Claim, Experiment, Row, experiment
 from hime.files import write_json
-from hime.pictures.formats import images_in
+from hime.pictures.formats import SUFFIXES, images_in
 from hime.restoring.inputs import is_folder
 from hime.restoring.restorer import Restorer
 from hime.terminal import complain
@@ -74,7 +74,7 @@ def reproduce(
         init = None
     elif init is None:
         raise HimeError(f"{name}: its rows start from a trained network; give --init CHECKPOINT")
-    entries = read_list(list_path)
+    entries, source = read_list(list_path), provenance(list_root, list=list_path)
     refuse_people_trained_on(sources, list_root, entries, list_path)
     runs = {row.name: out / "runs" / name / row.name for row in chosen.rows}
     configs = {row.name: config_of(chosen, row, init, budget, changes) for row in chosen.rows}
@@ -102,7 +102,7 @@ def reproduce(
     trained_on = json.loads((next(iter(runs.values())) / CONFIG).read_text(encoding="utf-8"))["data"]
     started_from = None if init is None else checkpoint_name(init)
     result = {
-        "provenance": provenance(list_root, list=list_path),
+        "provenance": source,
         "experiment": name,
         "title": chosen.title,
         "notes": list(chosen.notes),
@@ -170,8 +170,9 @@ def refuse_people_trained_on(
 ) -> None:
     """Refuse training photos of people whom a list is measured on.
 
-    Told by PERSON/FILE, wherever it lies: a pack or a copy holds the same people as the folder it was made
-    of, while people of another data set may well have the same numbers for names.
+    Told by PERSON/FILE less its ending, wherever it lies: a pack or a copy, which `hime prepare --size` names
+    0.png or 0.jpg.png, holds the same people as the folder it was made of, while people of another data set
+    may well have the same numbers for names.
 
     Raises:
         HimeError: people of the list are among the training people, a pack is damaged, or ``list_root`` is
@@ -183,7 +184,7 @@ def refuse_people_trained_on(
         )
     names = {name for entry in entries for name in (entry.input, *entry.references)}
     people = {_person(name) for name in names}
-    tested = names | _photos_of(list_root, people)
+    tested = {_stem(name) for name in names} | _photos_of(list_root, people)
     for root, chosen in sources:
         trained_on = _photos_of(root, people if chosen is None else people.intersection(chosen))
         both = sorted({_person(name) for name in trained_on & tested})
@@ -195,11 +196,18 @@ def refuse_people_trained_on(
 
 
 def _photos_of(root: Path, people: Collection[str]) -> set[str]:
-    """PERSON/FILE of those of the people who are in a people folder or pack."""
+    """PERSON/FILE, less the ending, of those of the people who are in a people folder or pack."""
     if is_pack(root):
-        return {name for name in read_pack(root).photos if _person(name) in people}
+        return {_stem(name) for name in read_pack(root).photos if _person(name) in people}
     folders = [root / person for person in people if is_folder(root / person)]
-    return {f"{folder.name}/{path.name}" for folder in folders for path in images_in(folder)}
+    return {_stem(f"{folder.name}/{path.name}") for folder in folders for path in images_in(folder)}
+
+
+def _stem(name: str) -> str:
+    """PERSON/FILE without the endings of a picture: of ``me/0.jpg.png`` both, as of ``me/0.jpg``."""
+    while name.lower().endswith(SUFFIXES):
+        name = name.rpartition(".")[0]
+    return name
 
 
 def _person(name: str) -> str:

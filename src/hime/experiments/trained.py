@@ -30,7 +30,7 @@ from hime.experiments.comparison import (
     Contender,
     Setting,
     by_setting,
-    compare,
+    compare_all,
     comparison_result,
     write_comparison,
 )
@@ -117,7 +117,7 @@ def trained_table(
     # What cannot be trained, or measured, is told before anything is trained.
     for name in names:
         config_of(name, budget, changes, folder / reconstruction_of(name))
-    entries = read_list(list_path)
+    entries, source = read_list(list_path), provenance(list_root, list=list_path)
     refuse_people_trained_on(sources, list_root, entries, list_path)
     choose_references(entries, references, list_path.name)
     measures = table_measures()
@@ -131,12 +131,9 @@ def trained_table(
     best = {name: tried[0].run for name, tried in trials.items()}
     contenders = [each for name, run in best.items() for each in contenders_of(run, name, references)]
     contenders += [Contender(each, each.card, references) for each in others]
-    settings = [
-        compare(setting, members, list_root, list_path, references, measures)
-        for setting, members in by_setting(contenders).items()
-        if members
-    ]
-    result = comparison_result(settings, list_root, list_path, references, ())
+    members = by_setting(contenders)
+    settings, left_out = compare_all(members, list_root, list_path, entries, references, measures)
+    result = comparison_result(source, settings, list_path, references, left_out)
     learning_rates = {
         name: [{"learning_rate": each.learning_rate, "loss": each.loss} for each in tried]
         for name, tried in trials.items()
@@ -370,7 +367,8 @@ def figure_7(
         others: further models.
         list_root: people folder below which the paths of the list lie.
         list_path: evaluation list.
-        out: OUT/fig7-LR-HR.png is written for each setting that has a method, and OUT/fig7.json.
+        out: OUT/fig7-LR-HR.png is written for each setting that has a method and of which something
+            can be restored, and OUT/fig7.json.
 
     Raises:
         HimeError: there is no method, or nothing of the list can be restored.
@@ -380,7 +378,8 @@ def figure_7(
     measures, missing = available_measures()
     for line in missing:
         complain(f"hime: {line}")
-    entries, written, told = read_list(list_path), [], dict[str, Any]()
+    source = provenance(list_root, list=list_path)
+    entries, written, told, failed = read_list(list_path), [], dict[str, Any](), list[str]()
     shown = [entries[round(place * (len(entries) - 1) / FIGURE_ROWS)] for place in range(FIGURE_ROWS + 1)]
     shown = list(dict.fromkeys(shown))[:FIGURE_ROWS]
     for (lr_size, scale), members in by_setting(contenders).items():
@@ -397,15 +396,20 @@ def figure_7(
             sheet=sheet,
         )
         if not result["images"]:
-            raise HimeError(f"{list_path}: none of it can be restored; {result['failed'][0]['error']}")
+            at, first = f"{lr_size}→{lr_size * scale}", result["failed"][0]["error"]
+            failed.append(f"{list_path}: none of it can be restored at {at}; {first}")
+            continue
         path = Path(out) / f"fig7-{lr_size}-{lr_size * scale}.png"
         write_image(path, sheet.draw())
         written.append(path)
         told[path.name] = {"methods": result["models"], "inputs": [each.input for each in shown]}
+    if failed and not written:
+        raise HimeError(failed[0])
+    complain(*(f"hime: {line}" for line in failed))
     if not written:
         raise HimeError(f"fig7: no method of table1's settings in {runs} or --model")
     write_json(
         Path(out) / "fig7.json",
-        {"provenance": provenance(list_root, list=list_path), "experiment": "fig7", "sheets": told},
+        {"provenance": source, "experiment": "fig7", "sheets": told},
     )
     return written

