@@ -3,6 +3,8 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
+# What builds app and wheel: a tenth of the environment for development, or that one where it is made in any case.
+BUILD := $(if $(wildcard $(DEV)/.installed)$(filter test bench-app sdist,$(MAKECMDGOALS)),$(DEV),.venv-build)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 APP := src/hime/app
 NODE_IS_NEW := node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
@@ -57,9 +59,9 @@ bench-app: $(DEV)/.installed app
 	$(DEV)/bin/python app/bench.py
 
 # As published: one wheel, no older one beside it.
-wheel: $(DEV)/.installed app
+wheel: app
 	rm -f dist/*.whl
-	$(DEV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BUILD)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 sdist: $(DEV)/.installed app
 	rm -f dist/*.tar.gz
@@ -68,9 +70,9 @@ sdist: $(DEV)/.installed app
 image: wheel
 	.ci/image
 
-$(APP)/faces/yunet.onnx: $(DEV)/.installed app/node_modules/.installed $(shell find app -path app/node_modules -prune -o -type f -print)
+$(APP)/faces/yunet.onnx: $(BUILD)/.installed app/node_modules/.installed $(shell find app -path app/node_modules -prune -o -type f -print)
 	cd app && npm run build
-	$(DEV)/bin/python app/assets.py $(APP)
+	$(BUILD)/bin/python app/assets.py $(APP)
 
 app/node_modules/.installed: app/package.json app/package-lock.json
 	cd app && npm ci --ignore-scripts --no-audit --no-fund
@@ -88,5 +90,11 @@ $(DEV)/.installed: pyproject.toml constraints.txt
 	$(DEV)/bin/python $(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
+# What app/assets.py needs: the face networks, and onnx to rewrite one.
+.venv-build/.installed: pyproject.toml constraints.txt
+	$(call environment,.venv-build)
+	.venv-build/bin/python $(PIP_INSTALL) --editable '.[faces]' onnx
+	@touch $@
+
 clean:
-	rm -rf $(DEMO) $(DEV) app/node_modules $(APP) demo site dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(DEMO) $(DEV) .venv-build app/node_modules $(APP) demo site dist .pytest_cache .hypothesis .mypy_cache .ruff_cache

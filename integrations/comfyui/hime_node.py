@@ -1,6 +1,7 @@
 """A ComfyUI node: the faces of a picture restored with photos of the person.
 
-Copy this file into ComfyUI's ``custom_nodes/`` and say ``pip install "hime-sr[faces]"`` in its environment.
+Copy this file into ComfyUI's ``custom_nodes/`` and say ``pip install ".[faces]"`` in a clone, with the pip of
+ComfyUI's environment.
 The node is *hime/Restore faces with photos*. Photos of the person come as a batch (*references*: one size for
 all, as ComfyUI has batches) or as a folder of files (*references_folder*); without both the faces are
 restored without photos, which is less true to them. Runs on the processor.

