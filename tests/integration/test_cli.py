@@ -34,6 +34,22 @@ def test_as_a_process(headshots: Path, photos: Path, tiny_model: Path, tmp_path:
     assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png"]
 
 
+def test_nobody_is_told_of_its_use(headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """ONNX Runtime would keep a number of this user, and send its makers events."""
+    home = tmp_path / "home"
+    home.mkdir()
+    places = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+    outside = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    outside |= dict.fromkeys(places, str(home))
+    out = tmp_path / "out"
+    restore = ["restore", "--aligned", headshots, "--refs", photos, "--model", tiny_model, "--out", out]
+    for arguments in (["--version"], ["info", tiny_model], restore):
+        command = [sys.executable, "-m", "hime", *map(str, arguments)]
+        done = subprocess.run(command, env=outside, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert not list(home.rglob("*onnxruntime*")) + list(home.rglob("Microsoft*"))
+
+
 def test_a_terminal_without_the_letters_is_no_reason_to_stop(tiny_model: Path) -> None:
     program = "import sys; sys.stdout.reconfigure(encoding='ascii', errors='strict')"
     done = hime_command("info", tiny_model, program=program)
