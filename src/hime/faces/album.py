@@ -25,8 +25,9 @@ from hime.errors import HimeError
 from hime.faces.duplicates import find_duplicates
 from hime.faces.embedding import FloatArray
 from hime.faces.look import Look, look_at
+from hime.faces.networks import require
 from hime.pictures.arrays import Image
-from hime.pictures.formats import READ, find_pictures
+from hime.pictures.formats import READ, check_pictures, find_pictures
 from hime.pictures.names import REACH, NamedFace
 from hime.processors import in_parallel
 
@@ -136,10 +137,11 @@ def read_person(
         places: where in a photo the person's face is, as far as that is known; its other faces are nobody's.
 
     Raises:
-        HimeError: no photo at all, or the extra ``faces`` is not installed. A photo that cannot be read is
-            among the rejected ones.
+        HimeError: no photo at all, one that is named is not there, or the extra ``faces`` is not installed. A
+            photo that cannot be read is among the rejected ones.
     """
     files, default = _photos(paths)
+    require()
     reasons: dict[Path, str] = {}
     photos: list[Sequence[Look]] = []
 
@@ -186,6 +188,7 @@ def _photos(paths: Path | str | Sequence[Path | str]) -> tuple[list[Path], str]:
     if isinstance(paths, Path | str):
         folder = Path(paths)
         if not folder.is_dir():
+            check_pictures([folder])
             return [folder], folder.stem
         found = find_pictures(folder)
         broken = [path for path, _ in found.passed_over if path.suffix.lower() in READ]
@@ -198,6 +201,7 @@ def _photos(paths: Path | str | Sequence[Path | str]) -> tuple[list[Path], str]:
     )[::-1]
     if not files:
         raise HimeError("no photo of the person; give a folder or picture files")
+    check_pictures(files)
     return files, files[0].stem
 
 
