@@ -263,6 +263,18 @@ def test_only_the_same_is_skipped(
     )
 
 
+def test_a_report_is_in_nobodys_way(restores: list[object], tmp_path: Path, capsys: Capture) -> None:
+    """Who asks for none is served by a result that has one, also where that was deleted since."""
+    assert "2 restored" in told_of(capsys, *restores)
+    assert "2 restored" in told_of(capsys, *restores, "--report")
+    assert "2 there already" in told_of(capsys, *restores)
+    (tmp_path / "out" / "ada1.json").unlink()
+    assert "2 there already" in told_of(capsys, *restores)
+    assert "ada1.png; 1 there already" in told_of(capsys, *restores, "--report")
+    (tmp_path / "out" / "ada1.png").unlink()
+    assert "ada1.png; 1 there already" in told_of(capsys, *restores)
+
+
 def test_another_version_restores_again(
     restores: list[object], capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
