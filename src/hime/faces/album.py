@@ -54,6 +54,11 @@ STRANGER = 0.3
 three: 3.4 % (CelebA, half of them wrong labels) and 0.5 % (LFW) of the person's photos are rejected, 1.8 %
 and 1.4 % of other people's pass."""
 
+ANOTHER = "another person than in the other photos"
+"""Why a photo of somebody else is rejected."""
+SEVERAL = 1 / 3
+"""Share of somebody's photos from which, if so many show somebody else, they are rather several people's."""
+
 BLOCK = 1024
 """Faces that are compared with all others at once."""
 
@@ -114,6 +119,12 @@ class Person:
     references: tuple[Reference, ...]
     rejected: tuple[tuple[str, str], ...]
     embedding: FloatArray | None
+
+    @property
+    def seems_several(self) -> bool:
+        """Whether the photos seem to be those of several people."""
+        others = sum(reason == ANOTHER for _, reason in self.rejected)
+        return others > 0 and others >= SEVERAL * (len(self.references) + len(self.rejected))
 
 
 def read_person(
@@ -250,7 +261,7 @@ def _faces_of_the_person(photos: Sequence[Sequence[Look]]) -> tuple[list[Look], 
         if likeness[nearest] >= (STRANGER if is_portrait else SAME_PERSON):
             theirs.append(looks[nearest])
         elif is_portrait:
-            reasons[looks[0].path] = "another person than in the other photos"
+            reasons[looks[0].path] = ANOTHER
         else:
             reasons[looks[0].path] = "several faces, none of them surely the person's"
     return theirs, reasons

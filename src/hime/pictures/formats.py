@@ -251,7 +251,7 @@ def why_no_picture(path: Path) -> str | None:
 
 
 def check_pictures(files: Sequence[Path]) -> None:
-    """Refuse what was named as somebody's photos and is none: a mistyped folder would be a person of that name.
+    """Refuse what was named as somebody's photos and is none: a mistyped folder would be a person.
 
     Raises:
         HimeError: a file is not there, or none of them is a picture.

@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 """Of each failure, with its traceback, at level DEBUG: ``--debug`` shows it."""
 
 
+NO_OTHER_PHOTO = "its only photo is the picture itself: restored without"
+"""What is told of a face, or a headshot, that is among the references and alone there."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A face in an input and what became of it, or would.

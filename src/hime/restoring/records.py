@@ -195,9 +195,7 @@ class Records:
 
 
 def serving(made: Mapping[str, str]) -> list[Mapping[str, str]]:
-    """What a result may have been made with where it is to be made with that: where no report is asked for, one
-    that has a report serves too.
-    """
+    """What a result may have been made with to serve: where no report is asked for, also with one."""
     return [made, {**made, "report": "True"}] if made.get("report") == "False" else [made]
 
 
