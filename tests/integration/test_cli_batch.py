@@ -440,7 +440,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(
         assert run(*restores, "--report", "--strength", 0.5) == 0
     with interrupted_at(out, number, after=after):
         assert run(*restores, "--report") == 130
-    capsys.readouterr()
+    assert capsys.readouterr().err.splitlines()[-1] == "hime: stopped; the same command goes on"
     assert run(*restores, "--report") == 0
     told = capsys.readouterr()
     assert told.out.startswith(f"2 restored to {out}")

@@ -364,7 +364,7 @@ def add_prepare(commands: Commands) -> None:
         "which `hime train --data DIR/pack-N` does not hold in memory",
     )
     add_engine(command)
-    command.set_defaults(command=prepare, parser=command)
+    command.set_defaults(command=prepare, parser=command, goes_on=True)
 
 
 def _placer(options: argparse.Namespace) -> Placing:

@@ -94,7 +94,7 @@ def add_restore(commands: Commands) -> None:
     add_engine(command)
     _add_telling(command)
     add_debug(command)
-    command.set_defaults(command=restore, parser=command)
+    command.set_defaults(command=restore, parser=command, goes_on=True)
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:
