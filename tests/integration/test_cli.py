@@ -81,6 +81,14 @@ def test_a_missing_package_is_named_with_the_remedy(
         assert done.stderr == 'hime: torch is not installed: pip install "hime-sr[train]"\n'
 
 
+@pytest.mark.parametrize("package", ["onnx", "torch"])
+def test_exporting_by_the_library_names_the_extra(package: str) -> None:
+    program = f"import sys; sys.modules['{package}'] = None\nimport hime.tools.export"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    told = f'HimeError: {package} is not installed: pip install "hime-sr[train]"'
+    assert done.stderr.splitlines()[-1].endswith(told)
+
+
 def test_the_packages_named_are_those_of_the_extra() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     extra = project["project"]["optional-dependencies"]["train"]

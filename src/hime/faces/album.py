@@ -194,6 +194,19 @@ def read_person(
     )
 
 
+def check_people(people: Any) -> None:
+    """Refuse what is no list of people.
+
+    Raises:
+        HimeError: it is something else; the message says what gives it.
+    """
+    is_list = isinstance(people, Sequence) and not isinstance(people, str)
+    wrong = next((each for each in people if not isinstance(each, Person)), None) if is_list else people
+    if wrong is not None:
+        what = f"{'a list with ' if is_list else ''}{type(wrong).__name__}"
+        raise HimeError(f"people must be a list of what `hime.read_person` gives, not {what}")
+
+
 def _photos(paths: Path | str | Sequence[Path | str]) -> tuple[list[Path], str]:
     """The files, each once, and what to call the person."""
     if isinstance(paths, Path | str):
