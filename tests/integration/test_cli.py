@@ -116,6 +116,22 @@ def test_wrong_arguments_are_status_two(arguments: list[str], capsys: Capture) -
     assert "usage: hime" in capsys.readouterr().err
 
 
+def test_a_file_whose_name_looks_like_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("-dash.jpg", "-holiday.jpg", "--out"):
+        Path(name).touch()
+    for name, before in (("-dash.jpg", []), ("-dash.jpg", ["a.jpg", "--refs"]), ("-holiday.jpg", ["a.jpg"])):
+        with pytest.raises(SystemExit) as stopped:
+            main(["restore", *before, name, "--everyone", "--out", "out"])
+        assert stopped.value.code == 2
+        assert capsys.readouterr().err.endswith(f"; the file {name} is given as ./{name}\n")
+    with pytest.raises(SystemExit):
+        main(["restore", "a.jpg", "--out"])
+    assert "is given as" not in capsys.readouterr().err
+
+
 def test_version(capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])

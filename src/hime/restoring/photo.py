@@ -153,7 +153,9 @@ def find_person(people: Sequence[Person], name: str) -> Person:
     for person in people:
         if person.name == name:
             return person
-    known = ", ".join(person.name for person in people) or "nobody"
+    if not people:
+        raise HimeError(f"there are no photos of {name}; give them with --refs")
+    known = ", ".join(person.name for person in people)
     raise HimeError(f"there are no photos of {name}, only of {known}; check --person")
 
 
