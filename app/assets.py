@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import onnx
-import onnxruntime
 
 from hime.faces.networks import embedder_path
 from hime.faces.yunet import DETECTOR
@@ -37,6 +36,8 @@ def write(model: onnx.ModelProto, path: Path) -> None:
 
 
 if __name__ == "__main__":
+    import onnxruntime  # after `hime`, which keeps it from reporting to its makers
+
     site = Path(sys.argv[1])
     shutil.copyfile(LICENCE, site / "LICENSE.txt")
     # The npm package of the same run time leaves them out.

@@ -10,9 +10,13 @@ several threads at once; a restorer's references are then given with each headsh
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+# Before anything imports ONNX Runtime, which otherwise gives this user a number and reports to its makers.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from hime.errors import HimeError
 from hime.pictures.reading import read_image, read_picture

@@ -93,10 +93,20 @@ def test_page_tells_what_cannot_be_used(page: Any, demo_people: Path, tmp_path: 
     broken.write_bytes((demo_people / "ada" / "0.webp").read_bytes()[:60])
     PIL.Image.new("RGB", (120, 90), (90, 120, 60)).save(empty)
     alert = page.get_by_role("alert")
-    for picture, told in ((broken, "cannot be read"), (empty, "No face found")):
+    phone, brand = tmp_path / "img_1.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    phone.write_bytes(brand)
+    (tmp_path / "img_2.HEIC").write_bytes(b"whatever")
+    heic = "this browser does not open HEIC; save it as JPEG"
+    for picture, told in (
+        (broken, "broken.jpg: cannot be read"),  # a name stays as it is
+        (phone, f"img_1.jpg: {heic}"),
+        (tmp_path / "img_2.HEIC", f"img_2.HEIC: {heic}"),
+        (empty, "No face found"),
+    ):
         page.set_input_files("#picture-file", picture)
         page.get_by_role("button", name="Restore", exact=True).click()
         alert.get_by_text(told).wait_for()
+        assert told in alert.inner_text()
         assert page.locator("#result").is_hidden()
     page.set_input_files("#photos-file", [broken, empty])
     page.locator("#rejected li").nth(1).wait_for()

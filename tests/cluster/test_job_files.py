@@ -345,6 +345,14 @@ def test_what_is_done_is_passed_over(store: Store) -> None:
     assert left(plan(store, A, B)) == [A.source, B.source]  # the rest of what was begun anew
 
 
+def test_a_report_is_in_nobodys_way(store: Store) -> None:
+    without, with_one = {**MADE, "report": "False"}, {**MADE, "report": "True"}
+    do(store, plan(store, A, made=without).rows)
+    assert left(plan(store, A, made=with_one)) == [A.source]
+    do(store, plan(store, A, made=with_one).rows)
+    assert left(plan(store, A, made=with_one)) == left(plan(store, A, made=without)) == []
+
+
 def test_what_was_done_is_told_as_what_it_was(store: Store) -> None:
     planned = plan(store, A, B)
     do(store, planned.rows[:1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,11 +199,31 @@ def test_no_photo_at_all_is_an_error(tmp_path: Path) -> None:
         read_person([])
 
 
-def test_a_missing_photo_is_among_the_rejected(tmp_path: Path) -> None:
-    person = read_person([tmp_path / "gone.jpg"])
-    assert person.references == ()
-    assert person.embedding is None
-    assert "no such file" in reasons(person)["gone.jpg"]
+def test_a_photo_that_is_not_there_is_an_error(demo_people: Path, tmp_path: Path) -> None:
+    gone, there = tmp_path / "gone.jpg", demo_people / "ada" / "1.webp"
+    for paths in (gone, str(tmp_path / "nothere/"), [gone], [there, gone], [tmp_path, gone]):
+        with pytest.raises(HimeError, match=r"(gone\.jpg|nothere): no such file; check the path$"):
+            read_person(paths)
+
+
+def test_files_of_which_none_is_a_picture_are_an_error(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no photo", encoding="utf-8")
+    for paths in (notes, [notes, tmp_path]):
+        with pytest.raises(HimeError, match=r"notes\.txt: is not a PNG"):
+            read_person(paths)
+
+
+def test_without_the_extra_no_photo_is_looked_at(demo_people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise HimeError("cv2 is not installed")
+
+    monkeypatch.setattr("hime.faces.networks.embedder_path", missing)
+    monkeypatch.setattr("hime.faces.networks._idle", deque())
+    told: list[int] = []
+    with pytest.raises(HimeError, match="cv2 is not installed"):
+        read_person(demo_people / "ada", progress=lambda done, _: told.append(done))
+    assert not told
 
 
 def test_people_are_values(album: Path) -> None:

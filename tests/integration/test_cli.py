@@ -34,6 +34,22 @@ def test_as_a_process(headshots: Path, photos: Path, tiny_model: Path, tmp_path:
     assert files_below(tmp_path / "out") == ["ada0.png", "ada1.png"]
 
 
+def test_nobody_is_told_of_its_use(headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """ONNX Runtime would keep a number of this user, and send its makers events."""
+    home = tmp_path / "home"
+    home.mkdir()
+    places = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+    outside = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    outside |= dict.fromkeys(places, str(home))
+    out = tmp_path / "out"
+    restore = ["restore", "--aligned", headshots, "--refs", photos, "--model", tiny_model, "--out", out]
+    for arguments in (["--version"], ["info", tiny_model], restore):
+        command = [sys.executable, "-m", "hime", *map(str, arguments)]
+        done = subprocess.run(command, env=outside, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert not list(home.rglob("*onnxruntime*")) + list(home.rglob("Microsoft*"))
+
+
 def test_a_terminal_without_the_letters_is_no_reason_to_stop(tiny_model: Path) -> None:
     program = "import sys; sys.stdout.reconfigure(encoding='ascii', errors='strict')"
     done = hime_command("info", tiny_model, program=program)
@@ -65,6 +81,14 @@ def test_a_missing_package_is_named_with_the_remedy(
         assert done.stderr == 'hime: torch is not installed: pip install "hime-sr[train]"\n'
 
 
+@pytest.mark.parametrize("package", ["onnx", "torch"])
+def test_exporting_by_the_library_names_the_extra(package: str) -> None:
+    program = f"import sys; sys.modules['{package}'] = None\nimport hime.tools.export"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    told = f'HimeError: {package} is not installed: pip install "hime-sr[train]"'
+    assert done.stderr.splitlines()[-1].endswith(told)
+
+
 def test_the_packages_named_are_those_of_the_extra() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     extra = project["project"]["optional-dependencies"]["train"]
@@ -90,6 +114,22 @@ def test_wrong_arguments_are_status_two(arguments: list[str], capsys: Capture) -
         main(arguments)
     assert stopped.value.code == 2
     assert "usage: hime" in capsys.readouterr().err
+
+
+def test_a_file_whose_name_looks_like_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("-dash.jpg", "-holiday.jpg", "--out"):
+        Path(name).touch()
+    for name, before in (("-dash.jpg", []), ("-dash.jpg", ["a.jpg", "--refs"]), ("-holiday.jpg", ["a.jpg"])):
+        with pytest.raises(SystemExit) as stopped:
+            main(["restore", *before, name, "--everyone", "--out", "out"])
+        assert stopped.value.code == 2
+        assert capsys.readouterr().err.endswith(f"; the file {name} is given as ./{name}\n")
+    with pytest.raises(SystemExit):
+        main(["restore", "a.jpg", "--out"])
+    assert "is given as" not in capsys.readouterr().err
 
 
 def test_version(capsys: Capture) -> None:

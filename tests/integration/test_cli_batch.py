@@ -263,6 +263,18 @@ def test_only_the_same_is_skipped(
     )
 
 
+def test_a_report_is_in_nobodys_way(restores: list[object], tmp_path: Path, capsys: Capture) -> None:
+    """Who asks for none is served by a result that has one, also where that was deleted since."""
+    assert "2 restored" in told_of(capsys, *restores)
+    assert "2 restored" in told_of(capsys, *restores, "--report")
+    assert "2 there already" in told_of(capsys, *restores)
+    (tmp_path / "out" / "ada1.json").unlink()
+    assert "2 there already" in told_of(capsys, *restores)
+    assert "ada1.png; 1 there already" in told_of(capsys, *restores, "--report")
+    (tmp_path / "out" / "ada1.png").unlink()
+    assert "ada1.png; 1 there already" in told_of(capsys, *restores)
+
+
 def test_another_version_restores_again(
     restores: list[object], capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,7 +440,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(
         assert run(*restores, "--report", "--strength", 0.5) == 0
     with interrupted_at(out, number, after=after):
         assert run(*restores, "--report") == 130
-    capsys.readouterr()
+    assert capsys.readouterr().err.splitlines()[-1] == "hime: stopped; the same command goes on"
     assert run(*restores, "--report") == 0
     told = capsys.readouterr()
     assert told.out.startswith(f"2 restored to {out}")

@@ -198,9 +198,28 @@ def test_evaluate_goes_on_and_says_what_failed(
 
 
 @pytest.mark.usefixtures("no_weights")
+def test_where_nothing_can_be_measured_one_line_says_so(
+    demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    entries = demo_people / "list.jsonl"
+    command = ["evaluate", tiny_model, "--list", entries, "--data"]
+    for wrong in (tmp_path, tmp_path / "nothere"):
+        told = refused(capsys, *command, wrong)
+        assert told == f"hime: {wrong}: holds none of the photos of {entries}; check --data"
+    root = shutil.copytree(demo_people, tmp_path / "people")
+    for photo in root.glob("*/0.webp"):
+        photo.write_text("no picture")
+    assert run(*command, root) == 1
+    lines = capsys.readouterr()
+    assert lines.out == ""
+    wanted = f"hime: {entries}: none of its 6 photos can be measured; the first: {root}"
+    assert lines.err.splitlines()[-1].startswith(wanted)
+
+
+@pytest.mark.usefixtures("no_weights")
 def test_evaluate_names_the_input_that_the_model_refuses(
     demo_people: Path, tiny_model: Path, capsys: Capture
 ) -> None:
     command = ["evaluate", tiny_model, "--data", demo_people, "--list", demo_people / "list.jsonl"]
     assert run(*command, "--lr-size", 4) == 1
-    assert f"{demo_people / 'ada' / '4.webp'}: the headshot is 4×4 pixels" in capsys.readouterr().out
+    assert f"{demo_people / 'ada' / '4.webp'}: the headshot is 4×4 pixels" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_line import Capture, run
+from command_line import Capture, hime_command, run
 
 import hime
 from hime.restoring.card import WEIGHTS
@@ -53,3 +53,16 @@ def test_the_page_is_printed_alone(other: str, tiny_model: Path, capsys: Capture
         run("info", tiny_model, "--readme", other)
     assert stopped.value.code == 2
     assert f"--readme prints the page alone; leave out it or {other}" in capsys.readouterr().err
+
+
+def test_the_light_installation_names_the_extra(demo_people: Path) -> None:
+    without = "import sys; sys.modules |= dict.fromkeys(['torch', 'huggingface_hub'])"
+    demo = ["--data", demo_people, "--list", demo_people / "list.jsonl"]
+    for command in (["info", "ttsr-x4"], ["evaluate", "ttsr-x4", *demo]):
+        done = hime_command(*command, program=without)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("hime: ttsr-x4: no such model; ")
+        assert line.endswith('the presets of `hime train` need PyTorch: pip install "hime-sr[train]"')
+    done = hime_command("info", "--readme", program=without)
+    assert done.stderr == 'hime: huggingface_hub is not installed: pip install "hime-sr[hub]"\n'

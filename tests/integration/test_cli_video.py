@@ -44,6 +44,12 @@ def test_a_video_is_restored_from_its_own_frames(walking: Path, tmp_path: Path, 
     assert read_clip(tmp_path / "other.mkv")[0][0].shape == (480, 640, 3)
 
 
+def test_who_is_asked_for_needs_photos(walking: Path, tmp_path: Path, capsys: Capture) -> None:
+    command = ["restore", walking, "--out", tmp_path / "out.mp4", "--model", "small-x4"]
+    told = refused(capsys, *command, "--person", "person 1")
+    assert told == "hime: there are no photos of person 1; give them with --refs"
+
+
 def test_the_same_command_goes_on_where_it_was_interrupted(
     walking: Path, tmp_path: Path, capsys: Capture
 ) -> None:

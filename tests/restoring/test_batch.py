@@ -17,6 +17,7 @@ from PIL import ExifTags
 
 from hime import processors
 from hime.cli import main
+from hime.data.people import LONDON
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
@@ -87,6 +88,46 @@ def test_a_folder(
         assert turned.getexif().get(ExifTags.Base.Orientation, 1) == 1
         assert "hime" in turned.getexif()[ExifTags.Base.Software]
         assert b"compositeWithTrainedAlgorithmicMedia" in turned.info["xmp"]
+
+
+def test_photos_of_several_people_for_one_are_told(
+    photos: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    bunch, line = tmp_path / "bunch", "bunch: seems to show several people; give each a folder of its own"
+    bunch.mkdir()
+    for name in ("001", "002", "003"):
+        for photo in (LONDON / name).iterdir():
+            shutil.copy(photo, bunch / f"{name}-{photo.name}")
+    command = ["restore", photos / "both.png", "--refs", bunch, "--model", tiny_model, "--everyone"]
+    command += ["--dry-run", "--out", tmp_path / "out.png"]
+    person = ["person", "add", bunch, "--out", tmp_path / "bunch.person", "--model", tiny_model]
+    for words in (command, person):
+        assert run(*words) == 0
+        assert f"hime: {line}\n" in capsys.readouterr().err
+    for photo in [*bunch.glob("002-*"), *list(bunch.glob("003-*"))[1:]]:
+        photo.unlink()
+    for copy in "ab":  # one of five may be a mistake
+        shutil.copy(next(bunch.glob("001-*")), bunch / f"{copy}.webp")
+    for words in (command, person):
+        assert run(*words) == 0
+        told = capsys.readouterr().err
+        assert line not in told
+        assert "another person than in the other photos" in told
+
+
+@pytest.mark.parametrize("more", [[], ["--aligned"]], ids=str)
+def test_who_has_no_photo_but_the_picture_itself_is_told_of(
+    more: list[str], demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    picture, line = tmp_path / "party.png", "its only photo is the picture itself: restored without\n"
+    write_image(picture, picture_of(demo_people, "ada"))
+    other = demo_people / "ada" / "1.webp"
+    command = ["restore", picture, *more, "--model", tiny_model, "--even-sharp"]
+    assert run(*command, "--out", tmp_path / "alone", "--refs", picture) == 0
+    who = "" if more else "party (face 1): "
+    assert f"hime: {picture}: {who}{line}" in capsys.readouterr().err
+    assert run(*command, "--out", tmp_path / "with_another", "--refs", picture, other) == 0
+    assert line not in capsys.readouterr().err
 
 
 def test_what_is_done_is_skipped(

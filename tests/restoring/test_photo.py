@@ -21,6 +21,7 @@ from hime.faces.album import Person, read_person
 from hime.faces.detection import detect
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.pictures.reading import Picture, read_image
+from hime.pictures.writing import write_picture
 from hime.restoring.face import COLOUR_SMOOTHING, RestoredFace, _smooth
 from hime.restoring.photo import restore_photo
 from hime.restoring.restorer import Restorer
@@ -91,6 +92,22 @@ def names(faces: tuple[RestoredFace, ...]) -> list[str | None]:
 
 def restored(faces: tuple[RestoredFace, ...]) -> list[int]:
     return [number for number, face in enumerate(faces, start=1) if face.restored is not None]
+
+
+def test_what_is_no_photograph_or_no_person_is_refused(
+    party: Picture, people: list[Person], tmp_path: Path
+) -> None:
+    model: Any = Restorer(Enlarging())
+    wrong: Any
+    for wrong in (party.image, "party.jpg"):
+        with pytest.raises(HimeError, match=r"must be what `hime\.read_picture` gives, not (ndarray|str)"):
+            restore_photo(wrong, people, model)
+    for wrong in (people[0], "mum/", ["mum/"]):
+        with pytest.raises(HimeError, match=r"list of what `hime\.read_person` gives, not (a list with )?"):
+            restore_photo(party, wrong, model)
+    wrong = party.image
+    with pytest.raises(HimeError, match=r"must be what `hime\.read_picture` gives, not ndarray"):
+        write_picture(tmp_path / "out.png", party.image, wrong)
 
 
 def test_known_people_are_restored_and_strangers_are_not(party: Picture, people: list[Person]) -> None:

@@ -9,8 +9,9 @@ export class EngineProblem extends Problem {
   constructor(
     message: string,
     readonly choice: Choice | null,
+    isNamed = false,
   ) {
-    super(message);
+    super(message, isNamed);
   }
 }
 
@@ -18,7 +19,7 @@ export class EngineProblem extends Problem {
 interface Message {
   readonly id?: number;
   readonly result?: unknown;
-  readonly error?: { readonly message: string; readonly choice: Choice | null };
+  readonly error?: { readonly message: string; readonly choice: Choice | null; readonly isNamed: boolean };
   readonly progress?: string;
   readonly runsOn?: string;
 }
@@ -41,7 +42,7 @@ export function startEngine(listener: Listener): Engine {
     if (data.runsOn !== undefined) return listener.runsOn(data.runsOn);
     const caller = waiting.get(data.id!)!;
     waiting.delete(data.id!);
-    if (data.error) caller.reject(new EngineProblem(data.error.message, data.error.choice));
+    if (data.error) caller.reject(new EngineProblem(data.error.message, data.error.choice, data.error.isNamed));
     else caller.resolve(data.result);
   });
   worker.addEventListener("error", () => {

@@ -24,7 +24,7 @@ export function tell(text: string): void {
 export function showProblem(error: unknown): void {
   if (!(error instanceof Problem)) console.error(error);
   const message = error instanceof Error ? error.message : String(error);
-  problem.replaceChildren(capitalised(message));
+  problem.replaceChildren(error instanceof Problem && error.isNamed ? message : capitalised(message));
   if (error instanceof Question) problem.append(make("div", { className: "buttons" }, ...error.buttons));
 }
 

@@ -18,15 +18,24 @@ export async function readImage(file: File): Promise<Image> {
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    throw new Problem(`${name}: cannot be read as a picture; give an intact JPEG, PNG or WebP`);
+    const told = (await isHeic(file))
+      ? "this browser does not open HEIC; save it as JPEG"
+      : "cannot be read as a picture; give an intact JPEG, PNG or WebP";
+    throw new Problem(`${name}: ${told}`, true);
   }
   try {
     if (bitmap.width * bitmap.height > MAX_PIXELS)
-      throw new Problem(`${name}: too large (${bitmap.width}×${bitmap.height} pixels, the limit is 64 megapixels)`);
+      throw new Problem(`${name}: too large (${bitmap.width}×${bitmap.height} pixels, the limit is 64 megapixels)`, true);
     return fromBitmap(bitmap, bitmap.width, bitmap.height);
   } finally {
     bitmap.close();
   }
+}
+
+/** Whether a file is HEIC: by its first brand (ISO 14496-12), or else by its name. */
+async function isHeic(file: File): Promise<boolean> {
+  const start = new Uint8Array(await file.slice(0, 12).arrayBuffer());
+  return /^.{4}ftyp(hei|hev|mif1|msf1)/s.test(String.fromCharCode(...start)) || /\.hei[cf]$/i.test(file.name);
 }
 
 /** The pixels of a bitmap, drawn at that size. */

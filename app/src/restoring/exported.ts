@@ -32,7 +32,7 @@ export interface Fetched {
 export async function fetchModel(models: string, name: string): Promise<Fetched> {
   const card = await fetchJson<Card>(`${models}/${name}/card.json`);
   if (card.format !== CARD_FORMAT)
-    throw new Problem(`${name}: card format ${card.format}, this page reads ${CARD_FORMAT}; export the site again`);
+    throw new Problem(`${name}: card format ${card.format}, this page reads ${CARD_FORMAT}; export the site again`, true);
   const [encode, restore, stored] = await Promise.all(
     ["encode.onnx", "restore.onnx", "weights.bin"].map((file) =>
       fetchChecked(`${models}/${name}/${file}`, card.sha256[file]),

@@ -11,9 +11,10 @@ export async function fetchBytes(address: string): Promise<Bytes> {
   try {
     response = await fetch(address);
   } catch {
-    throw new Problem(`${name} cannot be loaded; check the connection to where this page came from, and try again`);
+    const remedy = "check the connection to where this page came from, and try again";
+    throw new Problem(`${name} cannot be loaded; ${remedy}`, true);
   }
-  if (!response.ok) throw new Problem(`${name} is missing where this page came from (${response.status})`);
+  if (!response.ok) throw new Problem(`${name} is missing where this page came from (${response.status})`, true);
   return new Uint8Array(await response.arrayBuffer());
 }
 
@@ -28,6 +29,6 @@ export async function fetchChecked(address: string, checksum: string | undefined
   if (globalThis.crypto?.subtle === undefined) return bytes;
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (found !== checksum) throw new Problem(`${address} differs from its checksum; load the page again`);
+  if (found !== checksum) throw new Problem(`${address} differs from its checksum; load the page again`, true);
   return bytes;
 }

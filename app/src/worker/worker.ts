@@ -24,7 +24,7 @@ addEventListener("message", ({ data }: MessageEvent<Call>) => {
       if (!isProblem) console.error(error);
       const message = isProblem ? error.message : `something went wrong in this page (${String(error)}); load it again`;
       const choice = error instanceof Undecided ? error.choice : null;
-      postMessage({ id: data.id, error: { message, choice } });
+      postMessage({ id: data.id, error: { message, choice, isNamed: isProblem && error.isNamed } });
     }
   });
 });

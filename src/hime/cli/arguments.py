@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -26,6 +28,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.examples = tuple(examples)
+        self._given: list[str] = []
 
     def format_help(self) -> str:
         """What argparse makes of the arguments, and the examples."""
@@ -38,8 +41,18 @@ class Parser(argparse.ArgumentParser):
         title = "example:" if len(self.examples) == 1 else "examples:"
         return "\n".join([text, title, *(f"  {line}" for line in self.examples), ""])
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What argparse makes of them; remembered for `error`."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
-        """Says what is wrong, and ends the program with status 2."""
+        """Says what is wrong, and of a file's name that was taken for an option how to give it; ends the
+        program with status 2.
+        """
+        unknown = set(self._given) - self._option_string_actions.keys()
+        for file in sorted(each for each in unknown if each.startswith("-") and os.path.lexists(each))[:1]:
+            message += f"; the file {file} is given as ./{file}"
         super().error(shown(message))
 
 

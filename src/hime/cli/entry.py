@@ -20,7 +20,7 @@ from hime.cli.restore import add_person, add_restore
 from hime.cli.train import add_export, add_train
 from hime.errors import HimeError
 from hime.files import ended_by_signals
-from hime.terminal import complain, logged, make_ready, quiet
+from hime.terminal import complain, logged, make_ready, note, quiet
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,9 @@ def _run(options: argparse.Namespace) -> int:
         complain("hime: needs more memory than there is; close other programs, or give less at once")
         return 1
     except KeyboardInterrupt:
+        if getattr(options, "goes_on", False):
+            is_anew = getattr(options, "overwrite", False) or getattr(options, "dry_run", False)
+            note("hime: stopped" if is_anew else "hime: stopped; the same command goes on")
         return 130
     except BrokenPipeError:  # `hime … | head`: nobody reads on
         return 141

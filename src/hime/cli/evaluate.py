@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,6 +134,8 @@ def evaluate(options: argparse.Namespace) -> int:
         if path is not None:
             check_writable(path)
     entries = read_list(options.list)
+    if entries and not any(os.path.lexists(options.data / entry.input) for entry in entries):
+        raise HimeError(f"{options.data}: holds none of the photos of {options.list}; check --data")
     # As many workers as there are: each takes one thread, unless more are asked for.
     threads = options.threads or (1 if options.engine == "ray" else None)
     asked = Asked(
@@ -148,6 +151,9 @@ def evaluate(options: argparse.Namespace) -> int:
     source = provenance(options.data, list=options.list)
     sheet = None if options.sheet is None else Sheet(len(entries), options.sheet_images)
     result = opened.evaluation.run(sheet) if options.engine == "local" else _in_bulk(options, asked, opened)
+    if not result["images"]:
+        told = f"none of its {len(entries)} photos can be measured"
+        raise HimeError(f"{options.list}: {told}; the first: {result['failed'][0]['error']}")
     say(*format_table(result).split("\n"))
     if options.out is not None:
         write_json(options.out, {"provenance": source, **result})
@@ -366,7 +372,7 @@ def add_prepare(commands: Commands) -> None:
         "which `hime train --data DIR/pack-N` does not hold in memory",
     )
     add_engine(command)
-    command.set_defaults(command=prepare, parser=command)
+    command.set_defaults(command=prepare, parser=command, goes_on=True)
 
 
 def _placer(options: argparse.Namespace) -> Placing:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hime.errors import HimeError
 from hime.restoring.devices import PROCESSOR
 from hime.restoring.exported import available_models
+from hime.restoring.hub import is_address
 from hime.restoring.restorer import Restorer, load
 
 if TYPE_CHECKING:
@@ -48,16 +49,26 @@ def open_restorer(
             return open_restorer(run, threads, fidelity, device)
         if is_preset(str(model)):
             raise HimeError(f"{model}: not trained yet, and no {run}; run `hime train {model}` first")
+        if not _has_torch() and not is_address(model):
+            names = ", ".join(available_models()) or "none"
+            raise HimeError(
+                f"{model}: no such model; give a folder that `hime export` wrote, or one of: {names}; the "
+                'presets of `hime train` need PyTorch: pip install "hime-sr[train]"'
+            )
     return load(model, threads, fidelity, device)
 
 
 def is_preset(name: str) -> bool:
     """Whether ``hime train`` knows the name; False without PyTorch."""
-    if importlib.util.find_spec("torch") is None:
+    if not _has_torch():
         return False
     from hime.training.presets import PRESETS
 
     return name in PRESETS
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
 
 
 def open_measured(

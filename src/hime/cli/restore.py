@@ -27,7 +27,7 @@ from hime.restoring.batch import Summary
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
 from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
 from hime.restoring.inputs import Listing, find_inputs, is_folder
-from hime.restoring.people import check_encoded
+from hime.restoring.people import SEVERAL_PEOPLE, check_encoded
 from hime.restoring.person_file import SUFFIX
 from hime.restoring.photographs import restore_photos
 from hime.restoring.restorer import Restorer, load
@@ -94,7 +94,7 @@ def add_restore(commands: Commands) -> None:
     add_engine(command)
     _add_telling(command)
     add_debug(command)
-    command.set_defaults(command=restore, parser=command)
+    command.set_defaults(command=restore, parser=command, goes_on=True)
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:
@@ -440,6 +440,8 @@ def person_add(options: argparse.Namespace) -> int:
     with Meter(options.out.name) as meter:
         shown = partial(meter.show, "photos")
         person = read_person(source.files, name, places=source.places, cache=_cache(options), progress=shown)
+    if person.seems_several and not source.places:
+        note(f"hime: {person.name}: {SEVERAL_PEOPLE}")
     for name, reason in person.rejected:
         note(f"hime: {name} is not used: {reason}")
     save_person(options.out, person, restorer)

@@ -16,7 +16,7 @@ from hime.cluster.storage import Store, is_url
 from hime.errors import HimeError
 from hime.restoring.inputs import digest, key, numbered, sidecars, together
 from hime.restoring.outputs import path_digest
-from hime.restoring.records import FACE, FILE, Record, Records, append
+from hime.restoring.records import FACE, FILE, Record, Records, append, needed, serving
 
 _NEEDED = ("place", "stamp", "made", "status", "files", "digests", "attempts")
 """What of a row says whether it is done."""
@@ -85,7 +85,7 @@ def plan_job(
     for each in sources:
         at = planned.get(each.source) or new[each.source]
         row = rows.get(each.source)
-        if row is not None and _is_done(row, each, at, whole, there):
+        if row is not None and _is_done(row, each, at, made, there):
             (plan.nothing if row["status"] == NOTHING else plan.skipped).append(each.source)
             continue
         files = there.of(at, row)
@@ -217,13 +217,15 @@ class _Ours:
         return None if self._store.folder is None else Records(self._store.folder)
 
 
-def _is_done(row: Mapping[str, Any], each: Found, place: str, made: str, there: _Present) -> bool:
+def _is_done(
+    row: Mapping[str, Any], each: Found, place: str, made: Mapping[str, str], there: _Present
+) -> bool:
     return (
         row["status"] in (RESTORED, NOTHING)
         and row["stamp"] == each.stamp
-        and row["made"] == made
+        and row["made"] in map(made_digest, serving(made))
         and row["place"] == place
-        and there.names.issuperset(row["files"])
+        and there.names.issuperset(needed(row["files"], made))
     )
 
 

@@ -25,8 +25,9 @@ from hime.errors import HimeError
 from hime.faces.duplicates import find_duplicates
 from hime.faces.embedding import FloatArray
 from hime.faces.look import Look, look_at
+from hime.faces.networks import require
 from hime.pictures.arrays import Image
-from hime.pictures.formats import READ, find_pictures
+from hime.pictures.formats import READ, check_pictures, find_pictures
 from hime.pictures.names import REACH, NamedFace
 from hime.processors import in_parallel
 
@@ -52,6 +53,11 @@ STRANGER = 0.3
 `SAME_PERSON`, since whoever put it there thought it was the person. Measured on a face against the mean of
 three: 3.4 % (CelebA, half of them wrong labels) and 0.5 % (LFW) of the person's photos are rejected, 1.8 %
 and 1.4 % of other people's pass."""
+
+ANOTHER = "another person than in the other photos"
+"""Why a photo of somebody else is rejected."""
+SEVERAL = 1 / 3
+"""Share of somebody's photos from which, if so many show somebody else, they are rather several people's."""
 
 BLOCK = 1024
 """Faces that are compared with all others at once."""
@@ -114,6 +120,12 @@ class Person:
     rejected: tuple[tuple[str, str], ...]
     embedding: FloatArray | None
 
+    @property
+    def seems_several(self) -> bool:
+        """Whether the photos seem to be those of several people."""
+        others = sum(reason == ANOTHER for _, reason in self.rejected)
+        return others > 0 and others >= SEVERAL * (len(self.references) + len(self.rejected))
+
 
 def read_person(
     paths: Path | str | Sequence[Path | str],
@@ -136,10 +148,11 @@ def read_person(
         places: where in a photo the person's face is, as far as that is known; its other faces are nobody's.
 
     Raises:
-        HimeError: no photo at all, or the extra ``faces`` is not installed. A photo that cannot be read is
-            among the rejected ones.
+        HimeError: no photo at all, one that is named is not there, or the extra ``faces`` is not installed. A
+            photo that cannot be read is among the rejected ones.
     """
     files, default = _photos(paths)
+    require()
     reasons: dict[Path, str] = {}
     photos: list[Sequence[Look]] = []
 
@@ -181,11 +194,25 @@ def read_person(
     )
 
 
+def check_people(people: Any) -> None:
+    """Refuse what is no list of people.
+
+    Raises:
+        HimeError: it is something else; the message says what gives it.
+    """
+    is_list = isinstance(people, Sequence) and not isinstance(people, str)
+    wrong = next((each for each in people if not isinstance(each, Person)), None) if is_list else people
+    if wrong is not None:
+        what = f"{'a list with ' if is_list else ''}{type(wrong).__name__}"
+        raise HimeError(f"people must be a list of what `hime.read_person` gives, not {what}")
+
+
 def _photos(paths: Path | str | Sequence[Path | str]) -> tuple[list[Path], str]:
     """The files, each once, and what to call the person."""
     if isinstance(paths, Path | str):
         folder = Path(paths)
         if not folder.is_dir():
+            check_pictures([folder])
             return [folder], folder.stem
         found = find_pictures(folder)
         broken = [path for path, _ in found.passed_over if path.suffix.lower() in READ]
@@ -198,6 +225,7 @@ def _photos(paths: Path | str | Sequence[Path | str]) -> tuple[list[Path], str]:
     )[::-1]
     if not files:
         raise HimeError("no photo of the person; give a folder or picture files")
+    check_pictures(files)
     return files, files[0].stem
 
 
@@ -246,7 +274,7 @@ def _faces_of_the_person(photos: Sequence[Sequence[Look]]) -> tuple[list[Look], 
         if likeness[nearest] >= (STRANGER if is_portrait else SAME_PERSON):
             theirs.append(looks[nearest])
         elif is_portrait:
-            reasons[looks[0].path] = "another person than in the other photos"
+            reasons[looks[0].path] = ANOTHER
         else:
             reasons[looks[0].path] = "several faces, none of them surely the person's"
     return theirs, reasons

@@ -250,6 +250,18 @@ def why_no_picture(path: Path) -> str | None:
     return reason if reason.startswith("is ") else f"is {reason}"
 
 
+def check_pictures(files: Sequence[Path]) -> None:
+    """Refuse what was named as somebody's photos and is none: a mistyped folder would be a person.
+
+    Raises:
+        HimeError: a file is not there, or none of them is a picture.
+    """
+    reasons = {file: reason for file in files if (reason := why_no_picture(file)) is not None}
+    missing = [file for file in reasons if not os.path.lexists(file)]
+    for file in missing or (reasons if len(reasons) == len(files) else ()):
+        raise HimeError(f"{file}: {reasons[file]}")
+
+
 def tail(file: BinaryIO) -> bytes:
     """The last 18 bytes of a file."""
     file.seek(0, os.SEEK_END)

@@ -120,6 +120,19 @@ class Picture:
         )
 
 
+def check_picture(picture: object) -> None:
+    """Refuse what is no `Picture`.
+
+    Raises:
+        HimeError: it is something else; the message says what gives it.
+    """
+    if not isinstance(picture, Picture):
+        raise HimeError(
+            f"a photograph must be what `hime.read_picture` gives, not {type(picture).__name__}; read the "
+            "file with that"
+        )
+
+
 def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a photograph with what it carries. Damaged metadata are passed over.
 

@@ -42,7 +42,7 @@ from hime.pictures.deep import encode_deep_png, grey_of
 from hime.pictures.formats import SUFFIXES, WRITTEN, check_sides
 from hime.pictures.metadata import exif_for, keep_letters, png_texts
 from hime.pictures.places import Placement
-from hime.pictures.reading import Picture
+from hime.pictures.reading import Picture, check_picture
 from hime.pictures.sidecars import sidecars_beside
 from hime.pictures.tiff import encode_tiff
 from hime.pictures.xmp import DAMAGED, MAX_XMP, TOO_LARGE, xmp_for
@@ -111,7 +111,7 @@ def write_picture(
         notes: gets a line, in plain words, for each thing of ``like`` that the result does not carry.
 
     Raises:
-        HimeError: another suffix, not a picture, or the file cannot be written.
+        HimeError: another suffix, not a picture, no photograph, or the file cannot be written.
     """
     path = Path(path)
     form = WRITTEN.get(path.suffix.lower())
@@ -123,6 +123,7 @@ def write_picture(
         from hime import __version__
 
         software = f"hime {__version__}"
+    check_picture(like)
     deep = image.dtype == np.uint16
     check_image(image.view(np.uint8)[:, :, :3] if deep else image, f"{path}: the picture")
     check_sides(path, image.shape[1], image.shape[0])

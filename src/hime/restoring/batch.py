@@ -19,12 +19,16 @@ from hime.errors import HimeError, NothingToRestore
 from hime.files import told_before_moving
 from hime.restoring.inputs import Input, digest, digests, sidecars, together
 from hime.restoring.outputs import Output, Outputs, path_digest
-from hime.restoring.records import Record, Records, is_full
+from hime.restoring.records import Record, Records, is_full, needed, serving
 from hime.restoring.restorer import Restorer
 from hime.terminal import track
 
 log = logging.getLogger(__name__)
 """Of each failure, with its traceback, at level DEBUG: ``--debug`` shows it."""
+
+
+NO_OTHER_PHOTO = "its only photo is the picture itself: restored without"
+"""What is told of a face, or a headshot, that is among the references and alone there."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,8 @@ def _is_done(earlier: Record | None, content: str, made: Mapping[str, str], outp
     return (
         earlier is not None
         and earlier.input == content
-        and earlier.made == made
-        and outputs.records.is_there(earlier)
+        and earlier.made in serving(made)
+        and outputs.records.are_there(needed(earlier.files, made))
     )
 
 

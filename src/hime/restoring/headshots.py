@@ -17,7 +17,7 @@ from hime.pictures.arrays import Image, lanczos, resize
 from hime.pictures.formats import READ, SUFFIXES, WRITTEN
 from hime.pictures.reading import Picture, read_image, read_picture
 from hime.pictures.writing import write_picture
-from hime.restoring.batch import Found, Summary, log, model_digest, run_batch, told
+from hime.restoring.batch import NO_OTHER_PHOTO, Found, Summary, log, model_digest, run_batch, told
 from hime.restoring.inputs import Input, digest, find_inputs, together
 from hime.restoring.outputs import Output, Outputs
 from hime.restoring.rehearsal import rehearsing
@@ -227,6 +227,8 @@ class HeadshotJob:
             if self.choice.report:
                 write_json(report, self._explained(each.path, output.path, lr, restored, used))
         self.summary.written.append(output.path)
+        if self.references and not used:
+            self.summary.notes.append(f"{each.path}: {NO_OTHER_PHOTO}")
         photos = tuple(str(reference.path) for reference in used)
         self.summary.found.append(
             Found(each.path, output.path, None, "restored", side=max(lr.shape[:2]), references=photos)

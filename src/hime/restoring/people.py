@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from hime.faces.matching import Crowd
 
 
+SEVERAL_PEOPLE = "seems to show several people; give each a folder of its own"
+"""What is told of photos of which many show somebody else than the others."""
+
+
 @dataclass(frozen=True)
 class Cast:
     """The people who may be in a batch's inputs.
@@ -40,6 +44,11 @@ class Cast:
         return self.people.with_others(
             {place: self._without(self.people[place], content) for place in self._owners.get(content, ())}
         )
+
+    def only_by(self, content: str) -> set[str]:
+        """Those of whom there is no photo but those of that content."""
+        people = [self.people[place] for place in self._owners.get(content, ())]
+        return {person.name for person in people if not self._without(person, content).references}
 
     @cached_property
     def _owners(self) -> dict[str, set[int]]:
@@ -81,7 +90,9 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
     for source, person in zip(sources.people, people, strict=True):
         if source.is_encoded:
             contents[source.files[0]] = stored_digest(person)
-    for person in people:
+    for source, person in zip(sources.people, people, strict=True):
+        if person.seems_several and not source.places:
+            summary.notes.append(f"{person.name}: {SEVERAL_PEOPLE}")
         summary.notes.extend(
             f"{person.name}: {name} is not used: {reason}" for name, reason in person.rejected
         )

@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.errors import HimeError, NothingToRestore
-from hime.faces.album import Person
+from hime.faces.album import Person, check_people
 from hime.faces.detection import detect
 from hime.faces.found import FoundFace
 from hime.faces.headshot import Frame, add
 from hime.faces.matching import match
 from hime.pictures.arrays import lanczos
-from hime.pictures.reading import Picture
+from hime.pictures.reading import Picture, check_picture
 from hime.restoring.any_size import Steps, together
 from hime.restoring.enlarging import enlarge
 from hime.restoring.face import LR_SIDES, RestoredFace, found_steps, leave
@@ -92,9 +92,11 @@ def restore_photo(
 
     Raises:
         NothingToRestore: there is nothing to restore in it; the message says why, but not which file.
-        HimeError: the same of a person or a face that was asked for.
+        HimeError: the same of a person or a face that was asked for; or the arguments are something else.
     """
     check_strength(strength)
+    check_picture(picture)
+    check_people(people)
     named = None if only_person is None else find_person(people, only_person)
     nothing = HimeError if only_person is not None or only_face is not None else NothingToRestore
     found = sorted(detect(picture.image), key=lambda face: float(face.landmarks[:, 0].mean()))
@@ -151,7 +153,9 @@ def find_person(people: Sequence[Person], name: str) -> Person:
     for person in people:
         if person.name == name:
             return person
-    known = ", ".join(person.name for person in people) or "nobody"
+    if not people:
+        raise HimeError(f"there are no photos of {name}; give them with --refs")
+    known = ", ".join(person.name for person in people)
     raise HimeError(f"there are no photos of {name}, only of {known}; check --person")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from hime.pictures.arrays import Image
 from hime.pictures.formats import READ, WRITTEN, check_sides, largest_side
 from hime.pictures.reading import read_picture
 from hime.pictures.writing import files_written, write_picture
-from hime.restoring.batch import Found, Summary, run_batch
+from hime.restoring.batch import NO_OTHER_PHOTO, Found, Summary, run_batch
 from hime.restoring.inputs import Input, Listing, find_inputs, own_ending, together
 from hime.restoring.outputs import Output, Outputs
 from hime.restoring.people import Cast, made_with, read_cast
@@ -202,7 +202,7 @@ class PhotoJob:
         self.summary.written.extend(crops if choice.crop else [output.path])
         self._tell(each.path, output.path, photo)
         self.summary.faces.update(face.person for face in photo.faces if face.restored is not None)
-        remarks = self._remarks(photo, output.path.suffix)
+        remarks = self._remarks(photo, self.cast.only_by(content), output.path.suffix)
         self.summary.notes.extend(f"{each.path}: {line}" for line in (*remarks, *left_out))
 
     def _tell(self, source: Path, target: Path, photo: RestoredPhoto) -> None:
@@ -227,11 +227,19 @@ class PhotoJob:
                 )
             self.summary.found.append(found)
 
-    def _remarks(self, photo: RestoredPhoto, form: str) -> list[str]:
-        """What a user should know of a photo that was restored; ``form`` is the ending it is written with."""
+    def _remarks(self, photo: RestoredPhoto, alone: Container[str | None], form: str) -> list[str]:
+        """What a user should know of a photo that was restored.
+
+        Args:
+            photo: what became of it.
+            alone: those of whom there is no other photo.
+            form: the ending that it is written with.
+        """
         asked, lines = self.choice.enlargement or self.restorer.scale, []
         for number, face in enumerate(photo.faces, start=1):
             who = f"{face.person or 'a stranger'} (face {number})"
+            if face.restored is not None and face.person in alone:
+                lines.append(f"{who}: {NO_OTHER_PHOTO}")
             if face.warning and not self.dry_run:
                 lines.append(f"{who}: {face.warning}")
             elif face.restored is None and face.person is not None and "pixels" in face.status:

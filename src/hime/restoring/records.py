@@ -31,6 +31,8 @@ FACE = re.compile(r"-face\d+\.png$")
 """What a restored face alone is called after the name of its picture."""
 FACES = "-face*.png"
 """The same of the place of all faces of a picture."""
+_REPORTS = (".html", ".json")
+"""Endings of what explains a result, and of no result."""
 _LONGEST_LINE = 1 << 20
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -99,9 +101,9 @@ class Records:
         """What is known of the result in that place."""
         return self._of_place.get(place.as_posix())
 
-    def is_there(self, record: Record) -> bool:
-        """Whether all its files are there, whoever has changed them since."""
-        return all(self._exists(name) for name in record.files)
+    def are_there(self, names: Iterable[str]) -> bool:
+        """Whether files are there, whoever has changed them since."""
+        return all(map(self._exists, names))
 
     def owner(self, path: Path) -> Record | None:
         """What made the file at ``path``, also one that is not in the folder: nothing did."""
@@ -190,6 +192,16 @@ class Records:
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
+
+
+def serving(made: Mapping[str, str]) -> list[Mapping[str, str]]:
+    """What a result may have been made with to serve: where no report is asked for, also with one."""
+    return [made, {**made, "report": "True"}] if made.get("report") == "False" else [made]
+
+
+def needed(files: Iterable[str], made: Mapping[str, str]) -> list[str]:
+    """Of a result's files those without which it is not done: a report only where it is asked for."""
+    return [name for name in files if made.get("report") != "False" or not name.endswith(_REPORTS)]
 
 
 def append(folder: Path, records: Iterable[Record], *, lasting: bool = False) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hime.errors import HimeError
-from hime.pictures.formats import FoundPictures, find_pictures, why_no_picture
+from hime.pictures.formats import FoundPictures, check_pictures, find_pictures
 from hime.pictures.names import NamedFace, read_named_faces
 from hime.restoring.inputs import absolute, is_folder
 from hime.restoring.person_file import SUFFIX
@@ -89,7 +89,7 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
         else:
             loose.setdefault(Path(os.path.realpath(path)), path)
     files = tuple(loose.values())
-    _check_loose(files)
+    check_pictures(files)
     if files and not (named and _take_names(files[0], files, named, album, found)):
         found.people.append(Source(files[0].stem, files))
     found.people.extend(Source(name, tuple(album[name]), places=album[name]) for name in sorted(album))
@@ -133,18 +133,6 @@ def check_names(names: Iterable[str]) -> None:
     for name, times in Counter(names).items():
         if times > 1:
             raise HimeError(f"{times} people are named {name}; give each folder its own name")
-
-
-def _check_loose(files: Sequence[Path]) -> None:
-    """Refuse what was named and is no photo: a mistyped folder would be a person of that name.
-
-    Raises:
-        HimeError: a file is not there, or none of them is a picture.
-    """
-    reasons = {file: reason for file in files if (reason := why_no_picture(file)) is not None}
-    missing = [file for file in reasons if not os.path.lexists(file)]
-    for file in missing or (reasons if len(reasons) == len(files) else ()):
-        raise HimeError(f"{file}: {reasons[file]}")
 
 
 def _take_names(

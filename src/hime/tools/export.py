@@ -23,11 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import torch
-from torch import Tensor, nn
 
 from hime.errors import HimeError
+
+try:
+    import onnx
+    import torch
+    from torch import Tensor, nn
+except ModuleNotFoundError as error:
+    raise HimeError(f'{error.name} is not installed: pip install "hime-sr[train]"') from error
+
 from hime.evaluation.checkpoint import describe
 from hime.model.system import System
 from hime.restoring.card import FILES, GRAPHS, PAGE, WEIGHT_TYPES, WEIGHTS

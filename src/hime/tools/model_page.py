@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
+from hime.errors import HimeError
+
+try:
+    from huggingface_hub import EvalResult, ModelCardData
+except ModuleNotFoundError as error:
+    raise HimeError(f'{error.name} is not installed: pip install "hime-sr[hub]"') from error
 
 from hime.restoring.card import FILES, is_count
 from hime.terminal import shown

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hime.errors import HimeError, NothingToRestore
-from hime.faces.album import Person
+from hime.faces.album import Person, check_people
 from hime.faces.networks import require
 from hime.processors import usable_threads
 from hime.restoring.restorer import Restorer
@@ -141,6 +141,7 @@ def restore_video(
         HimeError: the same of a person asked for, the clip cannot be read, the result cannot be written, or
             another run is at work on it.
     """
+    check_people(people)
     clip, out, encoding = _opened(path, out, enlargement)
     tell = progress or (lambda _: None)
     workplace = Workplace(out.with_name(f".{out.name}.hime"))
