@@ -258,7 +258,7 @@ def test_who_comes_second_waits_and_nothing_is_left(tmp_path: Path) -> None:
     def work() -> None:
         nonlocal inside, most
         for _ in range(30):
-            with taking_turns(lock):
+            with taking_turns(lock, int):
                 inside += 1
                 most = max(most, inside)
                 inside -= 1
@@ -272,9 +272,48 @@ def test_who_comes_second_waits_and_nothing_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine").mkdir()
     for folder in ("mine", "new/folder"):
-        with pytest.raises(ValueError, match="failed"), taking_turns(tmp_path / folder / ".lock"):
+        with pytest.raises(ValueError, match="failed"), taking_turns(tmp_path / folder / ".lock", int):
             raise ValueError("failed")
     assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+def test_who_waits_for_a_turn_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="the system has no such locks")
+    lock, told = tmp_path / ".lock", threading.Event()
+
+    def work() -> None:
+        with taking_turns(lock, told.set):
+            pass
+
+    with taking_turns(lock, lambda: pytest.fail("nobody is before it")):
+        second = threading.Thread(target=work)
+        second.start()
+        assert told.wait(60)
+    second.join()
+
+
+def test_a_lock_empties_nothing_and_another_users_is_no_hindrance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fcntl", reason="the system has no such locks")
+    (tmp_path / "mine").write_text("content")
+    (tmp_path / "link.lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(HimeError), taking_turns(tmp_path / "link.lock", int):
+        pass
+    assert (tmp_path / "mine").read_text() == "content"
+
+    (tmp_path / LOCK).touch()
+    plainly = os.open
+
+    def others(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_RDWR:
+            raise PermissionError(13, "Permission denied")
+        return plainly(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", others)
+    busy = pytest.raises(HimeError, match="busy")
+    with taking_turns(tmp_path / LOCK, int), busy, held(tmp_path, "busy"):
+        pass
 
 
 def test_a_folder_is_held_by_one_at_a_time_and_nothing_is_left(tmp_path: Path) -> None:

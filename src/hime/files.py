@@ -234,9 +234,9 @@ def held(folder: Path | str, busy: str, mode: int = 0o777) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def taking_turns(lock: Path) -> Iterator[None]:
+def taking_turns(lock: Path, waiting: Callable[[], object]) -> Iterator[None]:
     """Within it nobody else, neither another process nor this one, is within it with the same ``lock``: who
-    comes second waits.
+    comes second is told (``waiting``) and waits.
 
     ``lock`` is a file that is there meanwhile, locked as that of `held`; missing folders are made for it, and
     taken away again if nothing else is in them. Where the system or the disk has no such locks, nobody waits.
@@ -250,7 +250,7 @@ def taking_turns(lock: Path) -> Iterator[None]:
             break
         made.append(folder)
     try:
-        file = _locked(lock, waits=True)
+        file = _locked(lock, waiting=waiting)
     except OSError as error:
         raise _unwritable(lock.parent, error) from error
     try:
@@ -264,13 +264,15 @@ def taking_turns(lock: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _locked(path: Path, mode: int = 0o777, *, waits: bool = False) -> io.TextIOWrapper | None:
+def _locked(
+    path: Path, mode: int = 0o777, *, waiting: Callable[[], object] | None = None
+) -> io.FileIO | None:
     """The file of a lock, which holds as long as it is open; None where the system has no locks.
 
     Args:
         path: the file.
         mode: of its folder, if that is made.
-        waits: until nobody else has it.
+        waiting: called if somebody else has it, before waiting for it; without it nobody waits.
 
     Raises:
         BlockingIOError: somebody else has it.
@@ -281,12 +283,18 @@ def _locked(path: Path, mode: int = 0o777, *, waits: bool = False) -> io.TextIOW
             path.parent.mkdir(mode, parents=True, exist_ok=True)
             if fcntl is None:
                 return None
-            file = path.open("w")
+            file = io.FileIO(path, "a", opener=_opened_as_lock)
         except (FileNotFoundError, FileExistsError) as error:  # it may have been removed in between
             vanished = error
             continue
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting is None:
+                    raise
+                waiting()
+                fcntl.flock(file, fcntl.LOCK_EX)
         except BlockingIOError:
             file.close()
             raise
@@ -301,10 +309,19 @@ def _locked(path: Path, mode: int = 0o777, *, waits: bool = False) -> io.TextIOW
     raise vanished
 
 
-def _is_still(file: io.TextIOWrapper, path: Path) -> bool:
+def _opened_as_lock(path: str, _: int) -> int:
+    """A descriptor of a lock's file: what another user left is not written to, and no link is followed."""
+    plain = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | plain, 0o666)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | plain)
+
+
+def _is_still(file: io.FileIO, path: Path) -> bool:
     """Whether an opened file is the one of that path."""
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except FileNotFoundError:
         return False
 

@@ -90,7 +90,7 @@ def restore_in_bulk(options: argparse.Namespace, check: Check, cache: LookCache 
         inputs, clips = ([each.named for each in kind] for kind in (sources.pictures, sources.clips))
         check(Listing(inputs=inputs, clips=clips))
         if inputs and clips:  # what would keep the second from beginning is told before the first
-            models = [_opener(options, each)() for each in (DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL)]
+            models = (_opener(options, each)() for each in (DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL))
             check_encoded(find_people(options.refs, options.named), models)
         if inputs:
             _photos(options, sources, summary, cache)

@@ -130,7 +130,8 @@ def headshots_made_with(
         "model": model_digest(restorer),
         "fidelity": str(restorer.fidelity),
         "people": together(reference.content for reference in used),
-        "options": f"aligned, even_sharp={choice.even_sharp}, strength={choice.strength}",
+        "options": f"aligned, even_sharp={choice.even_sharp}, strength={choice.strength}, "
+        f"keep_date={choice.keep_date}",
         "report": str(choice.report),
     }
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path, PurePath
 from typing import Protocol
@@ -20,6 +21,7 @@ from hime.files import check_writable, taking_turns
 from hime.pictures.formats import READ
 from hime.restoring.inputs import Input, absolute, is_folder, key, numbered, places, sidecars
 from hime.restoring.records import FACE, FACES, Record, Records
+from hime.terminal import note
 
 _CANDIDATES = 1000
 """Names that are tried for a result before one gives up."""
@@ -196,7 +198,8 @@ class Outputs:
             HimeError: the folder cannot be written to.
         """
         place = hashlib.sha256(os.fsencode(key(self._planned[each.path]))).hexdigest()
-        return taking_turns(self.folder / f".hime-{place[:16]}.lock")
+        told = partial(note, f"hime: {each.path}: another run is at work there; waiting for it")
+        return taking_turns(self.folder / f".hime-{place[:16]}.lock", told)
 
     def is_free(self, each: Input) -> bool:
         """Whether nothing is yet where the result of an input is to go."""
