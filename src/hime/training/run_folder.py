@@ -41,7 +41,7 @@ class Description:
 
     ``data``: ``photos`` and ``people`` trained on, ``sources`` (names of the roots), ``fingerprint`` of all
     photos, ``targets`` and theirs if they are restricted, that of the labels if there are some, ``distinct``
-    people if folders are given several times and people held out. ``arithmetic``: precision and layout in
+    people if folders are given several times. ``arithmetic``: precision and layout in
     words, and why.
     """
 
