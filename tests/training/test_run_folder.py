@@ -99,6 +99,15 @@ def test_a_run_that_took_repeats_for_others_does_not_go_on(tmp_path: Path, held_
         train(config, SOURCES * 2, tmp_path, stop_at=2)
 
 
+def test_a_run_without_references_that_mirrored_unasked_does_not_go_on(tmp_path: Path) -> None:
+    config = override(TINY, ["references=0", "sampling.flip=none"])
+    train(config, SOURCES, tmp_path, stop_at=1)
+    assert train(config, SOURCES, tmp_path, stop_at=1).first_step == 1
+    without(tmp_path, "flip")
+    with pytest.raises(HimeError, match=r"other values of data\.flip"):
+        train(config, SOURCES, tmp_path, stop_at=2)
+
+
 def without(run: Path, *fingerprints: str) -> None:
     """Make config.json what it was before it had them."""
     contents = json.loads((run / "config.json").read_text())
