@@ -363,6 +363,20 @@ def test_a_data_set(demo_people: Path, tmp_path: Path, capsys: Capture) -> None:
     } == {name: content for name, content in contents(tmp_path / "plain").items() if name != "prepared.json"}
 
 
+def test_links_to_a_data_set_that_was_moved_are_done(
+    demo_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, link = tmp_path / "root", tmp_path / "link"
+    shutil.copytree(demo_people / "ada", root / "ada")
+    link.symlink_to(root)
+    command = ["prepare", "folder", "--root", link, "--hard-links", "--out", tmp_path / "out"]
+    assert run(*command, *ENGINE) == 0
+    link.unlink()
+    link.symlink_to(root.rename(tmp_path / "moved"))
+    monkeypatch.delattr("hime.cluster.preparing.work_through")  # nothing is left
+    assert run(*command, *ENGINE) == 0
+
+
 def test_what_does_not_go_together(tmp_path: Path, capsys: Capture) -> None:
     command = ["evaluate", "small-x4", "--data", tmp_path, "--list", tmp_path / "list.jsonl"]
     for more, told in (

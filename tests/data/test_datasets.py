@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ import pytest
 from hime.cli import main
 from hime.data import read_source
 from hime.data.people import choose_entries, make_list, people_in, read_list, read_people, split_people
-from hime.data.prepare import HELD_OUT, PUBLISHED, is_published
+from hime.data.placing import Outcome, Placement
+from hime.data.prepare import HELD_OUT, PUBLISHED, is_published, prepare
 from hime.faces.headshot import Frame, cut
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image, read_target
@@ -133,6 +134,91 @@ def test_hard_links(celebamask_hq: Path, tmp_path: Path) -> None:
     photos = [path for photos in people_in(tmp_path / "out").values() for path in photos]
     assert not any(path.is_symlink() for path in photos)
     assert all(path.stat().st_nlink == 2 for path in photos)
+
+
+def test_hard_links_of_photos_that_are_gone_go(tmp_path: Path, pictures: list[Image]) -> None:
+    root, out = shots(tmp_path / "root", {"me": pictures[:6], "you": pictures[6:12]}), tmp_path / "out"
+    command = ("prepare", "folder", "--root", root, "--out", out, "--hard-links", "--pack", 32)
+    assert run(*command) == 0
+    for name in ("own.png", "1.webp"):
+        write_image(out / "me" / name, pictures[12])
+    (root / "me" / "0.png").unlink()
+    shutil.rmtree(root / "you")
+    assert run(*command) == 0
+    names = [path.name for path in people_in(out)["me"]]
+    assert names == ["1.png", "1.webp", "2.png", "3.png", "4.png", "5.png", "own.png"]
+    assert list(people_in(out)) == ["me"]
+    assert len(np.load(out / "pack-32" / "pixels-00000.npy")) == len(names)
+    record = json.loads((out / "prepared.json").read_text())
+    assert record["placed"] == [f"me/{number}.png" for number in range(1, 6)]
+
+
+def test_links_out_of_the_root_go_with_their_photos(tmp_path: Path, pictures: list[Image]) -> None:
+    album, out = shots(tmp_path / "album", {"me": pictures[:6]}), tmp_path / "out"
+    root = tmp_path / "root"
+    (root / "me").mkdir(parents=True)
+    for number in range(6):
+        (root / "me" / f"{number}.png").symlink_to(album / "me" / f"{number}.png")
+    command = ("prepare", "folder", "--root", root, "--out", out)
+    assert run(*command) == 0
+    (root / "me" / "0.png").unlink()
+    (root / "me" / "1.png").unlink()
+    (out / "me" / "1.png").unlink()
+    write_image(out / "me" / "1.png", pictures[12])  # somebody's own since
+    assert run(*command) == 0
+    assert [path.name for path in people_in(out)["me"]] == ["1.png", "2.png", "3.png", "4.png", "5.png"]
+
+
+def test_what_a_stopped_run_linked_is_noted(tmp_path: Path, pictures: list[Image]) -> None:
+    def stopped(placements: Sequence[Placement]) -> list[Outcome]:
+        placements[0].run()
+        raise KeyboardInterrupt
+
+    root, out = shots(tmp_path / "root", {"me": pictures[:6]}), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        prepare("folder", root, out, hard_links=True, placing=stopped)
+    assert (out / "me" / "0.png").is_file()
+    (root / "me" / "0.png").unlink()
+    assert prepare("folder", root, out, hard_links=True).is_done
+    assert not (out / "me" / "0.png").exists()
+
+
+def test_hard_links_of_missing_pictures_stay(celebamask_hq: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ("prepare", "celebamask-hq", "--out", out, "--hard-links", "--partial", "--root", celebamask_hq)
+    assert run(*command) == 0
+    (celebamask_hq / "CelebAMask-HQ" / "CelebA-HQ-img" / "1.jpg").unlink()
+    for _ in range(2):
+        assert run(*command) == 0
+        assert (out / "11" / "1.jpg").is_file()
+
+
+def test_hard_links_to_a_folder_that_was_moved(celebamask_hq: Path, tmp_path: Path) -> None:
+    command = ("prepare", "celebamask-hq", "--out", tmp_path / "out", "--hard-links", "--root")
+    assert run(*command, celebamask_hq) == 0
+    before = (tmp_path / "out" / "11" / "0.jpg").stat()
+    moved = celebamask_hq.rename(tmp_path / "moved")
+    assert run(*command, moved) == 0
+    assert (tmp_path / "out" / "11" / "0.jpg").stat() == before
+    assert json.loads((tmp_path / "out" / "prepared.json").read_text())["roots"] == [str(moved)]
+
+
+@pytest.mark.parametrize("settings", [("--size", 16), ()], ids=["copies", "links"])
+def test_what_an_earlier_version_copied_is_made_anew_and_told(
+    celebamask_hq: Path, tmp_path: Path, capsys: Capture, settings: tuple[object, ...]
+) -> None:
+    out = tmp_path / "out"
+    command = ("prepare", "celebamask-hq", "--root", celebamask_hq, "--out", out, *settings)
+    assert run(*command) == 0
+    record = json.loads((out / "prepared.json").read_text())
+    del record["roots"], record["placed"]
+    (out / "prepared.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    assert run(*command) == 0
+    told = f"{out}: was prepared by an earlier version; its copies are made anew, this once\n"
+    assert capsys.readouterr().err == (told if settings else "")
+    assert run(*command) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_the_same_command_goes_on(celebamask_hq: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tiny import uneven
 from hime import HimeError
 from hime.systems.landmarks import UNKNOWN
 from hime.training.batches import draw, gather
-from hime.training.labels import POINTS_MIRRORED, mirrored_where, read_labels
+from hime.training.labels import POINTS_MIRRORED, _checked, mirrored_where, read_labels
 from hime.training.presets import ReferenceSampling
 
 
@@ -56,6 +57,23 @@ def test_whole_numbers_of_any_width_are_labels(tmp_path: Path) -> None:
     contents["parsing"] = contents["parsing"].astype(np.int64)
     np.savez(path, **contents)
     assert torch.equal(read_labels(path, ["r/a/0"], 8)["parsing"], expected)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64])
+def test_labels_are_checked_to_the_last_in_little_memory(kind: type[np.integer]) -> None:
+    count = 4097
+    names, points = np.array([str(row) for row in range(count)]), np.zeros((count, 68, 2), np.float16)
+    parsing = np.zeros((count, 32, 32), kind)
+    tracemalloc.start()
+    try:
+        _checked(names, points, parsing)
+        needed = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert needed < 2 * parsing.size  # bytes: copies as uint8, names, and what the check takes
+    parsing[-1, -1, -1] = 19
+    with pytest.raises(ValueError, match="labels that are none"):
+        _checked(names, points, parsing)
 
 
 NAMES, POINTS_OF_TWO, PARSING = (

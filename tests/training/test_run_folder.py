@@ -88,13 +88,24 @@ def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
     assert train(TINY, SOURCES, tmp_path, stop_at=2).first_step == 1
 
 
-def test_a_run_that_was_trained_on_held_out_people_does_not_go_on(tmp_path: Path) -> None:
-    train(TINY, SOURCES * 2, tmp_path, stop_at=1)
-    config = json.loads((tmp_path / "config.json").read_text())
-    assert config["data"].pop("distinct") == 6
-    (tmp_path / "config.json").write_text(json.dumps(config))  # as before all repeats were on one side
+@pytest.mark.parametrize("held_out", [TINY.held_out_fraction, 0])
+def test_a_run_that_took_repeats_for_others_does_not_go_on(tmp_path: Path, held_out: float) -> None:
+    config = override(TINY, [f"held_out_fraction={held_out}"])
+    train(config, SOURCES * 2, tmp_path, stop_at=1)
+    recorded = json.loads((tmp_path / "config.json").read_text())
+    assert recorded["data"].pop("distinct") == 6
+    (tmp_path / "config.json").write_text(json.dumps(recorded))  # as before repeats were the same person
     with pytest.raises(HimeError, match=r"other values of data\.distinct"):
-        train(TINY, SOURCES * 2, tmp_path, stop_at=2)
+        train(config, SOURCES * 2, tmp_path, stop_at=2)
+
+
+def test_a_run_without_references_that_mirrored_unasked_does_not_go_on(tmp_path: Path) -> None:
+    config = override(TINY, ["references=0", "sampling.flip=none"])
+    train(config, SOURCES, tmp_path, stop_at=1)
+    assert train(config, SOURCES, tmp_path, stop_at=1).first_step == 1
+    without(tmp_path, "flip")
+    with pytest.raises(HimeError, match=r"other values of data\.flip"):
+        train(config, SOURCES, tmp_path, stop_at=2)
 
 
 def without(run: Path, *fingerprints: str) -> None:

@@ -76,7 +76,9 @@ class Placer:
         rows: dict[int, Mapping[str, Any]] = {}
         left = []
         for number, each in enumerate(placements):
-            settings = {name: str(value) for name, value in asdict(each).items() if name != "target"}
+            # A link is the same whatever the data set's folder is called.
+            other = ("target", "root") if each.size is None else ("target",)
+            settings = {name: str(value) for name, value in asdict(each).items() if name not in other}
             source, made, stamp = str(each.target.absolute()), made_digest(settings), stamp_of(each.source)
             row = known.get(source)
             if row is not None and _is_done(row, each, made, stamp):

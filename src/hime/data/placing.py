@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,12 +142,16 @@ def place(
     hard_links: bool,
     placing: Placing | None,
     roots: Sequence[str],
+    before: Collection[str],
+    note: Callable[[Collection[str]], None],
 ) -> Placed:
     """Put the pictures of ``kept``, the names of each person, into ``out``; arguments as `prepare` has them.
 
     What was put there before and is of no picture of ``source`` any more is taken away: copies made of what
-    lies in ``roots``, the folders of the data set before and, last, now, and symbolic links to it. Copies of
-    pictures that the data set has, and that are only missing now, stay.
+    lies in ``roots``, the folders of the data set before and, last, now, symbolic links to it, and links in
+    ``before``, which are PERSON/FILE of what was noted. Copies and hard links of pictures that the data set
+    has, and that are only missing now, stay. ``note`` gets what may be there before anything is put into
+    place, as a run may be stopped, and at the end what is there.
 
     Raises:
         HimeError: ``out`` cannot be written to, or faces are to be found and the extra is not installed.
@@ -158,6 +163,7 @@ def place(
     placed = Placed(file_names={person: {} for person in kept})
     known = list(_placements(source, out, size, hard_links, roots[-1]))
     placements = [each for each in known if each.person in kept]
+    note({*before, *(_key(each.target) for each in placements if not os.path.lexists(each.target))})
     for each, outcome in zip(placements, (placing or in_threads)(placements), strict=True):
         key = f"{each.person}/{each.name}"
         if outcome.unusable is not None:
@@ -168,23 +174,41 @@ def place(
             placed.small.append(key)
         else:
             placed.file_names[each.person][each.name] = each.target.name
-    awaited = {(out / name).with_suffix(".png") for name in source.missing}
-    _take_away_others(out, known, awaited, size, roots)
+    awaited = set[Path]()
+    if size is not None or hard_links:  # a symbolic link leads nowhere then
+        awaited = {
+            out / name if size is None else (out / name).with_suffix(".png") for name in source.missing
+        }
+    links = {out / key for key in before if hard_links or (out / key).is_symlink()}
+    note(_take_away_others(out, known, awaited, size, roots, links))
     return placed
 
 
 def _take_away_others(
-    out: Path, known: Sequence[Placement], awaited: set[Path], size: int | None, roots: Sequence[str]
-) -> None:
+    out: Path,
+    known: Sequence[Placement],
+    awaited: set[Path],
+    size: int | None,
+    roots: Sequence[str],
+    links: set[Path],
+) -> list[str]:
     """Take away what was put into place before and is of none of the pictures, as they are now.
 
-    But for copies that are ``awaited``, and of this root.
+    But for what is ``awaited``, and of this root. ``links`` were noted.
+
+    Returns:
+        PERSON/FILE of what was put into place and stays.
     """
-    current = {each.target: each for each in known}
+    current, left = {each.target: each for each in known}, list[str]()
     for path in list(out.glob("[!.]*/[!.]*")):
-        if (path in current and current[path].is_done) or not _is_ours(path, size, roots):
+        if path in current and current[path].is_done:
+            left.append(_key(path))
             continue
-        if path in awaited and _is_ours(path, size, roots[-1:]):
+        is_noted = path in links
+        if not _is_ours(path, size, roots, is_noted):
+            continue
+        if path in awaited and _is_ours(path, size, roots[-1:], is_noted):
+            left.append(_key(path))
             continue
         try:
             path.unlink()
@@ -192,14 +216,22 @@ def _take_away_others(
             raise HimeError(
                 f"{path}: is of another picture and cannot be taken away ({error.strerror}); do it yourself"
             ) from None
+    return left
 
 
-def _is_ours(path: Path, size: int | None, roots: Sequence[str]) -> bool:
-    """Whether a file of the people folder is a copy or symbolic link that was put there, nobody's own."""
+def _key(target: Path) -> str:
+    return f"{target.parent.name}/{target.name}"
+
+
+def _is_ours(path: Path, size: int | None, roots: Sequence[str], is_noted: bool) -> bool:
+    """Whether a file of the people folder is a copy or link that was put there, nobody's own.
+
+    A copy tells it. A link may lead out of the root, and a hard one leads nowhere: what was noted counts.
+    """
     if size is not None:
         told = _text_of(path) if path.suffix == ".png" and path.is_file() else ""
         return told.partition(" ")[2] in map(_digest, roots)
-    return path.is_symlink() and any(path.readlink().is_relative_to(root) for root in roots)
+    return is_noted or (path.is_symlink() and any(path.readlink().is_relative_to(root) for root in roots))
 
 
 def _text_of(copy: Path) -> str:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from hime.data.placing import Placing, place
 from hime.data.sources import PARTS, Source, read_source
 from hime.errors import HimeError
 from hime.files import write_json
+from hime.terminal import note
 
 HELD_OUT = 287 / 2887
 """Share of people in ``test`` where the split is ours: section 5.1 holds out 287 of 2,887."""
@@ -179,10 +181,10 @@ def prepare(
     if prepared.missing and not partial:
         return prepared
     settings = {"dataset": dataset, "size": size, "hard_links": hard_links, "lists_only": lists_only}
-    roots = _claim(out, settings, _text(Path(root).resolve()))
+    claim = _claim(out, settings, _text(Path(root).resolve()))
     file_names = {person: {name: name for name in names} for person, names in kept.items()}
     if not lists_only:
-        placed = place(source, kept, out, size, hard_links, placing, roots)
+        placed = place(source, kept, out, size, hard_links, placing, claim.roots, claim.placed, claim.note)
         file_names = placed.file_names
         prepared.unusable, prepared.faceless, prepared.small = placed.unusable, placed.faceless, placed.small
         if prepared.unusable and not partial:
@@ -197,8 +199,38 @@ def prepare(
     _write_lists(out, split, [_renamed(entry, file_names) for entry in prepared.entries])
     prepared.is_done = True
     lists = {"seed": seed, "references": references, "inputs_per_person": inputs_per_person}
-    write_json(out / RECORD, {**settings, "roots": roots, **lists, **prepared.as_json()})
+    claim.write({**settings, **lists, **prepared.as_json()})
     return prepared
+
+
+@dataclass
+class _Claim:
+    """The record of a people folder that is ours.
+
+    Attributes:
+        out: the folder.
+        record: its contents, but for what follows.
+        roots: that it has been prepared from, the latest last.
+        placed: PERSON/FILE of what was put into place.
+    """
+
+    out: Path
+    record: Mapping[str, object]
+    roots: list[str]
+    placed: frozenset[str] = frozenset()
+
+    def note(self, placed: Collection[str]) -> None:
+        """That this is put into place."""
+        if self.placed != frozenset(placed):
+            self.placed = frozenset(placed)
+            self.write(self.record)
+
+    def write(self, record: Mapping[str, object]) -> None:
+        """Write the record, with other contents."""
+        self.record = record
+        ours = {"roots": self.roots, "placed": sorted(self.placed)}
+        others = {key: value for key, value in record.items() if key not in ours}
+        write_json(self.out / RECORD, {**others, **ours})
 
 
 def _with_enough(
@@ -235,33 +267,37 @@ def _split(kept: Mapping[str, Sequence[str]], source: Source, seed: int) -> dict
     return {part: sorted(person for person in kept if source.parts[person] == part) for part in PARTS}
 
 
-def _claim(out: Path, settings: Mapping[str, object], root: str) -> list[str]:
-    """Make ``out`` ours, or see that it is: prepared before with the same settings.
-
-    Returns:
-        The roots that it has been prepared from, this one last.
-    """
+def _claim(out: Path, settings: Mapping[str, object], root: str) -> _Claim:
+    """Make ``out`` ours, or see that it is: prepared before with the same settings."""
     try:
         is_free = not out.exists() or not any(out.iterdir())
     except OSError as error:
         raise HimeError(f"{out}: not a folder to write to ({error.strerror}); choose another --out") from None
     if is_free:
-        write_json(out / RECORD, {**settings, "roots": [root]})
-        return [root]
+        claim = _Claim(out, settings, [root])
+        claim.write(settings)
+        return claim
     try:
         record = json.loads((out / RECORD).read_text(encoding="utf-8"))
         before = {key: record[key] for key in settings}
         roots = list(map(str, record.get("roots", [])))
+        placed = frozenset(map(str, record.get("placed", [])))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise HimeError(f"{out}: is there already and was not prepared here; choose another --out") from None
     if before != settings:
         told = ", ".join(f"{key} {value}" for key, value in before.items())
         raise HimeError(f"{out}: was prepared with {told}; choose another --out")
     others = [each for each in roots if each != root]
+    if settings["hard_links"]:
+        # A folder that was only moved still has what the links are of.
+        others = [each for each in others if os.path.lexists(each) and os.path.realpath(each) != root]
     if others and settings["hard_links"]:  # nothing tells which files are links to the other root
         raise HimeError(f"{out}: holds hard links to {others[-1]}; choose another --out")
-    write_json(out / RECORD, {**record, "roots": [*others, root]})
-    return [*others, root]
+    if "roots" not in record and settings["size"] is not None:  # what copies were made of was not told then
+        note(f"{out}: was prepared by an earlier version; its copies are made anew, this once")
+    claim = _Claim(out, record, [*others, root], placed)
+    claim.write(record)
+    return claim
 
 
 def _text(path: Path) -> str:

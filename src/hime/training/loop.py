@@ -232,8 +232,11 @@ def _photos(
         "sources": sorted({name.partition("/")[0] for name in photos.names}),
         "fingerprint": photos.fingerprint(),
     }
-    if held_out is not None and not torch.equal(photos.whose, photos.person):
-        data["distinct"] = len(photos.whose.unique())  # a run of before held out repeats one by one
+    if not torch.equal(photos.whose, photos.person):
+        # A run of before held out repeats one by one, and took a person's repeats for strangers.
+        data["distinct"] = len(photos.whose.unique())
+    if config.references == 0 and config.sampling.flip != "even":
+        data["flip"] = config.sampling.flip  # a run of before mirrored as "even" does, whatever was asked for
     if targets is not None:
         data["targets"] = len(training.targets)
         data["targets_fingerprint"] = photos.targets_fingerprint()
