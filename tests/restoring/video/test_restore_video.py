@@ -764,6 +764,20 @@ def test_one_wrong_time_makes_no_joined_recording() -> None:
     assert (times, shifts) == ([1000, 1004, 1008, 1012, 1016, 1020], [])
 
 
+@pytest.mark.parametrize("may_stay", [False, True])
+def test_one_wrong_time_shifts_no_other_packet(may_stay: bool) -> None:
+    """Of sound: what comes after it would be late by all that it was wrong."""
+    clock, times = joining._Clock([], may_stay), []
+    for dts in (1000, 1002, 1004, 0, 1008, 1010, 3, 5):
+        packet = av.Packet(b"sound")
+        packet.pts = packet.dts = dts
+        packet.duration, packet.time_base = 2, Fraction(1, 100)
+        clock.set(packet)
+        assert packet.pts == packet.dts
+        times.append(packet.dts)
+    assert times == [1000, 1002, 1004, 1006, 1008, 1010, 1012, 1014]
+
+
 def test_the_last_frame_is_shown_as_long_as_it_was(restorer: Restorer, tmp_path: Path) -> None:
     frames = scene([Actor("ada", still(160, 120, 48))], 3)
     path = write_clip(
