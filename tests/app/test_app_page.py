@@ -113,6 +113,24 @@ def test_page_tells_what_cannot_be_used(page: Any, demo_people: Path, tmp_path: 
     assert "no face found" in page.locator("#rejected").inner_text()
 
 
+def test_a_photo_that_is_gone_ends_no_others(page: Any, demo_people: Path, tmp_path: Path) -> None:
+    """Deleted after it was chosen: the page hears of the choice only then."""
+    gone = tmp_path / "gone.webp"
+    gone.write_bytes((demo_people / "ada" / "0.webp").read_bytes())
+    page.evaluate("""addEventListener("change", (event) => {
+      event.stopPropagation();
+      const known = new DataTransfer();  // a clone knows its size, so that its slice is not just empty
+      for (const file of event.target.files) known.items.add(structuredClone(file));
+      event.target.files = known.files;
+    }, { capture: true, once: true })""")
+    page.set_input_files("#photos-file", [gone, demo_people / "ada" / "1.webp"])
+    gone.unlink()
+    page.dispatch_event("#photos-file", "change")
+    page.locator("#rejected li").wait_for()
+    assert "gone.webp is not used: cannot be read as a picture" in page.locator("#rejected").inner_text()
+    assert page.locator("#photos li").count() == 1
+
+
 def test_the_picture_is_shown_and_its_faces_are_there_to_choose(
     page: Any, demo_people: Path, tmp_path: Path
 ) -> None:

@@ -32,9 +32,9 @@ export async function readImage(file: File): Promise<Image> {
   }
 }
 
-/** Whether a file is HEIC: by its first brand (ISO 14496-12), or else by its name. */
+/** Whether a file is HEIC: by its first brand (ISO 14496-12), or else, also where it cannot be read, by its name. */
 async function isHeic(file: File): Promise<boolean> {
-  const start = new Uint8Array(await file.slice(0, 12).arrayBuffer());
+  const start = new Uint8Array(await file.slice(0, 12).arrayBuffer().catch(() => new ArrayBuffer(0)));
   return /^.{4}ftyp(hei|hev|mif1|msf1)/s.test(String.fromCharCode(...start)) || /\.hei[cf]$/i.test(file.name);
 }
 

@@ -754,7 +754,28 @@ def test_one_wrong_time_shifts_no_other() -> None:
     clock = _Clock(4, 50, shifts)
     assert [clock.time(pts) for pts in (100, 104, 0, 112, 116, None)] == [100, 104, 108, 112, 116, 120]
     assert [clock.time(pts) for pts in (3, 7, 7, 15)] == [124, 128, 129, 136]
-    assert shifts == [108, 121]
+    assert shifts == [121]  # of the recording that begins anew, not of the wrong time
+
+
+def test_one_wrong_time_makes_no_joined_recording() -> None:
+    shifts: list[int] = []
+    clock = _Clock(4, 50, shifts)
+    times = [clock.time(pts) for pts in (1000, 1004, 1008, 0, 1016, 1020)]
+    assert (times, shifts) == ([1000, 1004, 1008, 1012, 1016, 1020], [])
+
+
+@pytest.mark.parametrize("may_stay", [False, True])
+def test_one_wrong_time_shifts_no_other_packet(may_stay: bool) -> None:
+    """Of sound: what comes after it would be late by all that it was wrong."""
+    clock, times = joining._Clock([], may_stay), []
+    for dts in (1000, 1002, 1004, 0, 1008, 1010, 3, 5):
+        packet = av.Packet(b"sound")
+        packet.pts = packet.dts = dts
+        packet.duration, packet.time_base = 2, Fraction(1, 100)
+        clock.set(packet)
+        assert packet.pts == packet.dts
+        times.append(packet.dts)
+    assert times == [1000, 1002, 1004, 1006, 1008, 1010, 1012, 1014]
 
 
 def test_the_last_frame_is_shown_as_long_as_it_was(restorer: Restorer, tmp_path: Path) -> None:

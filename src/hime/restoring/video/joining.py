@@ -344,7 +344,7 @@ class _Clock:
     def __init__(self, shifts: Sequence[float], may_stay: bool) -> None:
         self.shifts, self.least = shifts, 0 if may_stay else 1
         self._last: int | None = None
-        self._shift = 0
+        self._shift = self._before = 0
 
     def set(self, packet: Any) -> None:
         """Change the times of the next packet where they must be."""
@@ -355,7 +355,14 @@ class _Clock:
             alike = [round(shift / float(unit)) for shift in self.shifts]
             near = min(alike, key=lambda shift: abs(dts + shift - last), default=None)
             own = last + max(1, packet.duration or 0) - dts
+            self._before = self._shift
             self._shift = own if near is None or abs(near - own) > MOST_APART / unit else near
+        elif (
+            last is not None
+            and dts + self._shift > last + JUMP / unit
+            and self.least <= dts + self._before - last <= JUMP / unit
+        ):
+            self._shift = self._before  # a single time was wrong
         moved = max(dts + self._shift, dts if last is None else last + self.least)
         self._last = moved
         if moved != dts:

@@ -442,7 +442,8 @@ class _Clock:
             self._before, self._shift = self._shift, last + self.step - pts
             self.shifts.append(self._shift)
         elif pts + self._shift > last + self.jump and 0 < pts + self._before - last <= self.jump:
-            self._shift = self._before  # a single time was wrong
+            self._shift = self._before  # a single time was wrong: no recording began there
+            self.shifts.pop()
         self._last = max(pts + self._shift, last + 1)
         return self._last
 
