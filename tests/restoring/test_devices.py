@@ -133,6 +133,8 @@ def test_a_real_device_restores_a_released_model(device: str) -> None:
 def test_a_checkpoint_takes_no_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     (tmp_path / "best.safetensors").touch()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.png").touch()
     command = ["evaluate", str(tmp_path / "best.safetensors"), "--data", str(tmp_path)]
     listing = tmp_path / "list.jsonl"
     listing.write_text('{"input": "a/b.png", "references": []}\n')

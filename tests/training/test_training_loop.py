@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,16 @@ def test_a_signal_saves_and_says_where_it_stands(tmp_path: Path, number: signal.
     assert "Traceback" not in messages
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as Python has it: in what a shell began in the background it is ignored from the start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("moment", ["load_photos", "HeldOut.evaluate", "RunFolder.save", "Summary.__str__"])
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_signal_at_the_end_is_not_lost(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +129,7 @@ def test_a_signal_at_the_end_is_not_lost(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_signal_is_not_lost_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def spoilt(photos: Photos, drawn: Draw) -> Batch:
         signal.raise_signal(signal.SIGINT)
