@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -237,15 +237,15 @@ def _kinds(options: argparse.Namespace, listing: Listing) -> list[partial[Summar
     Raises:
         HimeError: they are not.
     """
-    kinds, restorers = [], []
+    opened = cache(partial(_opened, options))  # once, where both go by one model
+    photo, clip = options.model or DEFAULT_PHOTO_MODEL, options.model or DEFAULT_VIDEO_MODEL
+    kinds = []
     if listing.inputs:
-        restorers.append(_opened(options, DEFAULT_PHOTO_MODEL))
-        kinds.append(partial(_photos, options, listing, restorers[-1]))
+        kinds.append(partial(_photos, options, listing, opened(photo)))
     if listing.clips:
-        restorers.append(_opened(options, DEFAULT_VIDEO_MODEL))
-        kinds.append(partial(_clips, options, listing, restorers[-1]))
-    if len(restorers) > 1:
-        check_encoded(find_people(options.refs, options.named), restorers)
+        kinds.append(partial(_clips, options, listing, opened(clip)))
+    if len(kinds) > 1:
+        check_encoded(find_people(options.refs, options.named), map(opened, dict.fromkeys((photo, clip))))
     return kinds
 
 

@@ -57,6 +57,14 @@ _XMP_ROOM = {"JPEG": 65_502}
 """Of one segment of a JPEG, less the segment's own heading; for all others `MAX_XMP`."""
 
 
+FAITHFUL: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "WEBP": {"lossless": True, "exact": True},
+    "JPEG": {"quality": 95, "subsampling": 0},
+}
+"""Pillow's options for headshots, by format: as true as each can be."""
+
+
 def write_image(path: Path | str, image: Image) -> Path:
     """Write a picture, whole or not at all; the suffix chooses the format.
 
@@ -67,20 +75,15 @@ def write_image(path: Path | str, image: Image) -> Path:
     """
     path = Path(path)
     check_image(image, f"{path}: the picture")
-    options: dict[str, dict[str, Any]] = {
-        ".png": {"format": "PNG"},
-        ".webp": {"format": "WEBP", "lossless": True, "exact": True},
-        ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    }
     suffix = path.suffix.lower()
-    chosen = options.get(".jpg" if suffix == ".jpeg" else suffix)
-    if chosen is None:
+    if suffix not in SUFFIXES:
         raise HimeError(
             f"{path}: cannot write {suffix or 'a file without suffix'}; use one of {', '.join(SUFFIXES)}"
         )
     check_sides(path, image.shape[1], image.shape[0])
     content = io.BytesIO()
-    PIL.Image.fromarray(image).save(content, **chosen)
+    form = WRITTEN[suffix]
+    PIL.Image.fromarray(image).save(content, form, **FAITHFUL[form])
     return write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
 

@@ -16,7 +16,7 @@ from hime.files import write_json
 from hime.pictures.arrays import Image, lanczos, resize
 from hime.pictures.formats import READ, SUFFIXES, WRITTEN
 from hime.pictures.reading import Picture, read_image, read_picture
-from hime.pictures.writing import write_picture
+from hime.pictures.writing import FAITHFUL, write_picture
 from hime.restoring.batch import NO_OTHER_PHOTO, Found, Summary, log, model_digest, run_batch, told
 from hime.restoring.inputs import Input, digest, find_inputs, together
 from hime.restoring.outputs import Output, Outputs
@@ -28,11 +28,6 @@ MAX_LR_SIDE = 512
 AS_IT_IS = 128
 """Sides in pixels up to which a headshot is restored as it is. A larger one that is square is left if it is
 sharp for its size, and else restored from the pixels that its detail fills (`hime.restoring.any_size`)."""
-ENCODING: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True, "exact": True},
-}
-"""How results are encoded: as `hime.pictures.writing.write_image` does it."""
 TOGETHER = 16
 """How many headshots that follow each other go through the model in one call, where they are of one size:
 of 32×32 with three references as many as `hime.restoring.restorer.TOGETHER` takes."""
@@ -107,7 +102,7 @@ def _carried(source: Path, result: Path) -> Picture:
     """What the result of a headshot carries, and how it is encoded."""
     form = WRITTEN[result.suffix.lower()]
     alone = read_picture(source).for_crop()
-    return replace(alone, format=form, grey=False, icc=None, encoding=ENCODING.get(form, {}))
+    return replace(alone, format=form, grey=False, icc=None, encoding=FAITHFUL.get(form, {}))
 
 
 @dataclass(frozen=True)
