@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import SOURCES, TINY
+from tiny import ADVERSARIAL, SOURCES, TINY, weights_of
 
 from hime import HimeError
 from hime.losses.objective import Objective
 from hime.training.batches import draw, gather
 from hime.training.checkpoint import load_model, load_state
 from hime.training.loop import train
-from hime.training.networks import ema_decay, learning_rate
+from hime.training.networks import discriminator_learning_rate, ema_decay, learning_rate
 from hime.training.photos import load_photos
 from hime.training.presets import TrainingConfig, build_model, override
 from hime.training.steps import generator_step
@@ -104,6 +105,34 @@ def test_learning_rate_rises_then_falls_as_a_cosine() -> None:
     assert learning_rate(config, 100) == pytest.approx(1e-3)
     assert learning_rate(config, 550) == pytest.approx((1e-3 + 1e-5) / 2)
     assert learning_rate(config, 1000) == pytest.approx(1e-5)
+
+
+def test_discriminator_may_rise_sooner_than_the_network() -> None:
+    config = TrainingConfig(steps=1000, warmup_steps=100, learning_rate=1e-3, discriminator_rate=2.0)
+    assert discriminator_learning_rate(config, 49) == pytest.approx(2 * learning_rate(config, 49))
+    sooner = dataclasses.replace(config, discriminator_warmup_steps=10)
+    assert discriminator_learning_rate(sooner, 4) == pytest.approx(1e-3)
+    assert discriminator_learning_rate(sooner, 10) == pytest.approx(2e-3)
+    assert learning_rate(sooner, 49) == learning_rate(config, 49)
+    still = dataclasses.replace(config, warmup_steps=0, discriminator_warmup_steps=0)
+    assert discriminator_learning_rate(still, 0) == pytest.approx(2e-3)
+
+
+def test_discriminator_of_a_run_follows_its_own_warmup(tmp_path: Path) -> None:
+    config = override(TINY, [*ADVERSARIAL, "held_out_fraction=0", "warmup_steps=1000", "learning_rate=1e-3"])
+
+    def after_a_step(own: str) -> dict[str, torch.Tensor]:
+        run = tmp_path / own
+        train(override(config, [f"discriminator_warmup_steps={own}"]), SOURCES, run, stop_at=1)
+        return {name: value for name, value in weights_of(run).items() if "/weights." in name}
+
+    together, sooner = after_a_step("none"), after_a_step("1")
+    moved = {name: float((sooner[name] - value).abs().max()) for name, value in together.items()}
+    assert {name: far for name, far in moved.items() if name.startswith("model/") and far} == {}
+    # The first step of Adam goes as far as its rate.
+    assert max(far for name, far in moved.items() if name.startswith("discriminator/")) == pytest.approx(
+        1e-3, rel=0.05
+    )
 
 
 def test_average_has_a_short_memory_at_first() -> None:

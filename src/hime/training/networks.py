@@ -28,9 +28,19 @@ from hime.training.widening import is_narrower, widen
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
     """The rate of step ``step`` (from 0): linear warm-up, then a cosine to the final rate."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
+    return _rate(config, step, config.warmup_steps)
+
+
+def discriminator_learning_rate(config: TrainingConfig, step: int) -> float:
+    """The discriminator's, likewise: with a warm-up of its own if the configuration has one."""
+    own = config.discriminator_warmup_steps
+    return config.discriminator_rate * _rate(config, step, config.warmup_steps if own is None else own)
+
+
+def _rate(config: TrainingConfig, step: int, warmup_steps: int) -> float:
+    if step < warmup_steps:
+        return config.learning_rate * (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(config.steps - warmup_steps, 1)
     cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine
 
@@ -122,7 +132,7 @@ class Networks:
         if "discriminator" in self.networks:
             with self.accelerator.autocast():
                 loss = discriminator_step(self.networks["discriminator"], batch, restored)
-            norm = self._descend("discriminator", loss, self.config.discriminator_rate * rate)
+            norm = self._descend("discriminator", loss, discriminator_learning_rate(self.config, step))
             told |= {"discriminator": loss.detach(), "discriminator_gradient_norm": norm}
         return told
 

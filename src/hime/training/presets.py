@@ -120,6 +120,9 @@ class TrainingConfig:
     discriminator_channels: int = 32
     discriminator_rate: float = 1.0
     """The discriminator's learning rate as a multiple of the network's."""
+    discriminator_warmup_steps: int | None = None
+    """Of the discriminator's rate; None: ``warmup_steps`` too. Weights that have been through an adversarial
+    training come without their discriminator: with few steps here and many there it catches up with them."""
     precision: Literal["bf16", "fp32", "auto"] = "auto"
     """Of the networks' passes; weights and losses are fp32 always. "auto": what the machine is good at, see
     `hime.training.arithmetic`."""
@@ -146,6 +149,10 @@ class TrainingConfig:
         for name in ("references", "warmup_steps", "final_learning_rate", "weight_decay", "flow_rate"):
             if not getattr(self, name) >= 0:
                 raise HimeError(f"{name}={getattr(self, name)}: give at least 0")
+        if self.discriminator_warmup_steps is not None and self.discriminator_warmup_steps < 0:
+            raise HimeError(
+                f"discriminator_warmup_steps={self.discriminator_warmup_steps}: give at least 0, or none"
+            )
         for name in ("learning_rate", "discriminator_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise HimeError(f"{name}={getattr(self, name)}: give more than 0")
