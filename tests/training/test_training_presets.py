@@ -143,6 +143,7 @@ def test_changes_that_are_right_only_together() -> None:
         ("window=30", "multiple of scale=4 up to hr_size=128"),
         ("window=132", "up to hr_size=128"),
         ("flow_rate=-1", "at least 0"),
+        ("discriminator_warmup_steps=-1", "at least 0, or none"),
         ("held_out_fraction=1", "0 … 1"),
         ("references=-1", "at least 0"),
         ("learning_rate=-1", "more than 0"),
