@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from command_line import Capture, files_below, refused, run
 
 import hime
+from hime.cli.entry import build_parser
 from hime.pictures.reading import read_image
 
 TINY_TRAINING = [
@@ -74,3 +76,14 @@ def test_export_with_a_dial(tiny_run: Path, tmp_path: Path, capsys: Capture) -> 
     assert hime.load(tmp_path / "tiny-x4-p", fidelity=0).fidelity == 0
     capsys.readouterr()
     assert "--reconstruction" in refused(capsys, *command, tmp_path / "other", "--fidelity", 0.25)
+
+
+def test_a_run_named_as_a_released_model_is_exported(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_run, tmp_path / "small-x4")
+    monkeypatch.chdir(tmp_path)
+    assert run("export", "./small-x4", "--out", "mine") == 0
+    assert hime.load("./mine").card["training"]["preset"] == "tiny-x4"
+    given = ["reproduce", "table6", "--init", "./small-x4"]
+    assert build_parser().parse_args(given).init == "./small-x4"  # not cut down to a name

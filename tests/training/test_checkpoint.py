@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from hime import HimeError
+from hime.cli.models import from_elsewhere, open_restorer
 from hime.model import HIME, HIMEConfig
 from hime.restoring.exported import available_models
 from hime.training.checkpoint import (
@@ -187,6 +188,20 @@ def test_released_models_are_read_by_name() -> None:
         training = json.loads(metadata["training"])
         size = training["config"]["model"]  # which may differ from the preset's
         assert training["preset"].replace("small", size) == name
+
+
+def test_a_run_named_as_a_released_model_is_meant_by_its_path(
+    tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_run, tmp_path / "small-x4")
+    monkeypatch.chdir(tmp_path)
+    (own, _), (released, _) = load_model(tiny_run), load_model("small-x4")
+    assert own.config != released.config
+    for path in ("./small-x4", Path("small-x4")):
+        assert load_model(path)[0].config == own.config
+        assert open_restorer(path).card["parameters"] == sum(each.numel() for each in own.parameters())
+    assert from_elsewhere("small-x4") == "small-x4"  # to a worker too
+    assert from_elsewhere("./small-x4") == str(tmp_path / "small-x4")
 
 
 def test_exported_models_that_are_damaged_or_do_not_fit_are_refused(tmp_path: Path, tiny_model: Path) -> None:

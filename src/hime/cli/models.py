@@ -32,7 +32,7 @@ def open_restorer(
             not there, or not for it.
     """
     path = Path(model)
-    is_named = str(model) in available_models()  # a run folder of the same name is ./NAME
+    is_named = model in available_models()  # a run folder of the same name is ./NAME
     if not is_named and (path.suffix == ".safetensors" or any(path.glob("*.safetensors"))):
         if device != PROCESSOR:
             raise HimeError(f"{model}: is run by PyTorch; --device is for exported models (`hime export`)")
@@ -56,6 +56,12 @@ def open_restorer(
                 'presets of `hime train` need PyTorch: pip install "hime-sr[train]"'
             )
     return load(model, threads, fidelity, device)
+
+
+def from_elsewhere(model: str) -> str:
+    """``model`` for a worker, whose current folder is another one."""
+    is_path = model not in available_models() and Path(model).exists()
+    return str(Path(model).absolute()) if is_path else model
 
 
 def is_preset(name: str) -> bool:

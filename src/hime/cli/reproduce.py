@@ -51,7 +51,6 @@ def add_reproduce(commands: Commands) -> None:
     )
     command.add_argument(
         "--init",
-        type=Path,
         metavar="MODEL",
         help="for table6, fig8: reconstruction-oriented network to start from; name, exported folder, run "
         "folder or .safetensors",

@@ -60,7 +60,7 @@ def add_export(commands: Commands) -> None:
         help="turn a checkpoint into a model that needs no PyTorch",
         examples=["hime export runs/mine --out models/mine"],
     )
-    command.add_argument("checkpoint", type=Path, metavar="RUN|CHECKPOINT", help="run folder or .safetensors")
+    command.add_argument("checkpoint", metavar="RUN|CHECKPOINT", help="run folder or .safetensors")
     command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the model")
     command.add_argument("--name", help="the model's name; default: the folder's")
     command.add_argument(

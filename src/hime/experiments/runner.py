@@ -38,7 +38,7 @@ Sources = Sequence[tuple[Path, list[str] | None]]
 def reproduce(
     name: str,
     sources: Sources,
-    init: Path | str | None,
+    init: str | None,
     list_root: Path,
     list_path: Path,
     out: Path | str,
@@ -151,11 +151,11 @@ def _training(
 
 
 def config_of(
-    chosen: Experiment, row: Row, init: Path | str | None, budget: Budget, changes: Sequence[str]
+    chosen: Experiment, row: Row, init: str | None, budget: Budget, changes: Sequence[str]
 ) -> TrainingConfig:
     """The training of a row: preset, budget, checkpoint, row and user, each over what stands before it."""
     config = override(preset(chosen.preset), chosen.changes(budget))
-    config = dataclasses.replace(config, init=None if init is None else str(init))
+    config = dataclasses.replace(config, init=init)
     return override(config, [*row.changes, *changes])
 
 

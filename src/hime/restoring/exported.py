@@ -86,12 +86,14 @@ def available_models() -> list[str]:
 def find_model(name_or_path: str | Path) -> Path:
     """The folder of an exported model, by name, path, or address on the Hub (see `hime.restoring.hub`).
 
+    Names and addresses are text; a ``Path``, and text such as ``./small-x4``, is where a folder lies.
+
     Raises:
         HimeError: there is none, and the message lists the names there are; or it cannot be fetched.
     """
     if is_address(name_or_path):
         return fetch_model(str(name_or_path), tuple(available_models()))
-    if str(name_or_path) in available_models():
+    if name_or_path in available_models():
         return PRETRAINED / name_or_path
     path = Path(name_or_path)
     if path.is_file() and path.name in (*FILES, "card.json", PAGE):

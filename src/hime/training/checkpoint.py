@@ -144,7 +144,7 @@ def restore_state(
 
 def load_model(path: Path | str) -> tuple[System, dict[str, str]]:
     """Read a network from a run folder (its best, else the average of its last), from a checkpoint, or from
-    an exported model, which may be given by its name.
+    an exported model, which may be given by its name: as text, since a ``Path`` is never a name.
 
     Returns:
         The network in evaluation mode on the CPU, and the file's metadata.
@@ -152,9 +152,10 @@ def load_model(path: Path | str) -> tuple[System, dict[str, str]]:
     Raises:
         HimeError: no such file, not a checkpoint of ours, or weights that do not fit its architecture.
     """
-    path = Path(path)
-    if str(path) in available_models() or (path / "card.json").is_file():
+    # As it was given: Path makes of ./small-x4, a run folder, the name of a model of the package.
+    if path in available_models() or (Path(path) / "card.json").is_file():
         return _load_exported(find_model(path))
+    path = Path(path)
     if path.is_dir():
         path = next((path / name for name in (BEST, LAST) if (path / name).exists()), path / BEST)
     tensors, metadata = read_tensors(path)
