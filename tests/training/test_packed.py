@@ -73,6 +73,7 @@ def test_a_pack_given_again_keeps_its_people_on_one_side(packed: Path, tmp_path:
     photos = load_photos([(root, None) for root in (packed, packed, tmp_path / "copy")], SIZE, progress=False)
     folder = load_photos([(DEMO_PEOPLE, None)] * 3, SIZE, progress=False)
     assert torch.equal(photos.whose, folder.whose)
+    assert photos.listed_names == folder.listed_names
     rest, aside = photos.split(0.1, seed=0)
     assert aside is not None
     shown = [{name.split("/", 1)[1] for name in part.names} for part in (rest, aside)]

@@ -97,6 +97,29 @@ def test_a_folder_given_again_keeps_its_people_on_one_side(tmp_path: Path) -> No
         load_photos([(DEMO_PEOPLE, alone)] * 2, SIZE, progress=False).split(0.5, seed=0)
 
 
+def test_a_folder_given_again_is_listed_by_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(DEMO_PEOPLE)
+    photos = load_photos([(root, None) for root in (DEMO_PEOPLE, tmp_path / "a")], SIZE, progress=False)
+    once = load_photos([(DEMO_PEOPLE, None)], SIZE, progress=False)
+    assert once.listed_names == once.names
+    assert photos.listed_names == once.names * 2
+    chosen = photos.restrict(once.names[3:5])
+    assert chosen.targets.tolist() == [3, 4, len(once) + 3, len(once) + 4]
+    assert photos.restrict(photos.names[3:5]).targets.tolist() == [3, 4]  # one of the repeats alone
+    assert chosen.split(0, 0)[0].listed_names == photos.listed_names
+    with pytest.raises(HimeError, match=f"write them like {once.names[0]}, one a line"):
+        photos.restrict(["no/such/photo"])
+
+
+def test_two_folders_of_one_name_are_listed_by_number(tmp_path: Path) -> None:
+    for side in ("a", "b"):
+        shutil.copytree(DEMO_PEOPLE, tmp_path / side / "faces")
+    photos = load_photos([(tmp_path / side / "faces", None) for side in "ab"], SIZE, progress=False)
+    assert photos.listed_names == photos.names
+    with pytest.raises(HimeError, match="write them like faces-1/"):
+        photos.restrict([photos.names[0].replace("faces-1", "faces")])
+
+
 def test_similarity_is_the_correlation_of_grey_thumbnails(photos: Photos) -> None:
     table = photo_similarity(photos.images[:4])
     grey = photos.images[:4].double().mean(dim=1)

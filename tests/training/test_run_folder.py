@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny import SOURCES, TINY, launch, wait_for_state
+from tiny import SIZE, SOURCES, TINY, launch, wait_for_state
 
 from hime import HimeError
 from hime.data.people import DEMO_PEOPLE
@@ -129,6 +129,28 @@ def test_other_targets_are_refused(tmp_path: Path, photos: Photos) -> None:
     assert train(config, SOURCES, tmp_path, stop_at=2, targets=first).first_step == 1
     with pytest.raises(HimeError, match=r"other values of data\.targets_fingerprint;"):
         train(config, SOURCES, tmp_path, targets=second)
+
+
+def test_how_many_targets_and_labels_there_are_is_told(
+    tmp_path: Path, photos: Photos, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = len(photos)
+    np.savez(
+        tmp_path / "labels.npz",
+        names=np.array([*photos.names[:3], "no/such/photo"]),
+        points=np.full((4, 68, 2), 0.5, np.float16),
+        parsing=np.zeros((4, SIZE, SIZE), np.uint8),
+    )
+    config = override(TINY, ["held_out_fraction=0", f"labels={tmp_path / 'labels.npz'}"])
+    wrong = ["no/a/1", "no/b/2", "no/c/3"]
+    train(config, SOURCES * 2, tmp_path / "run", stop_at=1, targets=[photos.names[0], *wrong])
+    told = capsys.readouterr().err
+    assert (
+        f"3 of the 4 targets are none of the photos, such as no/a/1; photos are called {photos.names[0]}"
+        in told
+    )
+    assert f"labels.npz: labels of 6 of {2 * count} photos" in told
+    assert f"{2 * count} photos of 12 people, 2 of them targets, 8 steps" in told
 
 
 def test_other_labels_under_the_same_name_are_refused(tmp_path: Path, photos: Photos) -> None:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hime.errors import HimeError
-from hime.systems.landmarks import NOWHERE, POINTS, UNKNOWN
+from hime.systems.landmarks import NOWHERE, POINTS, UNKNOWN, is_somewhere
 from hime.systems.psfrgan import PARTS
 
 POINTS_MIRRORED = (
@@ -121,6 +121,12 @@ def _are_parts(parsing: np.ndarray) -> bool:
     if parsing.dtype.kind == "i":
         unfit |= parsing < 0
     return not unfit.any()
+
+
+def known_in(labels: Mapping[str, Tensor]) -> int:
+    """Of how many photos ``labels`` of `read_labels` tell anything."""
+    points, parsing = is_somewhere(labels["points"]).any(1), (labels["parsing"] != UNKNOWN).flatten(1).any(1)
+    return int((points | parsing).sum())
 
 
 def labels_fingerprint(labels: Mapping[str, Tensor]) -> str:

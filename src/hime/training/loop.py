@@ -28,7 +28,7 @@ from hime.training.arithmetic import settle
 from hime.training.batches import Draw, Draws, gather
 from hime.training.compiling import room_for_shapes
 from hime.training.held_out import HeldOut
-from hime.training.labels import labels_fingerprint, read_labels
+from hime.training.labels import known_in, labels_fingerprint, read_labels
 from hime.training.networks import Networks, learning_rate
 from hime.training.packed import PackedImages
 from hime.training.photos import Photos, load_photos
@@ -217,9 +217,17 @@ def _photos(
             say(f"left out: {line}")
     if targets is not None:
         photos = photos.restrict(targets)
+        unknown = set(targets).difference(photos.listed_names, photos.names)
+        if unknown and accelerator.is_main_process:
+            say(
+                f"{len(unknown)} of the {len(set(targets))} targets are none of the photos, such as "
+                f"{min(unknown)}; photos are called {photos.listed_names[0]}"
+            )
     if config.labels is not None:
-        labels = read_labels(config.labels, photos.names, config.hr_size)
+        labels = read_labels(config.labels, photos.listed_names, config.hr_size)
         photos = dataclasses.replace(photos, labels=labels)
+        if accelerator.is_main_process:
+            say(f"{config.labels}: labels of {known_in(labels)} of {len(photos)} photos")
     training, held_out = photos.split(config.held_out_fraction, config.seed)
     if not all(len(part.targets) for part in (training, held_out) if part is not None):
         raise HimeError(
@@ -255,9 +263,11 @@ def _opening(
     parameters = sum(parameter.numel() for parameter in networks.parameters["model"])
     processes, kind = accelerator.num_processes, accelerator.device.type
     compiled = ", compiled" if networks.is_compiled else ""
+    targets = f", {data['targets']} of them targets" if "targets" in data else ""
     return (
-        f"{folder}: {parameters / 1e6:.3f} M parameters, {data['photos']} photos of {data['people']} people, "
-        f"{steps} steps on {kind if processes == 1 else f'{processes} × {kind}'} in {arithmetic}{compiled}"
+        f"{folder}: {parameters / 1e6:.3f} M parameters, {data['photos']} photos of {data['people']} people"
+        f"{targets}, {steps} steps on {kind if processes == 1 else f'{processes} × {kind}'} in {arithmetic}"
+        f"{compiled}"
     )
 
 

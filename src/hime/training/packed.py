@@ -61,13 +61,14 @@ class PackedImages:
 
 class Packed(NamedTuple):
     """Photos of packs: their pixels, "SOURCE/PERSON/FILE" of each and a name for who it shows, one in
-    all packs of a folder, and a line for each that was left out.
+    all packs of a folder; a line for each that was left out; and `own_names` of the sources.
     """
 
     images: PackedImages
     names: list[str]
     shown: list[str]
     skipped: list[str]
+    roots: dict[str, str]
 
 
 def read_packed(sources: Sequence[tuple[Path | str, Sequence[str] | None]], size: int) -> Packed:
@@ -100,9 +101,24 @@ def read_packed(sources: Sequence[tuple[Path | str, Sequence[str] | None]], size
         shown += [f"{pack.name} {pack.listing}/{pack.photos[row].partition('/')[0]}" for row in chosen]
         start += len(pack.photos)
     images = PackedImages(PackedPixels(packs, np.array(rows, np.int64)))
-    return Packed(images, names, shown, [line for pack in packs for line in pack.skipped])
+    skipped = [line for pack in packs for line in pack.skipped]
+    roots = own_names(labels, [(pack.name, pack.listing) for pack in packs])
+    return Packed(images, names, shown, skipped, roots)
 
 
 def distinct(names: Sequence[str]) -> list[str]:
     """The names of sources, numbered where two are the same."""
     return [f"{name}-{place}" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
+
+
+def own_names(labels: Sequence[str], sources: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """By the name that `distinct` gave, what a source is called: itself, or numbered where another one has
+    the same name.
+
+    Args:
+        labels: of `distinct`.
+        sources: name of each, and what tells it from others of that name: the same where it is given again.
+    """
+    told = set(sources)
+    alone = {name for name, _ in told if sum(name == other for other, _ in told) == 1}
+    return {label: name for label, (name, _) in zip(labels, sources, strict=True) if name in alone}

@@ -24,7 +24,7 @@ from hime.data.pack import is_pack
 from hime.data.people import people_in, photos_of, split_people
 from hime.errors import HimeError
 from hime.pictures.reading import read_target
-from hime.training.packed import PackedImages, distinct, read_packed
+from hime.training.packed import PackedImages, distinct, own_names, read_packed
 
 THUMBNAIL = 16
 """Side of the grey reductions whose correlation is the similarity of two photos."""
@@ -40,7 +40,8 @@ class Photos:
     photos begin and how many they are. ``similarity``: M×K float32, to each photo of the same person in
     order; −inf for the photo itself and beyond ``count``. ``targets``: the rows that may be a target; all may
     be references. All but ``images`` stay on the CPU. ``names``: M of "SOURCE/PERSON/FILE"; ``skipped``: a
-    line for each file that could not be used. ``labels``: what else is known of them, see
+    line for each file that could not be used. ``roots``: what a SOURCE is called where lists are written: it
+    is numbered here if its folder is given several times. ``labels``: what else is known of them, see
     `hime.training.labels`; M rows each.
     """
 
@@ -53,6 +54,7 @@ class Photos:
     targets: Tensor
     names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    roots: Mapping[str, str] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -62,6 +64,14 @@ class Photos:
     def people(self) -> int:
         """How many people there are."""
         return int((self.first == torch.arange(len(self))).sum())
+
+    @property
+    def listed_names(self) -> tuple[str, ...]:
+        """``names`` as lists of targets and files of labels have them: of a folder that is given several
+        times one for all its repeats.
+        """
+        parts = (name.partition("/") for name in self.names)
+        return tuple(f"{self.roots.get(root, root)}/{rest}" for root, _, rest in parts)
 
     def to(self, device: torch.device) -> Photos:
         """The same photos with the pixels on ``device``."""
@@ -129,16 +139,17 @@ class Photos:
         )
 
     def restrict(self, targets: Collection[str]) -> Photos:
-        """The same photos with those of ``names`` that are in ``targets`` as the only targets.
+        """The same photos with those whose name, listed or their own, is in ``targets`` as the only targets.
 
         Raises:
             HimeError: there is none of them.
         """
-        chosen = torch.tensor([name in targets for name in self.names])
+        wanted, listed = set(targets), self.listed_names
+        chosen = torch.tensor([not wanted.isdisjoint(both) for both in zip(listed, self.names, strict=True)])
         if not chosen.any():
             raise HimeError(
                 f"none of the photos is among the {len(targets)} targets, such as "
-                f"{min(targets, default='(none)')}; write them like {self.names[0]}, one a line"
+                f"{min(targets, default='(none)')}; write them like {listed[0]}, one a line"
             )
         return dataclasses.replace(self, targets=chosen.nonzero().flatten())
 
@@ -166,10 +177,10 @@ def load_photos(
         raise HimeError(f"{roots}: some are packs, others are not; pack all of them (`hime prepare --pack`)")
     images: Tensor | PackedImages
     read = read_packed(sources, size) if any(packs) else _read_all(sources, size, progress)
-    images, names, shown, skipped = read
-    photos = Counter(name.rpartition("/")[0] for name in names)
-    alone = [f"{name}: only one usable photo" for name, count in photos.items() if count < 2]
-    kept = torch.tensor([photos[name.rpartition("/")[0]] >= 2 for name in names], dtype=torch.bool)
+    images, names, shown, skipped, own = read
+    counts = Counter(name.rpartition("/")[0] for name in names)
+    alone = [f"{name}: only one usable photo" for name, count in counts.items() if count < 2]
+    kept = torch.tensor([counts[name.rpartition("/")[0]] >= 2 for name in names], dtype=torch.bool)
     if not kept.any():
         reason = f" ({[*skipped, *alone][0]})" if skipped or alone else ""
         raise HimeError(f"{roots}: no person with two usable photos{reason}; give folders ROOT/PERSON/*.webp")
@@ -177,22 +188,25 @@ def load_photos(
     if alone:
         images = images.chosen(rows) if isinstance(images, PackedImages) else images[rows]
     names = [names[int(row)] for row in rows]
-    numbers = {name: number for number, name in enumerate(photos)}
+    numbers = {name: number for number, name in enumerate(counts)}
     person = torch.tensor([numbers[name.rpartition("/")[0]] for name in names])
     shown = [shown[int(row)] for row in rows]
     people = {one: number for number, one in enumerate(dict.fromkeys(shown))}
     whose = torch.tensor([people[one] for one in shown])
-    return assemble(images, person, tuple(names), (*skipped, *alone), whose)
+    photos = assemble(images, person, tuple(names), (*skipped, *alone), whose)
+    return dataclasses.replace(photos, roots=own)
 
 
 def _read_all(
     sources: Sequence[tuple[Path | str, Sequence[str] | None]], size: int, progress: bool
-) -> tuple[Tensor, list[str], list[str], list[str]]:
-    """The usable photos of the sources' people, "SOURCE/PERSON/FILE" and the person's own folder of each, and
-    lines about the others.
+) -> tuple[Tensor, list[str], list[str], list[str], dict[str, str]]:
+    """The usable photos of the sources' people, "SOURCE/PERSON/FILE" and the person's own folder of each,
+    lines about the others, and `own_names` of the sources.
     """
     files: list[tuple[str, str, Path]] = []
-    labels = distinct([Path(root).resolve().name for root, _ in sources])
+    folders = [Path(root).resolve() for root, _ in sources]
+    labels = distinct([folder.name for folder in folders])
+    roots = own_names(labels, [(folder.name, str(folder)) for folder in folders])
     for label, (root, people) in zip(labels, sources, strict=True):
         chosen = people_in(root) if people is None else photos_of(root, people)
         for name, paths in chosen.items():
@@ -206,8 +220,9 @@ def _read_all(
     kept = [file for file, result in zip(files, results, strict=True) if not isinstance(result, str)]
     names, shown = [name for name, _, _ in kept], [folder for _, folder, _ in kept]
     if not usable:
-        return torch.empty(0, 3, size, size, dtype=torch.uint8), names, shown, skipped
-    return torch.from_numpy(np.stack(usable)).permute(0, 3, 1, 2).contiguous(), names, shown, skipped
+        return torch.empty(0, 3, size, size, dtype=torch.uint8), names, shown, skipped, roots
+    images = torch.from_numpy(np.stack(usable)).permute(0, 3, 1, 2).contiguous()
+    return images, names, shown, skipped, roots
 
 
 def _read(path: Path, size: int) -> np.ndarray | str:
