@@ -66,9 +66,22 @@ def test_a_licence_that_the_hub_knows_is_called_so(tiny_model: Path) -> None:
     assert ModelCard(model_page(card)).data.license == "other"
 
 
+def test_the_page_tells_what_the_weights_began_with(tiny_model: Path) -> None:
+    earlier = [{"data": ["lfw"], "people": 542, "steps": 8}, {"data": ["celeba", "lfw"], "people": 1759}]
+    training = {"data": ["frames"], "people": 78, "earlier": earlier}
+    page = ModelCard(model_page(read_card(tiny_model) | {"training": training}))
+    assert page.data.datasets == ["celeba", "frames", "lfw"]
+    assert "Trained with `hime train`: data frames, people 78. The weights began with those of" in page.text
+    began = page.text[page.text.index("another training (") :]
+    assert began.index("people 1,759; before it data") < began.index("Wild, people 542, steps 8)")
+    assert "well-known adults" in page.text  # though the last training has seen nobody of them
+
+
 @pytest.mark.parametrize(
     "fields",
     [
+        {"training": {"earlier": [3, {"data": 1, "steps": None}, {"data": [[]]}], "data": "celeba"}},
+        {"training": {"earlier": "celeba"}},
         {"training": {"data": 3, "config": "x", "people": [1]}, "metrics": []},
         {"training": {"data": [None, {"a": 1}], "config": {"lr_sizes": ["x"], "loss": 1}}},
         {"metrics": {"held_out": {"with_references": None, "lpips": "x"}}, "licence": ["a"], "date": {}},

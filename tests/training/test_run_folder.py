@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tiny import SIZE, SOURCES, TINY, launch, wait_for_state
 from hime import HimeError
 from hime.data.people import DEMO_PEOPLE
 from hime.files import told_before_moving, write_atomically
+from hime.training.checkpoint import load_model
 from hime.training.loop import train
 from hime.training.photos import Photos
 from hime.training.presets import override
@@ -204,6 +206,38 @@ def test_checkpoints_do_not_tell_where_files_lay() -> None:
     assert (told["init"], told["labels"]) == ("first", "labels.npz")
     assert "/home/me" not in json.dumps(metadata)
     assert Description("small-x4", config, data, "fp32").as_json()["config"]["labels"] == config.labels
+
+
+def test_checkpoints_tell_what_their_weights_began_with(whole: Path, tmp_path: Path) -> None:
+    def trained_in(run: Path) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(load_model(run)[1]["training"])
+        return found
+
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    shutil.copytree(whole, first)
+    train(override(TINY, [f"init={first}", "steps=2"]), SOURCES, second, preset="second", stop_at=1)
+    shutil.rmtree(first)  # a run goes on without what it began with
+    train(override(TINY, [f"init={first}", "steps=2"]), SOURCES, second, preset="second")
+    train(override(TINY, [f"init={second}", "steps=1"]), SOURCES, third)
+    before = trained_in(whole)
+    assert "earlier" not in before
+    told = [
+        {key: training[key] for key in ("preset", "data", "people", "photos", "steps", "batch_size")}
+        for training in (before, trained_in(second))
+    ]
+    assert trained_in(second)["earlier"] == told[:1]
+    assert trained_in(third)["earlier"] == told
+    assert [part["preset"] for part in told] == ["small-x4", "second"]
+
+
+def test_a_run_of_before_that_goes_on_tells_of_nothing_earlier(whole: Path, tmp_path: Path) -> None:
+    config = override(TINY, [f"init={whole}", "steps=2"])
+    train(config, SOURCES, tmp_path, stop_at=1)
+    recorded = json.loads((tmp_path / "config.json").read_text())
+    del recorded["earlier"]
+    (tmp_path / "config.json").write_text(json.dumps(recorded))
+    train(config, SOURCES, tmp_path)
+    assert "earlier" not in json.loads(load_model(tmp_path)[1]["training"])
 
 
 def test_what_a_run_leaves(whole: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from hime.cli.arguments import Commands, add_device, add_set, add_threads, not_negative, positive
 from hime.cli.models import is_preset, open_restorer
 from hime.errors import HimeError
-from hime.restoring.card import FILES
+from hime.restoring.card import FILES, trainings_of
 from hime.restoring.devices import installed_devices
 from hime.restoring.exported import DEFAULT_MODEL, available_models
 from hime.terminal import answer, shown
@@ -106,9 +106,12 @@ def format_card(card: dict[str, Any]) -> str:
     if "reconstruction" in card:
         end = shown(card["reconstruction"])
         lines.append(f"  --fidelity 0 (its own pictures) to 1 (those of {end}), default {card['fidelity']:g}")
-    if training:
-        told = [key for key in ("preset", "data", "people", "photos", "steps") if key in training]
-        lines.append("  trained: " + ", ".join(f"{key} {_plain(training[key])}" for key in told))
+    for number, part in enumerate(reversed(trainings_of(training))):
+        told = [key for key in ("preset", "data", "people", "photos", "steps") if key in part]
+        lines.append(
+            f"  {'before' if number else 'trained'}: "
+            + ", ".join(f"{key} {_plain(part[key])}" for key in told)
+        )
     lines += [f"  {key}: {_plain(card[key])}" for key in ("metrics", "date", "licence") if card.get(key)]
     return "\n".join(lines)
 

@@ -29,6 +29,9 @@ PAGE = "README.md"
 
 LARGEST_CARD = 1 << 20
 """Bytes; those of the package have up to 6,000."""
+TRAINING = ("preset", "data", "people", "photos", "steps", "batch_size")
+"""What a card's ``training`` tells of each training that its weights have been through: the names of the
+data's folders, how many people and photos, how many steps of how many pairs."""
 _RANGES = {
     "scale": (1, 16),
     "lr_size": (8, 4096),
@@ -106,6 +109,17 @@ def _wrong(card: dict[str, Any]) -> Iterator[str]:
         yield "architecture"
     if not _is_finite(card):
         yield "numbers that are numbers"
+
+
+def trainings_of(training: dict[str, Any]) -> list[dict[str, Any]]:
+    """All that a card's or a checkpoint's ``training`` tells of, what its weights began with first.
+
+    Of each, `TRAINING` as far as it is told; of ``earlier`` nothing that is not of that form.
+    """
+    earlier = training.get("earlier")
+    found = [*(earlier if isinstance(earlier, list) else []), training]
+    parts = ({key: each[key] for key in TRAINING if key in each} for each in found if isinstance(each, dict))
+    return [part for part in parts if part]
 
 
 def is_name(value: object) -> bool:

@@ -16,7 +16,7 @@ try:
 except ModuleNotFoundError as error:
     raise HimeError(f'{error.name} is not installed: pip install "hime-sr[hub]"') from error
 
-from hime.restoring.card import FILES, is_count
+from hime.restoring.card import FILES, TRAINING, is_count, trainings_of
 from hime.terminal import shown
 
 TASK = "image-to-image"
@@ -61,7 +61,7 @@ def model_page(card: dict[str, Any]) -> str:
         "## Use it",
         _use(card),
         "## For what, and for what not",
-        " ".join((_CAUTION, _TRAINED_ON_THE_FAMOUS)) if set(_data(card)) & set(DATASETS) else _CAUTION,
+        " ".join((_CAUTION, _TRAINED_ON_THE_FAMOUS)) if set(_all_data(card)) & set(DATASETS) else _CAUTION,
         "## Measured",
         _measured(card),
         "## How it was made",
@@ -85,7 +85,7 @@ def _front_matter(card: dict[str, Any]) -> str:
         library_name="hime-sr",
         pipeline_tag=TASK,
         tags=["onnx", "super-resolution", "face-restoration", "reference-based"],
-        datasets=_data(card) or None,
+        datasets=_all_data(card) or None,
         metrics=sorted({result.metric_type for result in results}) or None,
         model_name=shown(card["name"]) if results else None,
         eval_results=results or None,
@@ -100,8 +100,17 @@ def _part(whole: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _data(card: dict[str, Any]) -> list[str]:
-    """The names of the training data's folders."""
-    names = _part(card, "training").get("data")
+    """The names of the folders of the last training's data."""
+    return _folders(_part(card, "training"))
+
+
+def _all_data(card: dict[str, Any]) -> list[str]:
+    """…of all that the weights have been trained on, what they began with too."""
+    return sorted({name for part in trainings_of(_part(card, "training")) for name in _folders(part)})
+
+
+def _folders(training: dict[str, Any]) -> list[str]:
+    names = training.get("data")
     return [shown(str(name)) for name in names] if isinstance(names, list) else []
 
 
@@ -133,7 +142,11 @@ def _results(card: dict[str, Any]) -> Iterator[EvalResult]:
 
 
 def _data_in_words(card: dict[str, Any]) -> str:
-    return " and ".join(DATASETS.get(name, name) for name in _data(card)) or "data of one's own"
+    return _in_words(_data(card))
+
+
+def _in_words(names: list[str]) -> str:
+    return " and ".join(DATASETS.get(name, name) for name in names) or "data of one's own"
 
 
 def _summary(card: dict[str, Any]) -> str:
@@ -196,26 +209,29 @@ def _measured(card: dict[str, Any]) -> str:
 
 def _made(card: dict[str, Any]) -> str:
     training = _part(card, "training")
-    told = {
-        "preset": "preset",
-        "data": "data",
-        "people": "people",
-        "photos": "photos",
-        "steps": "steps",
-        "batch_size": "batch",
-    }
-    made = [
-        f"{text} {_data_in_words(card) if key == 'data' else _plain(training[key])}"
-        for key, text in told.items()
-        if key in training
-    ]
-    lines = [f"Trained with `hime train`: {', '.join(made)}." if made else "The card does not say how."]
+    made = _told(training)
+    lines = [f"Trained with `hime train`: {made}." if made else "The card does not say how."]
+    earlier = [_told(part) for part in trainings_of({"earlier": training.get("earlier")})]
+    if earlier:
+        lines.append(
+            f"The weights began with those of another training ({'; before it '.join(earlier[::-1])})."
+        )
     if card.get("date"):
         lines.append(f"Date: {shown(str(card['date']))}.")
     compared = _part(card, "architecture").get("system")
     method = "HIME (Xiang et al.)" if compared is None else f"{shown(str(compared))}, rebuilt to compare with"
     lines.append(f"Every setting is in `card.json`. Method: {method}.")
     return " ".join(lines)
+
+
+def _told(training: dict[str, Any]) -> str:
+    """What is told of one training, in words."""
+    told = dict(zip(TRAINING, ("preset", "data", "people", "photos", "steps", "batch"), strict=True))
+    return ", ".join(
+        f"{text} {_in_words(_folders(training)) if key == 'data' else _plain(training[key])}"
+        for key, text in told.items()
+        if key in training
+    )
 
 
 def _plain(value: Any) -> str:

@@ -89,7 +89,7 @@ def train(
         config, arithmetic = _settled(config, folder, place)
         accelerator = stack.enter_context(accelerated(config))
         photos, held_out, data = _photos(config, sources, targets, accelerator)
-        description = Description(preset, config, data, arithmetic)
+        description = Description(preset, config, data, arithmetic, folder.earlier(config.init))
         if accelerator.is_main_process:
             folder.claim(description, change_steps)
         accelerator.wait_for_everyone()

@@ -16,11 +16,13 @@ from typing import Any
 
 from hime.errors import HimeError
 from hime.files import TEMPORARY, held, write_json
+from hime.restoring.card import trainings_of
 from hime.training.arithmetic import Arithmetic, Settled
 from hime.training.checkpoint import (
     BEST,
     CONFIG,
     LAST,
+    load_model,
     load_state,
     read_step,
     restore_state,
@@ -43,12 +45,14 @@ class Description:
     photos, ``targets`` and theirs if they are restricted, that of the labels if there are some, ``distinct``
     people if folders are given several times, ``flip`` if it is not "even" and there are no references.
     ``arithmetic``: precision and layout in words, and why.
+    ``earlier``: what the weights of ``init`` had been trained on before, see `earlier_trainings`.
     """
 
     preset: str
     config: TrainingConfig
     data: dict[str, Any]
     arithmetic: str
+    earlier: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The contents of config.json."""
@@ -59,6 +63,7 @@ class Description:
             "config": dataclasses.asdict(self.config),
             "architecture": dataclasses.asdict(self.config.architecture),
             "data": self.data,
+            "earlier": self.earlier,
         }
         plain: dict[str, Any] = json.loads(json.dumps(contents))  # tuples become lists, as in the file
         return plain
@@ -79,6 +84,8 @@ class Description:
             "hr_size": config.hr_size,
             "config": dataclasses.asdict(config),
         }
+        if self.earlier:
+            training["earlier"] = self.earlier
         metrics = {"held_out": dataclasses.asdict(evaluations[-1])} if evaluations else {}
         return {
             "architecture": json.dumps(dataclasses.asdict(config.architecture)),
@@ -89,6 +96,20 @@ class Description:
             "date": datetime.date.today().isoformat(),
             "licence": config.licence,
         }
+
+
+def earlier_trainings(init: str | None) -> list[dict[str, Any]]:
+    """What the weights that a training starts from have been trained on, the first training first.
+
+    Of each what its checkpoint or card tells of `hime.restoring.card.TRAINING`; whoever has the weights must
+    know whose photos they have seen.
+
+    Raises:
+        HimeError: ``init`` cannot be read.
+    """
+    if init is None:
+        return []
+    return trainings_of(json.loads(load_model(init)[1].get("training", "{}")))
 
 
 class RunFolder:
@@ -153,6 +174,18 @@ class RunFolder:
         arithmetic = Arithmetic(config["precision"], config["channels_last"])
         return Settled(arithmetic, recorded.get("arithmetic", str(arithmetic)))
 
+    def earlier(self, init: str | None) -> list[dict[str, Any]]:
+        """`earlier_trainings` of ``init``; of a training that there is to go on with, as it began.
+
+        Raises:
+            HimeError: config.json, or ``init``, cannot be read.
+        """
+        recorded = self.recorded()
+        if recorded is None:
+            return earlier_trainings(init)
+        known: list[dict[str, Any]] = recorded.get("earlier", [])
+        return known
+
     def claim(self, description: Description, change_steps: bool) -> None:
         """Write config.json; where there is a state already, only if it was trained with the same.
 
@@ -166,6 +199,7 @@ class RunFolder:
             allowed |= {"config.steps"} if change_steps else set()
             # A run of an older version does not tell them.
             allowed |= {f"data.{key}" for key in NEWER_FINGERPRINTS if key not in theirs["data"]}
+            allowed |= {"earlier"} - theirs.keys()
             different = [key for key in _differences(theirs, ours) if key not in allowed]
             if different:
                 raise HimeError(
