@@ -86,8 +86,14 @@ def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
     train(TINY, SOURCES, tmp_path, stop_at=1)
     config = json.loads((tmp_path / "config.json").read_text())
     del config["config"]["flow_rate"]
+    del config["config"]["sampling"]["wrong_person"]  # begun before it came
+    del config["config"]["loss"]["identity"]
+    del config["architecture"]["fusion"]
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert train(TINY, SOURCES, tmp_path, stop_at=2).first_step == 1
+    changed = override(TINY, ["sampling.wrong_person=0.1"])
+    with pytest.raises(HimeError, match=r"other values of sampling\.wrong_person;"):
+        train(changed, SOURCES, tmp_path, stop_at=3)
 
 
 @pytest.mark.parametrize("held_out", [TINY.held_out_fraction, 0])

@@ -16,7 +16,9 @@ from typing import Any
 
 from hime.errors import HimeError
 from hime.files import TEMPORARY, held, write_json
+from hime.model import HIMEConfig
 from hime.restoring.card import trainings_of
+from hime.systems import SystemConfig
 from hime.training.arithmetic import Arithmetic, Settled
 from hime.training.checkpoint import (
     BEST,
@@ -157,8 +159,11 @@ class RunFolder:
         except (OSError, ValueError, RecursionError) as error:
             raise HimeError(f"{path}: cannot be read ({error}); choose another --out") from error
         # A run of an older version lacks newer keys; it was trained as their defaults say.
-        defaults = json.loads(json.dumps(dataclasses.asdict(TrainingConfig())))
-        recorded["config"] = {**defaults, **recorded["config"]}
+        architecture = recorded.get("architecture")
+        if isinstance(architecture, dict):
+            kind = SystemConfig if "system" in architecture else HIMEConfig
+            recorded["architecture"] = _filled(architecture, _defaults(kind))
+        recorded["config"] = _filled(recorded["config"], dataclasses.asdict(TrainingConfig()))
         return recorded
 
     def begun_in(self) -> Settled | None:
@@ -242,6 +247,21 @@ class RunFolder:
         """Write the averaged weights as the best known."""
         metadata = description.metadata(step, evaluations)
         save_released(self.path / BEST, networks.average.state_dict(), metadata)
+
+
+def _defaults(kind: type[HIMEConfig | SystemConfig]) -> dict[str, Any]:
+    fields = dataclasses.fields(kind)
+    return {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+
+
+def _filled(recorded: Any, defaults: Any) -> Any:
+    """What was recorded, with the defaults of keys that it lacks, in its parts too; as JSON gives it."""
+    if isinstance(recorded, dict) and isinstance(defaults, dict):
+        return {
+            **recorded,
+            **{key: _filled(recorded.get(key, value), value) for key, value in defaults.items()},
+        }
+    return json.loads(json.dumps(recorded))
 
 
 def _differences(theirs: Any, ours: Any, prefix: str = "") -> list[str]:
