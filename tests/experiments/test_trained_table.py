@@ -202,6 +202,9 @@ def test_the_best_of_them_is_chosen_image_by_image() -> None:
     found = best_of(["one", "two"], per_image, ["psnr", "lpips"])
     assert found["here"] == {"psnr": pytest.approx(68 / 3, abs=1e-4), "lpips": 0.25}
     assert found["intervals"]["psnr"] == [22.0, 23.0]
+    per_image[1]["two"]["psnr"] = None  # it equals its target: PSNR has no mean, here as in other rows
+    found = best_of(["one", "two"], per_image, ["psnr", "lpips"])
+    assert (found["here"], found["intervals"]["psnr"]) == ({"psnr": None, "lpips": 0.2333}, None)
 
 
 def test_what_cannot_be_measured_is_not_trained(

@@ -156,6 +156,10 @@ def test_changes_that_are_right_only_together() -> None:
         ("seed=-9223372036854775809", "from -9223372036854775808"),
         ("batch_size=99999999999999999999", "at most 2147483647"),
         ("sampling.temperature=0,0.4", "above 0"),
+        ("sampling.temperature=0.4,nan", "above 0"),
+        ("sampling.count_weights=nan,1,1,1", "give 4 numbers, the probabilities of 0 … 3"),
+        ("sampling.count_weights=1,1,1,nan", "give 4 numbers, the probabilities of 0 … 3"),
+        ("sampling.count_weights=1,1,1,inf", "give 4 numbers, the probabilities of 0 … 3"),
     ],
 )
 def test_override_explains_what_it_refuses(change: str, message: str) -> None:

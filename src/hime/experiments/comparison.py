@@ -302,13 +302,17 @@ def compare(
 def best_of(
     members: Sequence[str], per_image: Sequence[Mapping[str, Any]], metrics: Sequence[str]
 ) -> dict[str, Any]:
-    """``here`` and ``intervals`` of the member with the highest PSNR, image by image."""
+    """``here`` and ``intervals`` of the member with the highest PSNR, image by image.
+
+    Where one of those equals its target there is no mean PSNR, as in every other row.
+    """
 
     def psnr(figures: Mapping[str, Any]) -> float:
         value = figures["psnr"]
         return float("inf") if value is None else float(value)  # null: it equals its target
 
-    best = [max((image[name] for name in members), key=psnr) for image in per_image]
+    found = [max((image[name] for name in members), key=psnr) for image in per_image]
+    best = [{**figures, "psnr": psnr(figures)} for figures in found]
     bootstrap = PeopleBootstrap([ListEntry(image["input"], ()).person for image in per_image])
     here, intervals = averaged(best, metrics, bootstrap)
     return {"here": here, "intervals": intervals}

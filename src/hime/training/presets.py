@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class ReferenceSampling:
         for name in ("blank", "wrong", "wrong_person", "misalignment"):
             if not 0 <= getattr(self, name) <= 1:
                 raise HimeError(f"sampling.{name}={getattr(self, name)}: give a number from 0 to 1")
-        if self.temperature is not None and not min(self.temperature) > 0:
+        if self.temperature is not None and not all(0 < each < math.inf for each in self.temperature):
             raise HimeError(f"sampling.temperature={self.temperature}: give two numbers above 0, or none")
 
 
@@ -183,7 +184,8 @@ class TrainingConfig:
         if not 0 <= self.held_out_fraction < 1:
             raise HimeError(f"held_out_fraction={self.held_out_fraction}: give 0 … 1")
         weights = self.sampling.count_weights
-        if self.references and (len(weights) != self.references + 1 or min(weights) < 0 or sum(weights) <= 0):
+        are_some = all(0 <= weight < math.inf for weight in weights) and sum(weights) > 0  # not NaN either
+        if self.references and (len(weights) != self.references + 1 or not are_some):
             raise HimeError(
                 f"sampling.count_weights={','.join(map(str, weights))}: give {self.references + 1} numbers, "
                 f"the probabilities of 0 … {self.references} references"
