@@ -12,7 +12,7 @@ class HimeError(ValueError):
 
 
 class Diverged(HimeError):
-    """A training whose loss is no longer finite; the last good state is kept."""
+    """A training whose loss is no longer finite; the last good state, if there is one, is kept."""
 
 
 class NothingToRestore(HimeError):

@@ -34,6 +34,7 @@ from hime.training import loop
 from hime.training.batches import Batch, Draw, gather
 from hime.training.checkpoint import load_model, load_state
 from hime.training.loop import train
+from hime.training.networks import Networks
 from hime.training.photos import Photos
 from hime.training.presets import build_model, override
 
@@ -181,6 +182,36 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_a_save(
         train(config, SOURCES, tmp_path)
     assert load_state(tmp_path / "last.safetensors").step == 5
     assert all(weight.isfinite().all() for weight in weights_of(tmp_path).values())
+
+
+def test_weights_that_are_no_numbers_are_never_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(photos: Photos, drawn: Draw) -> Batch:
+        batch = gather(photos, drawn)
+        return batch._replace(lr=batch.lr * math.nan)
+
+    monkeypatch.setattr("hime.training.loop.gather", spoilt)
+    config = override(TINY, ["evaluate_every=3", "log_every=100"])  # measured before the loss is looked at
+    with pytest.raises(Diverged, match="no longer finite at step 3; try a lower learning_rate"):
+        train(config, SOURCES, tmp_path)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_gradient_that_is_not_finite_ends_the_training_before_a_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = Networks.update
+
+    def spoilt(self: Networks, batch: Batch, step: int) -> dict[str, torch.Tensor]:
+        told = update(self, batch, step)
+        return {**told, "gradient_norm": told["gradient_norm"] * (math.nan if step == 2 else 1)}
+
+    monkeypatch.setattr(Networks, "update", spoilt)
+    config = override(TINY, ["checkpoint_seconds=0", "log_every=4", "held_out_fraction=0"])
+    with pytest.raises(Diverged, match="at step 4; the state before is kept: try"):
+        train(config, SOURCES, tmp_path)
+    assert load_state(tmp_path / "last.safetensors").step == 2
 
 
 def by_two_processes(run: Path, *changes: str) -> str:

@@ -74,7 +74,8 @@ def train(
     Raises:
         HimeError: the folder holds another configuration's run, or the data or the configuration cannot be
             used.
-        Diverged: the loss is no longer finite; the last good state is kept.
+        Diverged: the loss, its gradient or what is restored is no longer finite; the last good state, if
+            there is one, is kept.
     """
     if steps is not None:
         config = dataclasses.replace(config, steps=steps)
@@ -129,11 +130,8 @@ def _loop(
 
             if step % config.log_every == 0 or is_last:
                 means = _across(accelerator, tally.means())
-                if not math.isfinite(means["loss"]):
-                    raise Diverged(
-                        f"{folder}: the loss is no longer finite at step {step}; the state before is kept: "
-                        "try a lower learning_rate or precision=fp32 in a new --out"
-                    )
+                if not math.isfinite(means["loss"] + means["gradient_norm"]):
+                    raise _diverged(folder, "the loss or its gradient is", step)
                 losses.append((step, means["loss"]))
                 if curves is not None:
                     curves.steps(step, means, learning_rate(config, step - 1), progress.rate())
@@ -142,6 +140,8 @@ def _loop(
             is_due = step % config.evaluate_every == 0 or step == config.steps
             if is_due and measure is not None and curves is not None:
                 evaluation, samples = measure.evaluate(networks.average, step)
+                if not math.isfinite(evaluation.score):  # between two looks at the loss
+                    raise _diverged(folder, "what the network restores is", step)
                 is_best = all(evaluation.score > before.score for before in evaluations)
                 evaluations.append(evaluation)
                 say(str(evaluation))
@@ -150,7 +150,7 @@ def _loop(
                     folder.save_best(networks, description, step, evaluations)
 
             if is_last or time.monotonic() - saved >= config.checkpoint_seconds:
-                if is_main and math.isfinite(tally.mean_loss()):  # not what has come to nothing since
+                if is_main and tally.is_finite():  # not what has come to nothing since
                     if measure is None:  # nobody held out: the newest weights are the best known
                         folder.save_best(networks, description, step, evaluations)
                     folder.save(networks, description, step, evaluations)
@@ -172,6 +172,14 @@ def _loop(
         for line in str(summary).split("\n"):
             say(line)
     return summary
+
+
+def _diverged(folder: RunFolder, what: str, step: int) -> Diverged:
+    kept = "the state before is kept: " if folder.has_state else ""
+    return Diverged(
+        f"{folder}: {what} no longer finite at step {step}; {kept}try a lower learning_rate or "
+        "precision=fp32 in a new --out"
+    )
 
 
 # -- before the first step --------------------------------------------------------------------------------

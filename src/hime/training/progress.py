@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import signal
 import sys
 import time
@@ -61,6 +62,10 @@ class Tally:
     def means(self) -> dict[str, Tensor]:
         """Over the steps, still on the device."""
         return {name: total / self.steps for name, total in self.sums.items()}
+
+    def is_finite(self) -> bool:
+        """Whether the weights can be: loss and gradient are numbers. Waits for the device."""
+        return not self.steps or math.isfinite(float(self.sums["loss"] + self.sums["gradient_norm"]))
 
     def mean_loss(self) -> float:
         """Waits for the device. 0 before the first step."""
