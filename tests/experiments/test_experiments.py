@@ -27,8 +27,8 @@ from hime.data.people import DEMO_PEOPLE, make_list, people_in, read_list, read_
 from hime.experiments.comparison import PUBLISHED, comparison_table
 from hime.experiments.figures import DEMO_PICTURE, mean_correlation, quarters
 from hime.experiments.report import findings, markdown, plot, table
-from hime.experiments.runner import config_of, examine, refuse_people_trained_on
-from hime.experiments.tables import EXPERIMENTS, FIGURE_8, TABLE_6, Claim
+from hime.experiments.runner import _training, config_of, examine, refuse_people_trained_on
+from hime.experiments.tables import EXPERIMENTS, FIGURE_8, TABLE_6, Claim, experiment
 from hime.pictures.reading import read_image, read_target
 from hime.pictures.writing import write_image
 from hime.restoring.restorer import load
@@ -534,6 +534,14 @@ def test_a_claim_holds_of_the_images_where_it_is_a_number() -> None:
     found = examine(claim, TABLE_6.rows, per_image[1:4])
     assert (found["difference"], found["interval"], found["agrees"]) == (None, None, "undecided")
     assert "| – |" in findings({"claims": [found]})
+
+
+def test_a_result_does_not_say_where_files_lie(tmp_path: Path) -> None:
+    changes = [f"labels={tmp_path / 'labels.npz'}", "init=../other/run", "seed=7"]
+    config = override(PRESETS["small-x8"], changes)
+    data = {"sources": ["one"], "people": 1, "photos": 2}
+    told = _training(experiment("table6"), config, "run", changes, data)
+    assert told["changes"] == ["labels=labels.npz", "init=run", "seed=7"]
 
 
 def test_a_report_has_the_budget_and_stands_beside_the_paper() -> None:

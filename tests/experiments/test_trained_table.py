@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from hime import HimeError
 from hime.cli import main
-from hime.data.people import DEMO_PEOPLE, read_list, write_list
+from hime.data.people import DEMO_PEOPLE, people_in, read_list, read_people, write_list
 from hime.errors import Diverged
 from hime.evaluation.checkpoint import TorchBackend
 from hime.evaluation.evaluate import Restored, evaluate
@@ -24,7 +24,7 @@ from hime.experiments.trained import MostAlike, chosen_runs, config_of, expanded
 from hime.model.system import System
 from hime.pictures.arrays import Image, downscale
 from hime.pictures.reading import read_image
-from hime.restoring.restorer import Restorer
+from hime.restoring.restorer import Restorer, load
 from hime.training.checkpoint import load_model
 from hime.training.presets import PRESETS, SYSTEM_PRESETS, TrainingConfig, override, preset
 from hime.training.run_folder import RunFolder
@@ -40,12 +40,23 @@ def run(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
+def write_labels(path: Path) -> None:
+    """Labels of one of the photos trained on."""
+    person = read_people(DEMO_PEOPLE / "train.txt")[0]
+    name = f"{DEMO_PEOPLE.name}/{person}/{people_in(DEMO_PEOPLE)[person][0].name}"
+    parsing, points = np.zeros((1, 128, 128), np.uint8), np.full((1, 68, 2), 0.5, np.float16)
+    np.savez(path, names=np.array([name]), points=points, parsing=parsing)
+
+
 @pytest.mark.usefixtures("weights")
 def test_systems_are_trained_and_stand_beside_the_paper(
-    inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    inputs: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = ["--data", DEMO_PEOPLE, "--people", DEMO_PEOPLE / "train.txt", "--list", inputs]
     words = ["reproduce", "table1", *data, "--out", tmp_path, *SETTINGS, "--train", "gwainet-x8", "pfsr-x8"]
+    words += ["--model", tiny_model]  # made for a setting that the table has not
+    write_labels(tmp_path / "labels.npz")
+    words += ["--set", f"labels={tmp_path / 'labels.npz'}"]
     assert run(*words) == 0
     told = capsys.readouterr()
     assert "gwainet-x8, 1 of 2" in told.err
@@ -57,7 +68,10 @@ def test_systems_are_trained_and_stand_beside_the_paper(
     assert sum(line.startswith("| **gwainet-x8, most alike** |") for line in lines) == 1
     assert any(line.startswith("| FSRNet |  | 20.03 |") for line in lines)  # not trained: the paper's alone
     assert not any(line.startswith("| PFSR |") for line in lines)
-    (setting,) = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))["settings"]
+    result = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))
+    assert result["other_settings"] == [load(tiny_model).name]
+    assert result["changes"] == [*CHANGES, "labels=labels.npz"]  # not where it lies
+    (setting,) = result["settings"]
     rows = {row["name"]: row for row in setting["rows"]}
     best = "gwainet-x8, best of them"
     assert list(rows) == ["bicubic", "gwainet-x8", "gwainet-x8, most alike", "pfsr-x8", best]
@@ -73,13 +87,17 @@ def test_systems_are_trained_and_stand_beside_the_paper(
     assert run(*words) == 0  # nothing is trained again
     assert "steps 2 → 2" in capsys.readouterr().err
 
+    entries = read_list(inputs)
+    gone = replace(entries[0], input=f"{entries[0].person}/gone.webp")
+    write_list(inputs, [gone, *entries])
     words = ["reproduce", "fig7", "--list", inputs, "--list-data", DEMO_PEOPLE, "--out", tmp_path]
     assert run(*words) == 0
+    assert f"hime: left out: {gone.input}: " in capsys.readouterr().err
     sheet = read_image(tmp_path / "fig7-16-128.png")
     assert sheet.shape[1] > 6 * 128  # LR, bicubic, two systems, truth, references
     told_of = json.loads((tmp_path / "fig7.json").read_text(encoding="utf-8"))["sheets"]
     assert told_of["fig7-16-128.png"]["methods"] == ["gwainet-x8", "pfsr-x8"]
-    assert len(told_of["fig7-16-128.png"]["inputs"]) == 2
+    assert told_of["fig7-16-128.png"]["inputs"] == [entry.input for entry in entries]
 
 
 @pytest.mark.usefixtures("weights")
@@ -221,6 +239,26 @@ def test_what_cannot_be_measured_is_not_trained(
     assert run(*words) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "has 1 references, not 3; make a list with more, or ask for fewer" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_models_of_one_name_are_told_before_anything_is_trained(
+    inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", DEMO_PEOPLE, "--people", DEMO_PEOPLE / "train.txt", "--list", inputs]
+    words = [
+        "reproduce",
+        "table1",
+        *data,
+        "--out",
+        tmp_path / "out",
+        "--train",
+        "small-x4",
+        "--model",
+        "small-x4",
+    ]
+    assert run(*words) == 1
+    assert "hime: two models are named small-x4; " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -50,7 +50,7 @@ class Entries:
             try:
                 measured = evaluation.measure(number)
             except HimeError as error:
-                return {"status": FAILED, "reason": str(error)}
+                return {"status": FAILED, "reason": evaluation.told(number, error)}
             except Exception as error:
                 log.debug("%s", row["source"], exc_info=True)
                 reason = told(Path(evaluation.entries[number].input), error)

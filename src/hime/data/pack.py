@@ -174,18 +174,18 @@ def _read_in_parts(
     """Of so many files as fill a shard: names and pixels of the usable ones, and lines about the others."""
     step = max(1, SHARD_BYTES // (3 * size * size))
 
-    def read(path: Path) -> Pixels | str:
+    def read(path: Path, name: str) -> Pixels | str:
         try:
             return read_target(path, size).transpose(2, 0, 1)
         except HimeError as error:
-            return str(error)
+            return str(error).replace(str(path), name)  # a pack tells nothing of where it was made
 
     with ThreadPoolExecutor(usable_threads()) as pool:
         for start in track(range(0, len(files), step), "packing"):
             images = np.empty((min(step, len(files) - start), 3, size, size), np.uint8)
             chosen, lines = list[str](), list[str]()
             part = slice(start, start + step)
-            for name, result in zip(names[part], pool.map(read, files[part]), strict=True):
+            for name, result in zip(names[part], pool.map(read, files[part], names[part]), strict=True):
                 if isinstance(result, str):
                     lines.append(result)
                 else:

@@ -222,8 +222,15 @@ class Evaluation:
             try:
                 measured.append(self.measure(number, sheet))
             except HimeError as error:
-                failed.append({"input": entry.input, "error": str(error)})
+                failed.append({"input": entry.input, "error": self.told(number, error)})
         return self.result(measured, failed)
+
+    def told(self, number: int, error: HimeError) -> str:
+        """What is wrong with an entry; of its files PERSON/FILE, since results are shown to others."""
+        text = str(error)
+        for path in self.reads(number):
+            text = text.replace(str(path), f"{path.parent.name}/{path.name}")
+        return text
 
     def measure(self, number: int, sheet: Sheet | None = None) -> Measured:
         """Restore an input by every method and measure.
@@ -293,15 +300,24 @@ def check_methods(methods: Sequence[Method]) -> list[str]:
     if not methods:
         raise HimeError("nothing to evaluate; give a model")
     names = [method.name for method in methods]
+    check_names(names)
+    if len({method.scale for method in methods}) > 1:
+        told = ", ".join(f"{method.name} ×{method.scale}" for method in methods)
+        raise HimeError(f"models of one scale can be compared, not {told}")
+    return names
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse methods that results could not tell apart.
+
+    Raises:
+        HimeError: two have one name, or one has a name that is taken.
+    """
     for name in names:
         if name in TAKEN:
             raise HimeError(f"a method cannot be named {name}; give the model another name")
         if names.count(name) > 1:
             raise HimeError(f"two models are named {name}; give one of them another folder or name")
-    if len({method.scale for method in methods}) > 1:
-        told = ", ".join(f"{method.name} ×{method.scale}" for method in methods)
-        raise HimeError(f"models of one scale can be compared, not {told}")
-    return names
 
 
 def parse_references(text: str) -> References:

@@ -73,10 +73,10 @@ def told(words: Sequence[str]) -> str:
         start = ["hime"]
     else:  # a script: comparisons/peers.py
         start = ["python", "/".join(PurePath(program).parts[-2:])]
-    return shlex.join([*start, *(_without_place(word) for word in arguments)])
+    return shlex.join([*start, *(without_place(word) for word in arguments)])
 
 
-def _without_place(word: str) -> str:
+def without_place(word: str) -> str:
     """One argument; of paths that begin at the root or climb, also behind ``--data=``, only the last part."""
     key, sign, value = ("", "", word) if PurePath(word).is_absolute() else word.rpartition("=")
     path = PurePath(value)

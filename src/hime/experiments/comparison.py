@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +106,12 @@ def comparison_table(
     """
     contenders = [Contender(each, each.card, references) for each in restorers]
     settings = by_setting(contenders)
-    known = {each.name for members in settings.values() for each in members}
-    if not known:
+    if not any(settings.values()):
         raise HimeError("table1: no model of its settings, 32→128, 64→256 or 16→128; give one with --model")
     measures: list[Measure] = [Distortion(), Perception()]
     source, entries = provenance(list_root, list=list_path), read_list(list_path)
     compared, left_out = compare_all(settings, list_root, list_path, entries, references, measures)
-    others = [each.name for each in restorers if each.name not in known or each.name in left_out]
+    others = without_row(contenders, settings, left_out)
     return write_comparison(Path(out), comparison_result(source, compared, list_path, references, others))
 
 
@@ -164,6 +163,16 @@ def by_setting(contenders: Sequence[Contender]) -> dict[Setting, list[Contender]
         setting: [each for each in contenders if (int(each.card["lr_size"]), each.method.scale) == setting]
         for setting in PUBLISHED
     }
+
+
+def without_row(
+    contenders: Sequence[Contender],
+    settings: Mapping[Setting, Sequence[Contender]],
+    left_out: Collection[str],
+) -> list[str]:
+    """The names of those that are of none of the ``settings``, or were ``left_out`` by `compare_all`."""
+    known = {each.name for members in settings.values() for each in members} - set(left_out)
+    return [each.name for each in contenders if each.is_shown and each.name not in known]
 
 
 def comparison_result(

@@ -17,7 +17,7 @@ from hime.evaluation.checkpoint import TorchBackend, checkpoint_name, describe
 from hime.evaluation.evaluate import BASELINE, Variant, choose_references, evaluate
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.measures import Distortion, Measure, Perception
-from hime.evaluation.provenance import provenance
+from hime.evaluation.provenance import provenance, without_place
 from hime.experiments.report import markdown, plot, save_figure, write_text
 from hime.experiments.tables import METRICS, Budget, Claim, Experiment, Row, experiment
 from hime.files import write_json
@@ -139,7 +139,7 @@ def _training(
     return {
         "preset": chosen.preset,
         "init": init,
-        "changes": list(changes),
+        "changes": list(map(without_place, changes)),
         "steps": config.steps,
         "batch_size": config.batch_size,
         "seed": config.seed,

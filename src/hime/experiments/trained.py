@@ -21,9 +21,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from hime.data.people import read_list
 from hime.errors import Diverged, HimeError
 from hime.evaluation.checkpoint import TorchBackend, describe
-from hime.evaluation.evaluate import Method, Restored, Variant, choose_references, evaluate
+from hime.evaluation.evaluate import Method, Restored, Variant, check_names, choose_references, evaluate
 from hime.evaluation.measures import Measure, available_measures
-from hime.evaluation.provenance import provenance
+from hime.evaluation.provenance import provenance, without_place
 from hime.evaluation.sheet import Sheet
 from hime.experiments.comparison import (
     PUBLISHED,
@@ -32,6 +32,7 @@ from hime.experiments.comparison import (
     by_setting,
     compare_all,
     comparison_result,
+    without_row,
     write_comparison,
 )
 from hime.experiments.runner import Sources, refuse_people_trained_on
@@ -97,7 +98,8 @@ def trained_table(
         out: folder for the results; made if missing.
         budget: see `PAIRS`.
         changes: to every training, as ``hime train --set`` takes them.
-        others: models to measure too.
+        others: models to measure too, with names that are none of the presets'; those that are made for
+            none of the table's settings are told to be left out.
         references: how many those that look at several get.
         rates: factors of the presets' learning rates. Each preset is trained once with each, and the one
             with the lowest `last_loss` is measured: how many pairs a rate suits differs from system to
@@ -110,7 +112,7 @@ def trained_table(
     Raises:
         HimeError: no such preset, one is of none of the table's settings, the data cannot be used, people
             of the list are trained on, runs of another budget lie in ``out``, the list has fewer references,
-            nothing of it can be measured, or LPIPS cannot.
+            two models have one name, nothing of it can be measured, or LPIPS cannot.
     """
     folder = Path(out) / "runs" / "table1"
     names = expanded(names)
@@ -120,6 +122,7 @@ def trained_table(
     entries, source = read_list(list_path), provenance(list_root, list=list_path)
     refuse_people_trained_on(sources, list_root, entries, list_path)
     choose_references(entries, references, list_path.name)
+    check_names([*names, *(each.name for each in others)])
     measures = table_measures()
     trials: dict[str, list[Trial]] = {}
     for number, name in enumerate(names, start=1):
@@ -133,13 +136,14 @@ def trained_table(
     contenders += [Contender(each, each.card, references) for each in others]
     members = by_setting(contenders)
     settings, left_out = compare_all(members, list_root, list_path, entries, references, measures)
-    result = comparison_result(source, settings, list_path, references, left_out)
+    unmeasured = without_row(contenders, members, left_out)
+    result = comparison_result(source, settings, list_path, references, unmeasured)
     learning_rates = {
         name: [{"learning_rate": each.learning_rate, "loss": each.loss} for each in tried]
         for name, tried in trials.items()
         if len(tried) > 1
     }
-    told = {"budget": budget, "changes": list(changes), "learning_rates": learning_rates}
+    told = {"budget": budget, "changes": list(map(without_place, changes)), "learning_rates": learning_rates}
     return write_comparison(Path(out), {**result, **told})
 
 
@@ -368,7 +372,7 @@ def figure_7(
         list_root: people folder below which the paths of the list lie.
         list_path: evaluation list.
         out: OUT/fig7-LR-HR.png is written for each setting that has a method and of which something
-            can be restored, and OUT/fig7.json.
+            can be restored, and OUT/fig7.json; inputs that cannot be are told and are not on it.
 
     Raises:
         HimeError: there is no method, or nothing of the list can be restored.
@@ -395,14 +399,19 @@ def figure_7(
             measures=measures,
             sheet=sheet,
         )
-        if not result["images"]:
+        if result["images"]:
+            complain(*(f"hime: left out: {each['error']}" for each in result["failed"]))
+        else:
             at, first = f"{lr_size}→{lr_size * scale}", result["failed"][0]["error"]
             failed.append(f"{list_path}: none of it can be restored at {at}; {first}")
             continue
         path = Path(out) / f"fig7-{lr_size}-{lr_size * scale}.png"
         write_image(path, sheet.draw())
         written.append(path)
-        told[path.name] = {"methods": result["models"], "inputs": [each.input for each in shown]}
+        told[path.name] = {
+            "methods": result["models"],
+            "inputs": [image["input"] for image in result["per_image"]],
+        }
     if failed and not written:
         raise HimeError(failed[0])
     complain(*(f"hime: {line}" for line in failed))

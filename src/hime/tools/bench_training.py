@@ -21,7 +21,7 @@ from torch import Tensor
 
 from hime.data.people import DEMO_PEOPLE
 from hime.evaluation.cost import count
-from hime.evaluation.provenance import provenance
+from hime.evaluation.provenance import provenance, without_place
 from hime.training.arithmetic import settle
 from hime.training.batches import Draw, gather
 from hime.training.compiling import room_for_shapes
@@ -99,7 +99,7 @@ def bench_training(
     return {
         "provenance": provenance(),
         "preset": name,
-        "changes": list(changes),
+        "changes": list(map(without_place, changes)),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "arithmetic": words,
         "compiled": compiled,
