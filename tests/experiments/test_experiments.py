@@ -22,6 +22,8 @@ from torch import Tensor
 
 from hime import HimeError
 from hime.cli import main
+from hime.cli.entry import build_parser
+from hime.cli.reproduce import ARGUMENTS
 from hime.data.pack import write_pack
 from hime.data.people import DEMO_PEOPLE, make_list, people_in, read_list, read_people, write_list
 from hime.experiments.comparison import PUBLISHED, comparison_table
@@ -346,6 +348,33 @@ def test_what_cannot_be_reproduced(init: Path, inputs: Path, tmp_path: Path, cap
     words = command("fig8", tmp_path / "nothing", inputs, tmp_path / "results")
     assert main(words) == 1
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("fig6 --train nonsense --rates 3 --set a=1 --budget paper --every 0 --model no --init no",
+         "fig6 takes no --model, --train, --rates, --set, --budget, --init, --every; leave them out"),
+        ("table1 --list L --list-data R --rates 1 4 --set seed=1",
+         "table1 without --train takes no --rates, --set; leave them out, or give --train"),
+        ("table1 --list L --data R --train all --init no", "table1 takes no --init; leave them out"),
+        ("table4 --list L --data R --init no --rates 4", "table4 takes no --rates, --init; leave them out"),
+        ("fig7 --list L --data R --people P", "fig7 takes no --people; leave them out"),
+        ("dial --list L --data R --model A --model B", "dial takes one --model, not 2"),
+        ("table5 --video V --model A --model B", "table5 takes one --model, not 2"),
+    ],
+)  # fmt: skip
+def test_arguments_that_change_nothing_are_refused(words: str, complaint: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run("reproduce", *words.split())
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: {complaint}\n")
+
+
+def test_every_argument_is_known_to_be_taken_or_not() -> None:
+    given = vars(build_parser().parse_args(["reproduce", "all"]))
+    places = {flag.removeprefix("--").replace("-", "_") for flag in ARGUMENTS}
+    assert places == given.keys() - {"name", "out", "command", "parser"}
 
 
 def test_people_of_the_list_are_trained_on_wherever_their_photos_lie(inputs: Path, tmp_path: Path) -> None:

