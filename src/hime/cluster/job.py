@@ -131,7 +131,7 @@ def restore_photos(
         raise HimeError(
             f"a face's number is for one picture, not {len(sources.pictures)}; give one input with --face"
         )
-    store, summary = _store(out, (*WRITTEN, *READ)), summary or JobSummary()
+    store, summary = _store(out), summary or JobSummary()
     require()
     known = _known(open_model(), references, choice.only_person, summary, cache, named)
     return run_job(
@@ -167,7 +167,7 @@ def restore_headshots(
         HimeError: nothing can be done, or the job cannot go on.
     """
     check_strength(choice.strength)
-    store, summary, restorer = _store(out, (*WRITTEN, *READ)), summary or JobSummary(), open_model()
+    store, summary, restorer = _store(out), summary or JobSummary(), open_model()
     photos, told = find_inputs(references, videos=False), Summary()
     used = read_references(photos.inputs, restorer, choice, told)
     summary.notes.extend(photos.passed_over)
@@ -210,7 +210,7 @@ def restore_clips(
     from hime.faces.networks import require
     from hime.restoring.video.reading import ENDINGS
 
-    store, summary = _store(out, ENDINGS), summary or JobSummary()
+    store, summary = _store(out), summary or JobSummary()
     require()
     known = _known(open_model(), references, choice.only_person, summary, cache, named)
     return run_job(
@@ -255,14 +255,16 @@ def _known(
     return _Known(cast, made_with(restorer, cast), people.files)
 
 
-def _store(out: Path | str, known: Sequence[str]) -> Store:
+def _store(out: Path | str) -> Store:
     """Where the results go.
 
     Raises:
-        HimeError: that is one file.
+        HimeError: that is one file, by any ending of pictures or videos.
     """
+    from hime.restoring.video.reading import ENDINGS  # with all that restores videos
+
     store = Store.at(out)
-    if store.folder is not None and is_file(store.folder, known):
+    if is_file(Path(store.root), (*WRITTEN, *READ, *ENDINGS)):
         raise HimeError(f"{out}: is one file; with --engine ray --out is a folder, or a URL of one")
     return store
 
