@@ -255,9 +255,17 @@ class Results:
                 told.append(f"*{words}*: {pairs}")
         return ". ".join(told) + "."
 
-    def systems(self, name: str, lr_size: int) -> str:
-        """A setting of `hime reproduce table1 --train`: each row with the paper's beside it."""
-        return side_by_side(self._setting(name, lr_size))
+    def systems(self, name: str, lr_size: int, trained_before: Sequence[str] = ()) -> str:
+        """A setting of `hime reproduce table1 --train`: each row with the paper's beside it.
+
+        ``trained_before``: rows whose weights had seen pairs that a result of November 2026 does not count.
+        """
+        setting = self._setting(name, lr_size)
+        more = [self._row(name, lr_size, method)["name"] for method in trained_before]
+        for row in setting["rows"]:
+            if row["name"] in more:
+                row["training"] = {**row["training"], "at_least": True}
+        return side_by_side(setting)
 
     def learning_rates(self, name: str) -> str:
         """The learning rates tried for the rows of such a result, and what decided among them."""

@@ -18,7 +18,7 @@ from hime.data.people import DEMO_PEOPLE, people_in, read_list, read_people, wri
 from hime.errors import Diverged
 from hime.evaluation.checkpoint import TorchBackend
 from hime.evaluation.evaluate import Restored, evaluate
-from hime.experiments.comparison import PUBLISHED, best_of
+from hime.experiments.comparison import PUBLISHED, best_of, training_of
 from hime.experiments.comparison_page import over_bicubic
 from hime.experiments.trained import MostAlike, chosen_runs, config_of, expanded, last_loss, trained_at
 from hime.model.system import System
@@ -223,6 +223,29 @@ def test_the_best_of_them_is_chosen_image_by_image() -> None:
     per_image[1]["two"]["psnr"] = None  # it equals its target: PSNR has no mean, here as in other rows
     found = best_of(["one", "two"], per_image, ["psnr", "lpips"])
     assert (found["here"], found["intervals"]["psnr"]) == ({"psnr": None, "lpips": 0.2333}, None)
+
+
+def test_pairs_are_those_of_all_trainings() -> None:
+    def counted(**training: Any) -> dict[str, int] | None:
+        return training_of({"training": {"steps": 10, "batch_size": 8, **training}})
+
+    last, fresh = {"steps": 10, "batch_size": 8}, {"steps": 5, "batch_size": 4, "init": None}
+    began = {"steps": 5, "batch_size": 4, "init": "small-x4"}
+    assert counted(config={"init": None}) == {**last, "pairs": 80}
+    assert counted(config={"init": "run"}, earlier=[fresh]) == {**last, "pairs": 100}
+    assert counted(config={"init": "run"}, earlier=[fresh, last]) == {**last, "pairs": 180}
+    assert counted(config={"init": "run"}) == {**last, "pairs": 80, "at_least": True}
+    assert counted(config={"init": "run"}, earlier=[began]) == {**last, "pairs": 100, "at_least": True}
+    assert counted(config={"init": "run"}, earlier=[last]) == {**last, "pairs": 160, "at_least": True}
+    assert counted(config={"init": "run"}, earlier=[fresh, {"people": 2}]) == {
+        **last,
+        "pairs": 100,
+        "at_least": True,
+    }
+    assert counted(earlier=[{"steps": None, "batch_size": 8}]) == {**last, "pairs": 80, "at_least": True}
+    assert training_of({"training": {"steps": 10}}) is None
+    assert training_of({"training": {"earlier": [last], "people": 2}}) is None
+    assert training_of({}) is None
 
 
 def test_what_cannot_be_measured_is_not_trained(

@@ -215,6 +215,12 @@ def test_systems_trained_here_stand_beside_the_papers(trained: Results) -> None:
     assert len(lines) == 2 + 5
     assert lines[4].startswith("| **ttsr-x4** | 26.500 | 27.31 |")
     assert lines[4].endswith("| 2.50 | 6.73 | 1.00, 2.00 | 26.62 | 0.500 | 80 |")
+    lines = trained.systems("table1", 32, ["ttsr-x4"]).splitlines()
+    assert lines[4].endswith("| 0.500 | > 80 |")
+    assert lines[3].endswith("| 80 |")
+    assert trained.systems("table1", 32).splitlines()[4].endswith("| 80 |")
+    with pytest.raises(HimeError, match="large-x4 was not measured there"):
+        trained.systems("table1", 32, ["large-x4"])
 
 
 def test_ours_is_compared_with_the_best_system_by_no_oracles_pick(trained: Results) -> None:

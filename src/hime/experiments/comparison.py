@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -22,6 +23,7 @@ from hime.experiments.report import save_figure, write_text
 from hime.experiments.tables import METRICS
 from hime.files import write_json
 from hime.pictures.arrays import Image
+from hime.restoring.card import trainings_of
 from hime.restoring.restorer import Restorer
 from hime.terminal import complain
 
@@ -328,12 +330,22 @@ def best_of(
 
 
 def training_of(card: Mapping[str, Any]) -> dict[str, int] | None:
-    """How far a contender was trained: steps, pairs a step and in all; None where its card does not tell."""
-    training = card.get("training") or {}
-    if not {"steps", "batch_size"} <= training.keys():
+    """How far a contender was trained; None where its card does not tell.
+
+    ``steps`` and ``batch_size`` of its last training, ``pairs`` of that and of those that its weights began
+    with. ``at_least`` where there were more of them: its card does not tell all, or how the first began.
+    """
+    trainings = trainings_of(card.get("training") or {})
+    numbers = [tuple(part.get(key) for key in ("steps", "batch_size")) for part in trainings]
+    counted = [
+        (steps, batch) for steps, batch in numbers if isinstance(steps, int) and isinstance(batch, int)
+    ]
+    if not counted or counted[-1] != numbers[-1]:
         return None
-    steps, batch = int(training["steps"]), int(training["batch_size"])
-    return {"steps": steps, "batch_size": batch, "pairs": steps * batch}
+    steps, batch = counted[-1]
+    told = {"steps": steps, "batch_size": batch, "pairs": sum(map(math.prod, counted))}
+    is_all = len(counted) == len(trainings) and trainings[0].get("init", "unknown") is None
+    return told if is_all else {**told, "at_least": True}
 
 
 def cost(card: Mapping[str, Any], lr_size: int, references: int) -> dict[str, int]:

@@ -139,7 +139,8 @@ def side_by_side(setting: Mapping[str, Any]) -> str:
         cells += _costs(row["cost"], paper)
         training = row.get("training")
         cells += [f"{row['seconds']:.3f}" if "seconds" in row else ""]
-        cells += [f"{training['pairs']:,}" if training else ""]
+        more = "> " if training and training.get("at_least") else ""
+        cells += [f"{more}{training['pairs']:,}" if training else ""]
         lines.append(f"| {' | '.join(cells)} |")
     for name, paper in theirs.items():
         cells = [name]

@@ -114,12 +114,15 @@ def _wrong(card: dict[str, Any]) -> Iterator[str]:
 def trainings_of(training: dict[str, Any]) -> list[dict[str, Any]]:
     """All that a card's or a checkpoint's ``training`` tells of, what its weights began with first.
 
-    Of each, `TRAINING` as far as it is told; of ``earlier`` nothing that is not of that form.
+    Of each, `TRAINING` as far as it is told; of ``earlier`` nothing that is not of that form. The first has
+    ``init`` too where that is known: what it began with, of which nothing is told; None: fresh weights.
     """
-    earlier = training.get("earlier")
-    found = [*(earlier if isinstance(earlier, list) else []), training]
-    parts = ({key: each[key] for key in TRAINING if key in each} for each in found if isinstance(each, dict))
-    return [part for part in parts if part]
+    earlier, config = training.get("earlier"), training.get("config")
+    before = [each for each in earlier if isinstance(each, dict)] if isinstance(earlier, list) else []
+    if not before and isinstance(config, dict) and "init" in config:
+        training = {**training, "init": config["init"]}
+    parts = ({key: each[key] for key in (*TRAINING, "init") if key in each} for each in (*before, training))
+    return [part for part in parts if part.keys() - {"init"}]
 
 
 def is_name(value: object) -> bool:
