@@ -185,14 +185,7 @@ def _to_size(image: Tensor, side: int, mode: str) -> Tensor:
 
 
 def _noise(image: Tensor, side: int, recipe: Recipe) -> Tensor:
-    everywhere, shot, grey = recipe.noise
-    generator = torch.Generator().manual_seed(recipe.seed)
-    shape = (2, 1 if grey else 3, *image.shape[-2:])
-    noise = torch.randn(shape, generator=generator).to(image.device)
-    # What is drawn at more pixels than the LR has is averaged when they are reduced: made up for here.
-    gain = image.shape[-1] / side
-    root = image.clamp_min(0).sqrt()  # a filter may leave a trace below 0
-    return (image + gain * (everywhere * noise[0] + shot * root * noise[1])).clamp(0, 1)
+    return Noise(*recipe.noise)(image, side, torch.Generator().manual_seed(recipe.seed))
 
 
 def _jpeg(image: Tensor, side: int, recipe: Recipe) -> Tensor:
