@@ -152,7 +152,7 @@ def evaluate(options: argparse.Namespace) -> int:
     sheet = None if options.sheet is None else Sheet(len(entries), options.sheet_images)
     result = opened.evaluation.run(sheet) if options.engine == "local" else _in_bulk(options, asked, opened)
     if not result["images"]:
-        told = f"none of its {len(entries)} photos can be measured"
+        told = f"none of its {len(entries)} photos in {options.data} can be measured"
         raise HimeError(f"{options.list}: {told}; the first: {result['failed'][0]['error']}")
     say(*format_table(result).split("\n"))
     if options.out is not None:
