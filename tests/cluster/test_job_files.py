@@ -86,15 +86,17 @@ class Doing:
 
 def test_a_store(store: Store, tmp_path: Path) -> None:
     store.check_writable()
-    assert store.names(hidden=True) == set()
+    assert store.names(own=True) == set()
     store.write("a/b.txt", b"one")
     store.write("a/b.txt", b"two")
     (tmp_path / "c").write_bytes(b"three")
     store.put(tmp_path / "c", "c")
-    store.write(".hidden/d", b"")
-    assert store.names() == {"a/b.txt", "c"}
-    assert store.names(hidden=True) == {"a/b.txt", "c", ".hidden/d"}
-    assert store.names(".hidden", hidden=True) == {".hidden/d"}
+    own = {".hime-job/d", ".hime-restored.jsonl", ".walk.mp4.hime/work.json", "deep/.hime-0"}
+    for name in (*own, ".hidden/d", ".photo.png"):
+        store.write(name, b"")
+    assert store.names() == {"a/b.txt", "c", ".hidden/d", ".photo.png"}
+    assert store.names(own=True) == {"a/b.txt", "c", ".hidden/d", ".photo.png"} | own
+    assert store.names(".hidden") == {".hidden/d"}
     assert (store.read("a/b.txt"), store.read("c")) == (b"two", b"three")
     store.delete(["c", "none"])
     with pytest.raises(FileNotFoundError):
@@ -130,7 +132,7 @@ def test_rows_are_found_again(store: Store) -> None:
         "a": RESTORED, "b": FAILED, "c": BEGUN,
     }  # fmt: skip
     assert rows["c"]["attempts"] == 2
-    assert len(store.names(FOLDER, hidden=True)) == 1  # put together
+    assert len(store.names(FOLDER, own=True)) == 1  # put together
     assert {source: each["status"] for source, each in ledger(store).rows().items()}["c"] == BEGUN
 
 
@@ -144,7 +146,7 @@ def test_what_was_written_last_holds(store: Store) -> None:
         one.finished(rows_of(part.table()), [part.name])
         one.put_together()
     assert ledger(store).rows()["a"]["status"] == RESTORED
-    ledger(store).clear()
+    ledger(store).forget({"a"})
     assert ledger(store).rows() == {}
 
 
@@ -326,7 +328,7 @@ def left(planned: Any) -> list[str]:
     return [each["source"] for each in planned.rows]
 
 
-A, B = Found("memory:///in/a.png", stamp="1"), Found("memory:///in/b.png", stamp="1")
+A, B, C = (Found(f"memory:///in/{name}.png", stamp="1") for name in "abc")
 
 
 def test_what_is_done_is_passed_over(store: Store) -> None:
@@ -396,6 +398,48 @@ def test_what_is_not_the_jobs_is_not_replaced(store: Store) -> None:
     store.write("b.png", b"the job's, and the worker ended before it was recorded")
     assert left(plan(store, A, B)) == [B.source]
     assert left(plan(store, A, B, overwrite=True)) == [A.source, B.source]
+
+
+def test_beginning_anew_forgets_no_other_source(tmp_path: Path) -> None:
+    """Photographs and clips of one command are two jobs, and an album may go where another one went."""
+    store = Store.at(tmp_path / "out")
+    do(store, plan(store, A).rows)
+    Part(store, "killed", 0).begin(plan(store, C).rows[0])
+    do(store, plan(store, B, overwrite=True).rows)
+    assert plan(store, A, B).skipped == [A.source, B.source]
+    assert ledger(store).rows()[C.source]["attempts"] == 1
+    store.write("a.png", b"touched up")
+    planned = plan(store, Found(A.source, stamp="2"))
+    assert left(planned) == []
+    assert "a.png: is there already, not as this job wrote it" in planned.refused[0]
+
+
+def test_beginning_anew_that_is_interrupted_forgets_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(store, plan(store, A, B).rows)
+    before = ledger(store).rows()
+    monkeypatch.setattr(Store, "delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        plan(store, B, overwrite=True)
+    assert ledger(store).rows() == before
+
+
+def test_results_with_hidden_names_and_behind_links_are_seen(tmp_path: Path) -> None:
+    store, disk = Store.at(tmp_path / "out"), tmp_path / "disk"
+    disk.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "1998").symlink_to(disk)
+    (disk / "back").symlink_to(tmp_path / "out")
+    sources = [Found("memory:///in/.photo.png", stamp="1"), Found("memory:///in/1998/a.png", 2, "1")]
+    do(store, plan(store, *sources).rows)
+    assert plan(store, *sources).skipped == [each.source for each in sources]
+    (tmp_path / "out" / ".hime-job").rename(tmp_path / "gone")
+    planned = plan(store, *sources)
+    assert [line.partition(": is there")[0] for line in planned.refused] == [
+        store.place(".photo.png"),
+        store.place("1998/a.png"),
+    ]
 
 
 def test_a_result_that_somebody_has_changed_is_not_replaced(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hime.cluster.storage import Store, is_url
 from hime.errors import HimeError
 from hime.restoring.inputs import digest, key, numbered, sidecars, together
 from hime.restoring.outputs import path_digest
-from hime.restoring.records import FACE, FILE, Record, Records, append, needed, serving
+from hime.restoring.records import FACE, Record, Records, append, needed, serving
 
 _NEEDED = ("place", "stamp", "made", "status", "files", "digests", "attempts")
 """What of a row says whether it is done."""
@@ -64,13 +64,13 @@ def plan_job(
         ending: of a source's result.
         known: endings of files, see `hime.restoring.inputs.places`.
         read: further files that are read and must not be replaced.
-        overwrite: begin anew, and replace also what is not the job's.
+        overwrite: begin anew with these sources, and replace also what is not the job's.
 
     Raises:
         HimeError: a result would replace what is read.
     """
     if overwrite:
-        ledger.clear()
+        ledger.forget({each.source for each in sources})
     rows, planned = ledger.rows(_NEEDED), ledger.plan()
     there = _Present(store)
     found = dict(zip((each.source for each in sources), place(sources, ending, known), strict=True))
@@ -143,7 +143,7 @@ class _Present:
     """The files that are in a store."""
 
     def __init__(self, store: Store) -> None:
-        self.names = store.names() - {FILE}
+        self.names = store.names()
         self._faces: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name in self.names:
             path = PurePosixPath(name)

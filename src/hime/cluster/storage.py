@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from hime.files import write_atomically
 
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "obs", "r2", "tos"}
 """Protocols whose files appear when they are whole; with others a file is moved into place."""
+
+OWN = re.compile(r"\.hime-|\..*\.hime$")
+"""What files and folders are called that this program keeps for itself beside the results: records, locks,
+what is being written, and the unfinished work on a video."""
 
 
 def is_url(text: str | os.PathLike[str]) -> bool:
@@ -111,22 +116,20 @@ class Store:
         """The path or URL of a file in it."""
         return f"{self.root}/{name}"
 
-    def names(self, below: str = "", *, hidden: bool = False) -> set[str]:
+    def names(self, below: str = "", *, own: bool = False) -> set[str]:
         """The names of all files in it, or in one of its folders, from the root of the store on.
 
         Args:
             below: a folder in it.
-            hidden: also what begins with a dot, and what lies in folders that do.
+            own: also those that this program keeps for itself (`OWN`).
 
         Raises:
             HimeError: it cannot be read.
         """
         if self.folder is not None:
-            top = self.folder / below
+            top = os.fspath(self.folder / below)
             found = {
-                os.path.relpath(os.path.join(folder, name), self.folder).replace(os.sep, "/")  # noqa: PTH118
-                for folder, _, names in os.walk(top)
-                for name in names
+                os.path.relpath(path, self.folder).replace(os.sep, "/") for path in _files_below(top)
             }
         else:
             fs, root = open_filesystem(self.root)
@@ -138,9 +141,9 @@ class Store:
             except Exception as error:
                 raise unreachable(self.root, error) from error
             found = {str(path)[len(root) :].lstrip("/") for path in paths}
-        if hidden:
+        if own:
             return found
-        return {name for name in found if not any(part.startswith(".") for part in name.split("/"))}
+        return {name for name in found if not any(map(OWN.match, name.split("/")))}
 
     def read(self, name: str) -> bytes:
         """A file's content.
@@ -230,3 +233,27 @@ class Store:
         name = f".hime-{secrets.token_hex(8)}"
         self.write(name, b"")
         self.delete([name])
+
+
+def _files_below(folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """The paths of all files in a folder and in its folders, links followed: where they are, results are
+    written too. A folder that cannot be read holds none; of a link that leads back nothing is told again.
+    """
+    try:
+        status = os.stat(folder)  # noqa: PTH116, texts are quicker by far
+        here = status.st_dev, status.st_ino
+        entries = [] if here in above else list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if _is_folder(entry):
+            yield from _files_below(entry.path, (*above, here))
+        else:
+            yield entry.path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
