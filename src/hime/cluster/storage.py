@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hime.errors import HimeError
@@ -17,6 +17,8 @@ from hime.files import write_atomically
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "obs", "r2", "tos"}
 """Protocols whose files appear when they are whole; with others a file is moved into place."""
 
+LONGEST_NAME = 255
+"""Bytes that the name of a file has at the most on usual disks."""
 OWN = re.compile(r"\.hime-|\..*\.hime$")
 """What files and folders are called that this program keeps for itself beside the results: records, locks,
 what is being written, and the unfinished work on a video."""
@@ -25,6 +27,16 @@ what is being written, and the unfinished work on a video."""
 def is_url(text: str | os.PathLike[str]) -> bool:
     """Whether it names something behind a URL rather than a file of this machine."""
     return "://" in str(text)
+
+
+def path_of(url: str) -> str:
+    """What names a file behind a URL, its host or bucket first: of a web address less its query and fragment;
+    elsewhere these are letters of a name.
+    """
+    protocol, mark, path = url.partition("://")
+    if protocol.lower() in ("http", "https"):
+        path = re.split("[?#]", path, maxsplit=1)[0]
+    return path if mark else url
 
 
 def text_of(given: Path | str) -> str:
@@ -63,14 +75,19 @@ def unreachable(url: str, error: Exception) -> HimeError:
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """Copy a file behind a URL into a folder, under its own name and with its date.
+    """Copy a file behind a URL into a folder, under its own name (a short one where that is too long for a
+    disk) and with its date.
 
     Raises:
         FileNotFoundError: there is none.
         HimeError: it cannot be read.
     """
     fs, path = open_filesystem(url)
-    target = folder / path.rsplit("/", 1)[-1]
+    name = path_of(path).rpartition("/")[2]
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        suffix = PurePosixPath(name).suffix
+        name = f"file{suffix if len(os.fsencode(suffix)) <= LONGEST_NAME // 2 else ''}"
+    target = folder / name
     try:
         fs.get_file(path, str(target))
         with contextlib.suppress(NotImplementedError, AttributeError):  # not every one knows dates
@@ -128,9 +145,7 @@ class Store:
         """
         if self.folder is not None:
             top = os.fspath(self.folder / below)
-            found = {
-                os.path.relpath(path, self.folder).replace(os.sep, "/") for path in _files_below(top)
-            }
+            found = {os.path.relpath(path, self.folder).replace(os.sep, "/") for path in _files_below(top)}
         else:
             fs, root = open_filesystem(self.root)
             fs.invalidate_cache()

@@ -14,11 +14,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hime.cluster.ledger import FAILED, NOTHING, RESTORED, Part, filled
-from hime.cluster.storage import Store, fetch, is_url, unreachable
+from hime.cluster.storage import Store, fetch, is_url, path_of, unreachable
 from hime.errors import NothingToRestore
 from hime.faces.album import Reference
 from hime.faces.matching import Crowd
@@ -289,8 +289,11 @@ class _Attempt:
             local = fetch(self._source, self._here)
         except FileNotFoundError as error:
             raise unreachable(self._source, error) from None
-        above = self._source.removesuffix(local.name)
-        for stem in dict.fromkeys([local.stem, local.name]):
+        name = path_of(self._source).rpartition("/")[2]
+        if not self._source.endswith(name):  # what a web address asks for with it is of this file alone
+            return local
+        above = self._source.removesuffix(name)
+        for stem in dict.fromkeys([PurePosixPath(name).stem, name]):
             for ending in (".xmp", ".XMP"):
                 with contextlib.suppress(FileNotFoundError):  # asking first would take a request more
                     fetch(f"{above}{stem}{ending}", self._here)
