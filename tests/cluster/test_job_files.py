@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,9 +40,9 @@ from hime.cluster.ledger import (
     rows_of,
     table_of,
 )
-from hime.cluster.listing import Found, ending_of
+from hime.cluster.listing import Found, clip_ending_of, ending_of, find_sources
 from hime.cluster.planning import plan_job, tell_loop
-from hime.cluster.storage import Store
+from hime.cluster.storage import Store, fetch
 from hime.cluster.work import MOST_ATTEMPTS, Work, Worker, by_files
 from hime.data.people import ListEntry
 from hime.errors import HimeError, NothingToRestore
@@ -53,6 +55,7 @@ from hime.restoring.batch import Summary
 from hime.restoring.inputs import Input
 from hime.restoring.outputs import Output, path_digest
 from hime.restoring.records import Records
+from hime.restoring.video.reading import ENDINGS
 
 MADE = {"model": "one"}
 
@@ -239,6 +242,56 @@ def test_what_is_behind_a_url_comes_with_its_sidecars_and_its_date(tmp_path: Pat
     assert gone["reason"] == "memory://in/c.png: no such file; check the URL"
 
 
+@pytest.fixture
+def signed() -> Iterator[str]:
+    """The URL of ``photo.png`` on a web server that gives it, and nothing else, to who has signed for it."""
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    query = f"X-Amz-Expires=604800&X-Amz-Signature={'a' * 256}"
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_right = self.path == f"/in/photo.png?{query}"
+            self.send_response(200 if is_right else 403)
+            self.send_header("Content-Length", "7" if is_right else "0")
+            self.end_headers()
+            if is_right and self.command == "GET":
+                self.wfile.write(b"picture")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/in/photo.png?{query}"
+        server.shutdown()
+
+
+def test_a_signed_web_address_is_fetched(signed: str, tmp_path: Path) -> None:
+    def restore(each: Input, content: str, output: Output) -> Summary:
+        assert each.path.name == "photo.png"
+        output.claim(output.path).parent.mkdir(parents=True)
+        output.path.write_bytes(each.path.read_bytes())
+        return Summary(notes=[f"{each.path}: looked at"])
+
+    (found,) = find_sources([signed]).pictures
+    assert (found.source, found.named.path.name) == (signed, "photo.png")
+    store = Store.at(tmp_path / "out")
+    done = by_files(restore, store)(row(signed, place="photo.png"))
+    assert (done["status"], done["notes"]) == (RESTORED, [f"{signed}: looked at"])
+    assert store.read("photo.png") == b"picture"
+
+
+def test_a_name_too_long_for_a_disk_is_fetched(tmp_path: Path) -> None:
+    fs, name = fsspec.filesystem("memory"), "ß" * 200
+    fs.store.clear()
+    fs.pipe({f"/in/{name}.png": b"picture", f"/in/{name}.xmp": b"sidecar"})
+    local = fetch(f"memory://in/{name}.png", tmp_path)
+    assert (local.name, local.read_bytes()) == ("file.png", b"picture")
+    assert fetch(f"memory://in/{name}.xmp", tmp_path).name == "file.xmp"  # beside it
+
+
 # ----------------------------------------------------------------------------------------------- evaluation
 
 
@@ -368,6 +421,34 @@ def test_what_was_done_is_told_as_what_it_was(store: Store) -> None:
         overwrite=False,
     )  # fmt: skip
     assert (told.restored, told.skipped, told.nothing) == (0, 1, 1)
+
+
+def test_a_clip_that_lacks_something_is_told_again(store: Store) -> None:
+    """Of the result that this job made, not of what else is called so."""
+    clips = [Found(f"memory:///in/{name}.mp4", stamp="1") for name in "ab"]
+
+    def planned() -> Any:
+        return plan_job(clips, store, ledger(store), MADE, clip_ending_of, ENDINGS, [], overwrite=False)
+
+    one = ledger(store)
+    part = Part(store, one.run, 0)
+    for row_of, file in zip(planned().rows, ("a.incomplete.mp4", "b.mp4"), strict=True):
+        store.write(file, b"result")
+        digests = [hashlib.sha256(b"result").hexdigest()]
+        part.end(filled(row_of, status=RESTORED, reason="a part is missing", files=[file], digests=digests))
+    part.write()
+    store.write("b.incomplete.mp4", b"of an earlier run, before the clip was mended")
+    again = planned()
+    assert again.skipped == [each.source for each in clips]
+    incomplete = store.place("a.incomplete.mp4")
+    assert again.notes == [
+        f"{clips[0].source}: {incomplete} is there, which lacks what does not decode",
+    ]
+    told = run_job(
+        Doing(lambda _: {}), clips, store, MADE, clip_ending_of, ENDINGS, [], Pool(), JobSummary(),
+        overwrite=False,
+    )  # fmt: skip
+    assert told.notes == again.notes
 
 
 def test_what_failed_is_tried_again_and_attempts_count_on(store: Store) -> None:

@@ -80,9 +80,13 @@ class JobSummary:
             self.nothing += 1
         elif row["reason"] is not None:  # also of a video of which only a part could be restored
             self.fail(row["reason"], row["source"])
+        self.note(row["notes"])
+
+    def note(self, lines: Sequence[str]) -> None:
+        """Take lines that a user should know."""
         room = max(0, TOLD - len(self.notes))
-        self.notes.extend(row["notes"][:room])
-        self.more_notes += len(row["notes"][room:])
+        self.notes.extend(lines[:room])
+        self.more_notes += len(lines[room:])
 
     def fail(self, line: str, source: str = "") -> None:
         """Count a source that failed, with its line."""
@@ -131,7 +135,7 @@ def restore_photos(
         raise HimeError(
             f"a face's number is for one picture, not {len(sources.pictures)}; give one input with --face"
         )
-    store, summary = _store(out, (*WRITTEN, *READ)), summary or JobSummary()
+    store, summary = _store(out), summary or JobSummary()
     require()
     known = _known(open_model(), references, choice.only_person, summary, cache, named)
     return run_job(
@@ -167,7 +171,7 @@ def restore_headshots(
         HimeError: nothing can be done, or the job cannot go on.
     """
     check_strength(choice.strength)
-    store, summary, restorer = _store(out, (*WRITTEN, *READ)), summary or JobSummary(), open_model()
+    store, summary, restorer = _store(out), summary or JobSummary(), open_model()
     photos, told = find_inputs(references, videos=False), Summary()
     used = read_references(photos.inputs, restorer, choice, told)
     summary.notes.extend(photos.passed_over)
@@ -210,7 +214,7 @@ def restore_clips(
     from hime.faces.networks import require
     from hime.restoring.video.reading import ENDINGS
 
-    store, summary = _store(out, ENDINGS), summary or JobSummary()
+    store, summary = _store(out), summary or JobSummary()
     require()
     known = _known(open_model(), references, choice.only_person, summary, cache, named)
     return run_job(
@@ -255,14 +259,16 @@ def _known(
     return _Known(cast, made_with(restorer, cast), people.files)
 
 
-def _store(out: Path | str, known: Sequence[str]) -> Store:
+def _store(out: Path | str) -> Store:
     """Where the results go.
 
     Raises:
-        HimeError: that is one file.
+        HimeError: that is one file, by any ending of pictures or videos.
     """
+    from hime.restoring.video.reading import ENDINGS  # with all that restores videos
+
     store = Store.at(out)
-    if store.folder is not None and is_file(store.folder, known):
+    if store.folder is not None and is_file(store.folder, (*WRITTEN, *READ, *ENDINGS)):
         raise HimeError(f"{out}: is one file; with --engine ray --out is a folder, or a URL of one")
     return store
 
@@ -291,6 +297,7 @@ def run_job(
     summary.records = ledger.place
     summary.skipped += len(plan.skipped)
     summary.nothing += len(plan.nothing)
+    summary.note(plan.notes)
     for line in plan.refused:
         summary.fail(line)
     if plan.rows:
