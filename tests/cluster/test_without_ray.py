@@ -71,13 +71,13 @@ def test_workers_open_the_model_that_the_command_opens(
 
 def test_one_file_is_no_place_for_a_job(tmp_path: Path, demo_people: Path, capsys: Capture) -> None:
     pytest.importorskip("ray", reason="Ray is not installed (extra cluster)")
-    photo = demo_people / "ada" / "0.webp"
-    clip = tmp_path / "clip.mp4"
-    clip.write_bytes(b"no video")
-    for given, out in ((photo, "out.png"), (photo, "out.mp4"), (clip, "face.png")):
-        assert run("restore", given, "--everyone", "--out", tmp_path / out, "--engine", "ray") == 1
-        assert f"{out}: is one file; with --engine ray --out is a folder" in capsys.readouterr().err
-    assert [*tmp_path.iterdir()] == [clip]
+    photo, clip = demo_people / "ada" / "0.webp", tmp_path / "clip.mp4"
+    clip.write_bytes(b"\0\0\0\x18ftypisom")
+    for given in ([photo, "--everyone"], [clip], [photo, "--aligned"]):
+        for out in (tmp_path / "out.png", tmp_path / "out.mp4", "memory://archive/out.jpg"):
+            assert run("restore", *given, "--out", out, "--engine", "ray") == 1
+            assert f"{out}: is one file; with --engine ray --out is a folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
     assert run("restore", photo, "--everyone", "--out", "no-such://x/out", "--engine", "ray") == 1
     assert "no-such" in capsys.readouterr().err
 

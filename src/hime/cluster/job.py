@@ -268,7 +268,7 @@ def _store(out: Path | str) -> Store:
     from hime.restoring.video.reading import ENDINGS  # with all that restores videos
 
     store = Store.at(out)
-    if store.folder is not None and is_file(store.folder, (*WRITTEN, *READ, *ENDINGS)):
+    if is_file(Path(store.root), (*WRITTEN, *READ, *ENDINGS)):
         raise HimeError(f"{out}: is one file; with --engine ray --out is a folder, or a URL of one")
     return store
 
