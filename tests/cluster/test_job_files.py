@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hime import processors
 from hime.cluster.engine import Pool
 from hime.cluster.evaluation import evaluate
 from hime.cluster.job import JobSummary, run_job
@@ -43,18 +44,24 @@ from hime.cluster.ledger import (
 from hime.cluster.listing import Found, clip_ending_of, ending_of, find_sources
 from hime.cluster.planning import plan_job, tell_loop
 from hime.cluster.storage import Store, fetch
-from hime.cluster.work import MOST_ATTEMPTS, Work, Worker, by_files
+from hime.cluster.work import MOST_ATTEMPTS, Clips, Headshots, Photographs, Work, Worker, by_files
 from hime.data.people import ListEntry
 from hime.errors import HimeError, NothingToRestore
 from hime.evaluation.evaluate import Evaluation
 from hime.evaluation.measures import Distortion
+from hime.faces.matching import Crowd
 from hime.files import write_atomically
 from hime.pictures.arrays import Image, upscale
 from hime.pictures.formats import READ, WRITTEN
+from hime.processors import limit_threads
 from hime.restoring.batch import Summary
+from hime.restoring.headshots import HeadshotChoice
 from hime.restoring.inputs import Input
 from hime.restoring.outputs import Output, path_digest
+from hime.restoring.people import Cast
+from hime.restoring.photographs import Choice
 from hime.restoring.records import Records
+from hime.restoring.video.batch import ClipChoice
 from hime.restoring.video.reading import ENDINGS
 
 MADE = {"model": "one"}
@@ -240,6 +247,26 @@ def test_what_is_behind_a_url_comes_with_its_sidecars_and_its_date(tmp_path: Pat
     assert done["files"] == ["deep/a.png"]
     gone = by_files(restore, store)(row("memory://in/c.png", place="c.png"))
     assert gone["reason"] == "memory://in/c.png: no such file; check the URL"
+
+
+def test_each_kind_of_work_keeps_to_the_threads_of_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processors, "_limit", None)
+    monkeypatch.setattr(processors, "usable_threads", lambda: 64)
+    opened = cast(Any, object)
+    nobody = Cast(Crowd([]), {}, "")
+    kinds: list[Work] = [
+        Photographs(opened, nobody, Choice(), 2),
+        Clips(opened, nobody, ClipChoice(), 3),
+        Headshots(opened, [], HeadshotChoice(), 4),
+    ]
+    try:
+        for threads, kind in enumerate(kinds, 2):
+            kind.open(Store.at(tmp_path))
+            assert processors.threads() == threads
+    finally:
+        limit_threads()
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def restore_headshots(
     for line in told.failed:
         summary.fail(line)
     return run_job(
-        Headshots(open_model, used, choice),
+        Headshots(open_model, used, choice, pool.threads),
         [*sources.pictures, *sources.clips],  # which fail when their turn comes, as in the plain loop
         store,
         headshots_made_with(restorer, used, choice),

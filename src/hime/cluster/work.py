@@ -115,14 +115,17 @@ class Headshots:
         restorer: opens the model.
         references: photos of the person.
         choice: how to restore.
+        threads: of a worker.
     """
 
     restorer: Callable[[], Restorer]
     references: Sequence[HeadshotReference]
     choice: HeadshotChoice
+    threads: int
 
     def open(self, store: Store) -> Do:
         """Open the model."""
+        limit_threads(self.threads)
         job = HeadshotJob(self.restorer(), self.references, Summary(), self.choice)
 
         def restore(each: Input, content: str, output: Output) -> Summary:
