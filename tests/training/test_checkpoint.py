@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from hime import HimeError
-from hime.cli.models import from_elsewhere, open_restorer
+from hime.cli.models import open_restorer, portable
 from hime.model import HIME, HIMEConfig
 from hime.restoring.exported import available_models
 from hime.training.checkpoint import (
@@ -200,8 +200,8 @@ def test_a_run_named_as_a_released_model_is_meant_by_its_path(
     for path in ("./small-x4", Path("small-x4")):
         assert load_model(path)[0].config == own.config
         assert open_restorer(path).card["parameters"] == sum(each.numel() for each in own.parameters())
-    assert from_elsewhere("small-x4") == "small-x4"  # to a worker too
-    assert from_elsewhere("./small-x4") == str(tmp_path / "small-x4")
+    assert portable("small-x4") == "small-x4"  # to a worker too
+    assert portable("./small-x4") == str(tmp_path / "small-x4")
 
 
 def test_exported_models_that_are_damaged_or_do_not_fit_are_refused(tmp_path: Path, tiny_model: Path) -> None:

@@ -80,9 +80,13 @@ class JobSummary:
             self.nothing += 1
         elif row["reason"] is not None:  # also of a video of which only a part could be restored
             self.fail(row["reason"], row["source"])
+        self.note(row["notes"])
+
+    def note(self, lines: Sequence[str]) -> None:
+        """Take lines that a user should know."""
         room = max(0, TOLD - len(self.notes))
-        self.notes.extend(row["notes"][:room])
-        self.more_notes += len(row["notes"][room:])
+        self.notes.extend(lines[:room])
+        self.more_notes += len(lines[room:])
 
     def fail(self, line: str, source: str = "") -> None:
         """Count a source that failed, with its line."""
@@ -174,7 +178,7 @@ def restore_headshots(
     for line in told.failed:
         summary.fail(line)
     return run_job(
-        Headshots(open_model, used, choice),
+        Headshots(open_model, used, choice, pool.threads),
         [*sources.pictures, *sources.clips],  # which fail when their turn comes, as in the plain loop
         store,
         headshots_made_with(restorer, used, choice),
@@ -293,6 +297,7 @@ def run_job(
     summary.records = ledger.place
     summary.skipped += len(plan.skipped)
     summary.nothing += len(plan.nothing)
+    summary.note(plan.notes)
     for line in plan.refused:
         summary.fail(line)
     if plan.rows:
