@@ -470,7 +470,7 @@ def person_forget(options: argparse.Namespace) -> int:
     if options.all:
         count, of = cache.forget_all(), ""
     else:
-        photos = [each.path for each in find_inputs(options.photos, videos=False).inputs]
+        photos = [each.path for each in find_inputs(options.photos, videos=False, results=True).inputs]
         count, of = cache.forget(photos), f" of {len(photos)}"
     say(f"{cache.folder}: deleted what was kept of {count}{of} photo{'s' * (count != 1 or bool(of))}")
     return 0

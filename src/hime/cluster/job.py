@@ -20,7 +20,7 @@ from hime.errors import HimeError
 from hime.pictures.formats import READ, WRITTEN
 from hime.restoring.batch import Summary
 from hime.restoring.headshots import HeadshotChoice, headshots_made_with, read_references
-from hime.restoring.inputs import find_inputs
+from hime.restoring.inputs import find_references
 from hime.restoring.outputs import is_file
 from hime.restoring.people import Cast, made_with, read_cast
 from hime.restoring.photographs import Choice
@@ -168,7 +168,7 @@ def restore_headshots(
     """
     check_strength(choice.strength)
     store, summary, restorer = _store(out, (*WRITTEN, *READ)), summary or JobSummary(), open_model()
-    photos, told = find_inputs(references, videos=False), Summary()
+    photos, told = find_references(references), Summary()
     used = read_references(photos.inputs, restorer, choice, told)
     summary.notes.extend(photos.passed_over)
     for line in told.failed:

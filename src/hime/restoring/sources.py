@@ -3,6 +3,9 @@
 A folder with photos of its own is one person, with all photos in it and in its folders. A folder without
 holds people: each of its folders and each .person file in it. But where its pictures name the faces in them
 (`hime.pictures.names`), the people are those who are named, each with the faces of that name.
+
+Results of earlier runs (`hime.restoring.records`) are no photos of anybody: what a model made up is no
+likeness.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from pathlib import Path
 from hime.errors import HimeError
 from hime.pictures.formats import FoundPictures, check_pictures, find_pictures
 from hime.pictures.names import NamedFace, read_named_faces
-from hime.restoring.inputs import absolute, is_folder
+from hime.restoring.inputs import absolute, is_folder, only_results, result_line
 from hime.restoring.person_file import SUFFIX
+from hime.restoring.records import Results
 
 ALBUM = 0.5
 """Share of a folder's pictures from which, if so many name somebody, the names are taken and not the folders.
@@ -61,7 +65,7 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
     """The people that ``paths`` stand for.
 
     Folders and albums as the module says; a .person file is one person, and loose photos are one together,
-    named after the first.
+    named after the first. Results of earlier runs are passed over, also those that are named themselves.
 
     Args:
         paths: folders and files.
@@ -70,17 +74,18 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
 
     Raises:
         HimeError: a folder that cannot be read, or without any picture; a file that is not there, or loose
-            files of which none is a picture; two people of one name; nobody is named where names were asked
-            for.
+            files of which none is a picture, or none but results; two people of one name; nobody is named
+            where names were asked for.
     """
-    found = Sources()
+    found, earlier = Sources(), Results()
     loose: dict[Path, Path] = {}
     album: dict[str, dict[Path, NamedFace]] = defaultdict(dict)
     for path in map(Path, paths):
         if is_folder(path):
-            listed = find_pictures(path)
+            listed, results = earlier.less(path, find_pictures(path))
+            found.passed_over.extend(results)
             if not _take_names(path, listed.pictures, named, album, found):
-                _people_in(path, listed, found)
+                _people_in(path, listed, results, found)
                 continue
             found.people.extend(_encoded_in(path))
             found.passed_over.extend(_passed_over(path, listed))
@@ -88,8 +93,11 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
             found.people.append(Source(None, (path,), is_encoded=True))
         else:
             loose.setdefault(Path(os.path.realpath(path)), path)
-    files = tuple(loose.values())
-    check_pictures(files)
+    check_pictures(list(loose.values()))
+    files = tuple(file for file in loose.values() if not earlier.has(file))
+    if loose and not files:
+        raise only_results(next(iter(loose.values())))
+    found.passed_over.extend(result_line(file) for file in loose.values() if file not in files)
     if files and not (named and _take_names(files[0], files, named, album, found)):
         found.people.append(Source(files[0].stem, files))
     found.people.extend(Source(name, tuple(album[name]), places=album[name]) for name in sorted(album))
@@ -170,8 +178,8 @@ def _take_names(
     return True
 
 
-def _people_in(folder: Path, listed: FoundPictures, found: Sources) -> None:
-    """The person whose folder it is, or the people in it."""
+def _people_in(folder: Path, listed: FoundPictures, results: Sequence[str], found: Sources) -> None:
+    """The person whose folder it is, or the people in it; ``results`` are lines about what lies there too."""
     encoded, lines = _encoded_in(folder), _passed_over(folder, listed)
     own = [path for path in listed.pictures if path.parent == folder]
     if own:
@@ -187,7 +195,7 @@ def _people_in(folder: Path, listed: FoundPictures, found: Sources) -> None:
             below[path.relative_to(folder).parts[0]].append(path)
         found.people.extend(Source(name, tuple(photos)) for name, photos in below.items())
         if not below and not encoded:
-            named = f"; {lines[0]}" if lines else ""
+            named = f"; {told[0]}" if (told := [*results, *lines]) else ""
             raise HimeError(f"{folder}: no picture in it{named}; check the path")
     found.people.extend(encoded)
     found.passed_over.extend(lines)
