@@ -712,3 +712,20 @@ def test_results_are_known_by_whatever_path_they_are_reached(
             assert run(*command, *faces, at, "--out", out) == 0
             told = json.loads(capsys.readouterr().out)
         assert len(told["skipped"]) == 2
+
+
+def test_two_people_who_are_one_are_told_of(
+    photos: Path,
+    albums: dict[str, Path],
+    demo_people: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    ada = albums["ada"]
+    command = ["restore", photos / "both.png", "--model", tiny_model, "--out", tmp_path / "out"]
+    assert run(*command, "--refs", ada, ada / "1.webp") == 0
+    told = capsys.readouterr().err
+    assert "hime: ada and 1 seem to be one person; if they are, give all photos in one folder" in told
+    assert run(*command, "--refs", ada, demo_people / "dan") == 0
+    assert "seem to be" not in capsys.readouterr().err

@@ -323,6 +323,26 @@ def test_a_face_that_is_hardly_like_who_it_was_said_to_be_is_told(
     assert (own.person, own.warning) == ("ada", None)
 
 
+def test_one_warning_takes_no_others_place(
+    party: Picture, people: list[Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ada,) = (person for person in people if person.name == "ada")
+    less = "less like ada than the input was: look at it with care"
+    for person, before, doubts in (
+        (ada, 0.05, ["hardly like ada as far as can be seen (0.05): if it is somebody else, the result looks "
+                     "like ada all the same"]),
+        (replace(ada, references=()), 0.5, ["no photo of ada could be used: restored without"]),
+        (replace(ada, references=()), 0.05, [
+            "no photo of ada could be used: restored without",
+            "hardly like ada as far as can be seen (0.05): if it is somebody else, say whose with --face",
+        ]),
+    ):  # fmt: skip
+        likenesses = iter([before, before - 0.1])
+        monkeypatch.setattr("hime.restoring.face.similarity", lambda *_, each=likenesses: next(each))
+        photo = restore_photo(party, [person], Restorer(Enlarging()), only_person="ada")
+        assert photo.faces[0].warning == "; ".join([*doubts, less])
+
+
 def test_enlargement(party: Picture, people: list[Person], monkeypatch: pytest.MonkeyPatch) -> None:
     restorer = Restorer(Enlarging(texture=30))
     for factor in (1, 2, 8):

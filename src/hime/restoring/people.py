@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SEVERAL_PEOPLE = "seems to show several people; give each a folder of its own"
 """What is told of photos of which many show somebody else than the others."""
+TOLD_PAIRS = 5
+"""Pairs of people who seem to be one that are told of."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
     Raises:
         HimeError: as for `read_people`.
     """
-    from hime.faces.matching import Crowd
+    from hime.faces.matching import Crowd, alike
     from hime.restoring.person import stored_digest
 
     contents = digests(file for each in sources.people if not each.is_encoded for file in each.files)
@@ -96,6 +99,12 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
         summary.notes.extend(
             f"{person.name}: {name} is not used: {reason}" for name, reason in person.rejected
         )
+    crowd = Crowd(people)
+    for one, other in islice(alike(crowd), TOLD_PAIRS):
+        summary.notes.append(
+            f"{one.name} and {other.name} seem to be one person; if they are, give all photos in one folder, "
+            "since a face that both could be is nobody's"
+        )
     whole = [
         together(
             [
@@ -106,7 +115,7 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
         )
         for source, person in zip(sources.people, people, strict=True)
     ]
-    return Cast(Crowd(people), contents, together(whole))
+    return Cast(crowd, contents, together(whole))
 
 
 def check_encoded(sources: Sources, restorers: Iterable[Restorer]) -> None:
