@@ -14,6 +14,8 @@ import numpy as np
 import PIL.Image
 import pytest
 from PIL import ExifTags
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from hime import processors
 from hime.cli import main
@@ -128,6 +130,31 @@ def test_who_has_no_photo_but_the_picture_itself_is_told_of(
     assert f"hime: {picture}: {who}{line}" in capsys.readouterr().err
     assert run(*command, "--out", tmp_path / "with_another", "--refs", picture, other) == 0
     assert line not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_older", [False, True], ids=["file", "older file"])
+def test_no_picture_is_its_own_reference_through_a_file(
+    is_older: bool, demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Older .person files do not say of which pictures they are, and go on as they are."""
+    ada, file, line = tmp_path / "ada", tmp_path / "ada.person", "its only photo is the picture itself"
+    ada.mkdir()
+    shutil.copy(demo_people / "ada" / "1.webp", ada / "a.webp")
+    picture = shutil.copy(ada / "a.webp", tmp_path / "copy.webp")
+    command = ["restore", picture, "--refs", file, "--model", tiny_model, "--even-sharp", "--overwrite"]
+    for photos in (["a.webp"], ["a.webp", "b.webp"]):
+        assert run("person", "add", ada, "--out", file, "--model", tiny_model) == 0
+        if is_older:
+            with safe_open(file, framework="np") as opened:
+                metadata = opened.metadata()
+            del metadata["contents"]
+            save_file(load_file(file), file, metadata)
+        capsys.readouterr()
+        assert run(*command, "--out", tmp_path / "out.webp", "--json") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["faces"][0]["references"] == (photos if is_older else photos[1:])
+        assert any(line in each for each in told["notes"]) == (len(photos) == 1 and not is_older)
+        shutil.copy(demo_people / "ada" / "2.webp", ada / "b.webp")
 
 
 def test_what_is_done_is_skipped(

@@ -17,7 +17,7 @@ from hime.restoring.sources import Source, Sources, check_names
 from hime.terminal import Meter
 
 if TYPE_CHECKING:
-    from hime.faces.album import Person
+    from hime.faces.album import Person, Reference
     from hime.faces.cache import LookCache
     from hime.faces.matching import Crowd
 
@@ -59,17 +59,16 @@ class Cast:
         owners: dict[str, set[int]] = {}
         for place, person in enumerate(self.people):
             for reference in person.references:
-                content = None if reference.path is None else self.contents.get(reference.path)
+                content = self._content(reference)
                 if content is not None:
                     owners.setdefault(content, set()).add(place)
         return owners
 
+    def _content(self, reference: Reference) -> str | None:
+        return reference.content if reference.path is None else self.contents.get(reference.path)
+
     def _without(self, person: Person, content: str) -> Person:
-        kept = tuple(
-            reference
-            for reference in person.references
-            if reference.path is None or self.contents.get(reference.path) != content
-        )
+        kept = tuple(each for each in person.references if self._content(each) != content)
         return replace(person, references=kept)
 
 
