@@ -209,6 +209,27 @@ def test_faces_alone(
     np.testing.assert_array_equal(read_image(single), read_image(out / "both-face2.png"))
 
 
+def test_of_faces_alone_each_has_its_own_file(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    both, out = photos / "both.png", tmp_path / "out"
+    command = ["restore", both, "--refs", albums["ben"], "--model", tiny_model, "--crop", "--out", out]
+    for more, places in (([], [None, 2]), (["--everyone"], [1, 2])):
+        expected = [None if place is None else str(out / f"both-face{place}.png") for place in places]
+        for dry in (["--dry-run"], ["--overwrite"]):
+            assert run(*command, *more, *dry, "--json") == 0
+            told = json.loads(capsys.readouterr().out)
+            assert [face["output"] for face in told["faces"]] == expected
+            assert told["written"] == [path for path in expected if path is not None]
+    assert run(*command, "--everyone", "--dry-run", "--overwrite") == 0
+    assert capsys.readouterr().out.startswith(
+        f"{both} → {expected[0]}, {expected[1]}\n  face 1, a stranger, "
+    )
+    assert run(*command, "--enlarge", 4) == 1
+    assert "--enlarge 4 has no effect beside --crop: the model enlarges a face ×4" in capsys.readouterr().err
+    assert run(*command, "--enlarge", 8) == 0
+
+
 def test_an_input_among_the_photos_is_no_reference_for_itself(
     photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path
 ) -> None:

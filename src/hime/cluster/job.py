@@ -23,7 +23,7 @@ from hime.restoring.headshots import HeadshotChoice, headshots_made_with, read_r
 from hime.restoring.inputs import find_references
 from hime.restoring.outputs import is_file
 from hime.restoring.people import Cast, made_with, read_cast
-from hime.restoring.photographs import Choice
+from hime.restoring.photographs import Choice, check_enlargement
 from hime.restoring.restorer import Restorer, check_strength
 from hime.restoring.sources import find_people
 from hime.terminal import Meter
@@ -133,7 +133,9 @@ def restore_photos(
         )
     store, summary = _store(out, (*WRITTEN, *READ)), summary or JobSummary()
     require()
-    known = _known(open_model(), references, choice.only_person, summary, cache, named)
+    restorer = open_model()
+    check_enlargement(choice, restorer.scale)
+    known = _known(restorer, references, choice.only_person, summary, cache, named)
     return run_job(
         Photographs(open_model, known.cast, choice, pool.threads),
         sources.pictures,

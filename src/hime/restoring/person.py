@@ -126,7 +126,7 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
     backends = [end for end in (restorer.backend, restorer.backend.reconstruction) if end is not None]
     models = {_digest(backend): str(backend.card["name"]) for backend in backends}
     files = [reference.path for reference in chosen if reference.path is not None]
-    contents: dict[Path | None, str] = {**digests(files)}
+    contents: dict[Path | None, str] = dict(digests(files).items())
     metadata = {
         "format": FORMAT,
         "name": _letters(person.name),
