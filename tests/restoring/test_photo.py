@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -341,6 +342,42 @@ def test_one_warning_takes_no_others_place(
         monkeypatch.setattr("hime.restoring.face.similarity", lambda *_, each=likenesses: next(each))
         photo = restore_photo(party, [person], Restorer(Enlarging()), only_person="ada")
         assert photo.faces[0].warning == "; ".join([*doubts, less])
+
+
+def test_arguments_that_are_something_else_are_refused(party: Picture, people: list[Person]) -> None:
+    restorer = Restorer(Enlarging())
+    whole = "must be a whole number from 1 up, not"
+    wrong: list[tuple[str, Any, str]] = [
+        ("enlargement", -1, f"{whole} -1"),
+        ("enlargement", 0, f"{whole} 0"),
+        ("enlargement", 1.5, f"{whole} 1.5"),
+        ("largest_side", True, f"{whole} True"),
+        ("only_face", "1", f"{whole} str"),
+        ("only_face", 0, f"{whole} 0"),
+        ("references", 0, f"{whole} 0"),
+        ("references", None, f"{whole} NoneType"),
+        ("strength", "1", "must be from 0 to 1, not str"),
+        ("strength", float("nan"), "must be from 0 to 1, not nan"),
+        ("only_person", 7, "must be a name, not int"),
+    ]
+    for argument, value, line in wrong:
+        with pytest.raises(HimeError, match=rf"^{argument} {line}$"):
+            restore_photo(party, people, restorer, **{argument: value})
+    with pytest.raises(HimeError, match=r"^the restorer must be what `hime\.load` gives, not str$"):
+        restore_photo(party, people, "small-x4")  # type: ignore[arg-type]
+    whole_numbers: dict[str, Any] = {
+        "enlargement": np.int64(1),
+        "references": np.int64(2),
+        "strength": np.float32(1),
+    }
+    restore_photo(party, people, restorer, **whole_numbers)
+
+
+def test_a_name_is_the_same_however_its_letters_are_stored(party: Picture, people: list[Person]) -> None:
+    (ada,) = (person for person in people if person.name == "ada")
+    for stored, asked in itertools.permutations(["Zoe\u0308", "Zo\u00eb"]):
+        photo = restore_photo(party, [replace(ada, name=stored)], Restorer(Enlarging()), only_person=asked)
+        assert stored in names(photo.faces)
 
 
 def test_enlargement(party: Picture, people: list[Person], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,10 +166,14 @@ def find_references(paths: Sequence[Path | str]) -> Listing:
     earlier run is none, also if it is named itself: what a model made up is no likeness.
 
     Raises:
-        HimeError: as `find_inputs`, or nothing else is named than results.
+        HimeError: as `find_inputs`, or nothing else is named than results, or a .person file.
     """
+    from hime.restoring.person_file import SUFFIX
     from hime.restoring.records import Results
 
+    for path in map(Path, paths):
+        if path.suffix.lower() == SUFFIX and not is_folder(path):
+            raise HimeError(f"{path}: is a .person file, for whole photographs; give headshots of the person")
     found, earlier = find_inputs(paths, videos=False), Results()
     left = [each for each in found.inputs if not earlier.has(each.path)]
     if found.inputs and not left:

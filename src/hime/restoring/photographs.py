@@ -115,11 +115,10 @@ def restore_photos(
     require()
     summary = Summary(passed_over=[*listing.passed_over, *sources.passed_over], notes=[*sources.notes])
     cast = read_cast(sources, restorer, summary, cache)
-    if only_person is not None:
-        find_person(cast.people, only_person)
+    wanted = None if only_person is None else find_person(cast.people, only_person)
     for person in cast.people:
         if not person.references:
-            asked = only_face is not None or person.name == only_person
+            asked = only_face is not None or person is wanted
             line = "so this person is restored without"
             if not asked and person.embedding is None:
                 line = "so no face is known as this person's; --person or --face N restores one without"

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from hime.errors import HimeError
 from hime.pictures.formats import FoundPictures, check_pictures, find_pictures
-from hime.pictures.names import NamedFace, read_named_faces
+from hime.pictures.names import NamedFace, read_named_faces, spelled
 from hime.restoring.inputs import absolute, is_folder, only_results, result_line
-from hime.restoring.person_file import SUFFIX
+from hime.restoring.person_file import SUFFIX, StoredFile
 from hime.restoring.records import Results
 
 ALBUM = 0.5
@@ -80,7 +80,7 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
     found, earlier = Sources(), Results()
     loose: dict[Path, Path] = {}
     album: dict[str, dict[Path, NamedFace]] = defaultdict(dict)
-    for path in map(Path, paths):
+    for path in _once(map(Path, paths)):
         if is_folder(path):
             listed, results = earlier.less(path, find_pictures(path))
             found.passed_over.extend(results)
@@ -101,6 +101,7 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
     if files and not (named and _take_names(files[0], files, named, album, found)):
         found.people.append(Source(files[0].stem, files))
     found.people.extend(Source(name, tuple(album[name]), places=album[name]) for name in sorted(album))
+    found.people[:] = _without_repeated(found.people)
     check_names(person.name for person in found.people if person.name is not None)
     return found
 
@@ -125,7 +126,8 @@ def find_person(paths: Sequence[Path | str], name: str | None = None, named: boo
     people = [person for person in found.people if not person.is_encoded]
     if not people:
         raise HimeError(f"{paths[0]}: no picture in it; check the path")
-    chosen = people if len(people) == 1 else [person for person in people if person.name == name]
+    wanted = None if name is None else spelled(name)
+    chosen = people if len(people) == 1 else [person for person in people if person.name == wanted]
     if not chosen:
         names = ", ".join(str(person.name) for person in people[:TOLD_NAMES])
         more = f" and {len(people) - TOLD_NAMES} more" if len(people) > TOLD_NAMES else ""
@@ -136,9 +138,28 @@ def find_person(paths: Sequence[Path | str], name: str | None = None, named: boo
     return replace(found, people=chosen)
 
 
+def _once(paths: Iterable[Path]) -> list[Path]:
+    """The paths less those that lead to one before."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def _without_repeated(people: Sequence[Source]) -> list[Source]:
+    """The people, their names in one spelling, less those who were there already, as somebody's folder within
+    one that was given too.
+    """
+    found: dict[tuple[str | None, ...], Source] = {}
+    for person in people:
+        name = None if person.name is None else spelled(person.name)
+        found.setdefault((name, *map(os.path.realpath, person.files)), replace(person, name=name))
+    return list(found.values())
+
+
 def check_names(names: Iterable[str]) -> None:
     """Refuse two people of one name."""
-    for name, times in Counter(names).items():
+    for name, times in Counter(map(spelled, names)).items():
         if times > 1:
             raise HimeError(f"{times} people are named {name}; give each folder its own name")
 
@@ -183,12 +204,14 @@ def _people_in(folder: Path, listed: FoundPictures, results: Sequence[str], foun
     encoded, lines = _encoded_in(folder), _passed_over(folder, listed)
     own = [path for path in listed.pictures if path.parent == folder]
     if own:
+        name = absolute(folder).name
+        encoded = [each for each in encoded if not _is_of(each, name, found)]
         if len(own) < len(listed.pictures):
             found.notes.append(
                 f"{folder}: is taken for one person, with the photos in its folders, since {own[0].name} is "
                 "in it; if its folders are people, put that elsewhere"
             )
-        found.people.append(Source(absolute(folder).name, listed.pictures))
+        found.people.append(Source(name, listed.pictures))
     else:
         below: dict[str, list[Path]] = defaultdict(list)
         for path in listed.pictures:
@@ -199,6 +222,20 @@ def _people_in(folder: Path, listed: FoundPictures, results: Sequence[str], foun
             raise HimeError(f"{folder}: no picture in it{named}; check the path")
     found.people.extend(encoded)
     found.passed_over.extend(lines)
+
+
+def _is_of(encoded: Source, name: str, found: Sources) -> bool:
+    """Whether a .person file is that of the person beside whose photos it lies: these are as good, and a line
+    says so.
+    """
+    (file,) = encoded.files
+    try:
+        if spelled(StoredFile(file).name) != spelled(name):
+            return False
+    except HimeError:  # told when it is used
+        return False
+    found.passed_over.append(f"{file}: passed over: the photos beside it are taken; give it alone to take it")
+    return True
 
 
 def _encoded_in(folder: Path) -> list[Source]:
