@@ -189,6 +189,31 @@ class Results:
             raise HimeError(f"{names}: {metric} of {method} and {over} was not measured")
         return f"{one - other:+.{digits}f}"
 
+    def most_gained(
+        self, results: Sequence[Names], method: str, over: str, metric: str = "psnr", digits: int = 2
+    ) -> str:
+        """The largest of `gained` in these results, over all models of which both methods were measured.
+
+        Args:
+            results: each as `measured` takes it.
+            method: with ``{}`` for the model, as ``{}@0``.
+            over: likewise.
+            metric: a key of `METRICS`.
+            digits: decimals.
+        """
+        gains = []
+        for names in results:
+            found = self._measured(names)
+            for model in dict.fromkeys(map(_model, found.methods)):
+                pair = [each.format(model) for each in (method, over)]
+                if all(each in found.methods for each in pair):
+                    one, other = (found.value(each, metric) for each in pair)
+                    if one is not None and other is not None:
+                        gains.append(one - other)
+        if not gains:
+            raise HimeError(f"{results}: {metric} of {method} and {over} was measured of no model")
+        return f"{max(gains):.{digits}f}"
+
     def _measured(self, names: Names) -> Measured:
         listed = [names] if isinstance(names, str) else names
         return Measured({name: self.load(name) for name in listed})

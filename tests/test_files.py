@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hime.errors import HimeError
-from hime.files import LOCK, check_writable, held, open_file, taking_turns, write_atomically
+from hime.files import LOCK, check_writable, held, open_file, taking_turns, temporary_folder, write_atomically
 
 
 def test_writes_replaces_and_makes_folders(tmp_path: Path) -> None:
@@ -43,6 +43,14 @@ def test_an_ordinary_file_has_ordinary_permissions(tmp_path: Path) -> None:
     ordinary.write_text("")
     written = write_atomically(tmp_path / "written", lambda temporary: temporary.write_text(""))
     assert written.stat().st_mode == ordinary.stat().st_mode
+
+
+def test_no_room_for_temporary_files_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    told = r"^temporary files: .* \(no room\); make room .* TMPDIR"
+    with pytest.raises(HimeError, match=told), temporary_folder():
+        raise OSError(errno.ENOSPC, "no room")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_writer_that_fails_leaves_what_was_there(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 export class Problem extends Error {
   override name = "Problem";
 
-  /** @param isNamed whether the message begins with a file's name, which is shown as it is. */
+  /** @param isNamed whether the message begins with a file's or person's name, which is shown as it is. */
   constructor(
     message: string,
     readonly isNamed = false,

@@ -20,7 +20,6 @@ import torch
 
 import hime
 from hime.errors import NothingToRestore
-from hime.pictures.formats import READ, images_in
 from hime.pictures.reading import Picture
 from hime.restoring.exported import DEFAULT_PHOTO_MODEL
 from hime.restoring.photo import fitting_enlargement
@@ -34,12 +33,12 @@ def _restorer(model: str, _: str) -> hime.Restorer:
 
 
 def _state(folder: str | None) -> str:
-    """Of the files in a folder: another one if any of them is; the same for what is no folder, or not known
-    yet.
+    """Of the files in a folder and its folders: another one if any of them is; the same for what is no
+    folder, or not known yet.
     """
     if not folder or not folder.strip() or not Path(folder.strip()).is_dir():
         return ""
-    found = [(path.name, path.stat()) for path in Path(folder.strip()).iterdir() if path.is_file()]
+    found = [(str(path), path.stat()) for path in Path(folder.strip()).rglob("*") if path.is_file()]
     return str(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found))
 
 
@@ -102,7 +101,7 @@ class HimeRestoreFaces:
             enlarge: by how much the sides grow.
             strangers: restore faces that are not the person's too; without photos all are.
             references: photos of the person, N×H×W×C in [0, 1].
-            references_folder: photos of the person; used beside ``references``.
+            references_folder: photos of the person, also in its folders; used beside ``references``.
             other_model: taken instead of ``model``.
 
         Returns:
@@ -111,6 +110,7 @@ class HimeRestoreFaces:
         Raises:
             hime.HimeError: what cannot be used; ComfyUI shows the message.
         """
+        other_model = other_model.strip()
         restorer = _restorer(other_model or model, _state(other_model))
         people = _people(references, references_folder)
         factor = restorer.scale if enlarge == AS_THE_MODEL else int(enlarge)
@@ -144,7 +144,7 @@ def _people(references: torch.Tensor | None, folder: str) -> list[Any]:
             files.append(Path(temporary) / f"reference {number}.png")
             PIL.Image.fromarray(array).save(files[-1])
         if folder.strip():
-            files += images_in(folder.strip(), READ)
+            files.append(Path(folder.strip()))
         return [hime.read_person(files, "the person")] if files else []
 
 

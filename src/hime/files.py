@@ -15,6 +15,7 @@ import os
 import secrets
 import signal
 import stat
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -187,6 +188,23 @@ def _temporary(folder: Path, suffix: str, mode: int) -> Path:
 def _unwritable(path: Path, error: OSError) -> HimeError:
     reason = error.strerror or error
     return HimeError(f"{path}: cannot write there ({reason}); choose another place")
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder of the system's for files that others' code can only read from a disk; gone afterwards.
+
+    Raises:
+        HimeError: it cannot be written to.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="hime-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise HimeError(
+            f"temporary files: cannot be written ({error.strerror or error}); make room on the disk, or let "
+            "TMPDIR name another folder"
+        ) from error
 
 
 def write_json(path: Path | str, value: object, mode: int = 0o666) -> Path:

@@ -30,7 +30,9 @@ def usable_threads() -> int:
 
 
 def limit_threads(threads: int | None = None) -> None:
-    """Let `in_parallel` and OpenCV use so many threads in this process; by default all `usable_threads`."""
+    """Let `in_parallel`, OpenCV, and what reads and writes videos use so many threads in this process; by
+    default all `usable_threads`.
+    """
     global _limit
     _limit = threads
     try:
@@ -38,6 +40,11 @@ def limit_threads(threads: int | None = None) -> None:
     except ImportError:
         return
     cv2.setNumThreads(threads or usable_threads())
+
+
+def threads() -> int:
+    """How many threads work in this process shall use at the most, see `limit_threads`."""
+    return _limit or usable_threads()
 
 
 def in_parallel(
@@ -55,11 +62,11 @@ def in_parallel(
         most: threads, where each needs much memory; never more than `limit_threads` allows.
     """
     items = list(items)
-    threads = min(len(items), _limit or usable_threads(), most or len(items))
-    if threads < 2 or getattr(_worker, "is_one", False):
+    workers = min(len(items), threads(), most or len(items))
+    if workers < 2 or getattr(_worker, "is_one", False):
         yield from map(function, items)
         return
-    pool = ThreadPoolExecutor(threads, "hime", initializer=setattr, initargs=(_worker, "is_one", True))
+    pool = ThreadPoolExecutor(workers, "hime", initializer=setattr, initargs=(_worker, "is_one", True))
     try:
         yield from pool.map(function, items)
     finally:

@@ -213,9 +213,18 @@ def test_person_is_kept_and_deleted(page: Any, address: str, demo_people: Path, 
     page.get_by_label("Name").fill("Ada")
     page.get_by_role("button", name="Keep these photos").click()
     page.get_by_text("Ada is kept").wait_for()
+    page.get_by_role("button", name="Remove ada1.png").click()
+    for name, told in (
+        (" Ada ", "Ada is kept already; delete them first or take another name"),
+        ("   ", "The person has no name; give one to keep the photos by"),
+    ):
+        page.get_by_label("Name").fill(name)
+        page.get_by_role("button", name="Keep these photos").click()
+        page.get_by_role("alert").get_by_text(told).wait_for()
     page.reload()
     page.get_by_text("Ready.").wait_for()
     assert page.locator("#photos li").count() == 0
+    assert page.locator("#kept li").count() == 1
     page.get_by_text("People kept on this device").first.click()
     page.get_by_role("button", name="Use the photos of Ada").click()
     page.get_by_text("The photos of Ada are used").wait_for()

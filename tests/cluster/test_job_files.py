@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hime import processors
 from hime.cluster.engine import Pool
 from hime.cluster.evaluation import evaluate
 from hime.cluster.job import JobSummary, run_job
@@ -38,21 +41,28 @@ from hime.cluster.ledger import (
     rows_of,
     table_of,
 )
-from hime.cluster.listing import Found, ending_of
+from hime.cluster.listing import Found, clip_ending_of, ending_of, find_sources
 from hime.cluster.planning import plan_job, tell_loop
-from hime.cluster.storage import Store
-from hime.cluster.work import MOST_ATTEMPTS, Work, Worker, by_files
+from hime.cluster.storage import Store, fetch
+from hime.cluster.work import MOST_ATTEMPTS, Clips, Headshots, Photographs, Work, Worker, by_files
 from hime.data.people import ListEntry
 from hime.errors import HimeError, NothingToRestore
 from hime.evaluation.evaluate import Evaluation
 from hime.evaluation.measures import Distortion
+from hime.faces.matching import Crowd
 from hime.files import write_atomically
 from hime.pictures.arrays import Image, upscale
 from hime.pictures.formats import READ, WRITTEN
+from hime.processors import limit_threads
 from hime.restoring.batch import Summary
+from hime.restoring.headshots import HeadshotChoice
 from hime.restoring.inputs import Input
 from hime.restoring.outputs import Output, path_digest
+from hime.restoring.people import Cast
+from hime.restoring.photographs import Choice
 from hime.restoring.records import Records
+from hime.restoring.video.batch import ClipChoice
+from hime.restoring.video.reading import ENDINGS
 
 MADE = {"model": "one"}
 
@@ -86,15 +96,17 @@ class Doing:
 
 def test_a_store(store: Store, tmp_path: Path) -> None:
     store.check_writable()
-    assert store.names(hidden=True) == set()
+    assert store.names(own=True) == set()
     store.write("a/b.txt", b"one")
     store.write("a/b.txt", b"two")
     (tmp_path / "c").write_bytes(b"three")
     store.put(tmp_path / "c", "c")
-    store.write(".hidden/d", b"")
-    assert store.names() == {"a/b.txt", "c"}
-    assert store.names(hidden=True) == {"a/b.txt", "c", ".hidden/d"}
-    assert store.names(".hidden", hidden=True) == {".hidden/d"}
+    own = {".hime-job/d", ".hime-restored.jsonl", ".walk.mp4.hime/work.json", "deep/.hime-0"}
+    for name in (*own, ".hidden/d", ".photo.png"):
+        store.write(name, b"")
+    assert store.names() == {"a/b.txt", "c", ".hidden/d", ".photo.png"}
+    assert store.names(own=True) == {"a/b.txt", "c", ".hidden/d", ".photo.png"} | own
+    assert store.names(".hidden") == {".hidden/d"}
     assert (store.read("a/b.txt"), store.read("c")) == (b"two", b"three")
     store.delete(["c", "none"])
     with pytest.raises(FileNotFoundError):
@@ -130,7 +142,7 @@ def test_rows_are_found_again(store: Store) -> None:
         "a": RESTORED, "b": FAILED, "c": BEGUN,
     }  # fmt: skip
     assert rows["c"]["attempts"] == 2
-    assert len(store.names(FOLDER, hidden=True)) == 1  # put together
+    assert len(store.names(FOLDER, own=True)) == 1  # put together
     assert {source: each["status"] for source, each in ledger(store).rows().items()}["c"] == BEGUN
 
 
@@ -144,7 +156,7 @@ def test_what_was_written_last_holds(store: Store) -> None:
         one.finished(rows_of(part.table()), [part.name])
         one.put_together()
     assert ledger(store).rows()["a"]["status"] == RESTORED
-    ledger(store).clear()
+    ledger(store).forget({"a"})
     assert ledger(store).rows() == {}
 
 
@@ -237,6 +249,76 @@ def test_what_is_behind_a_url_comes_with_its_sidecars_and_its_date(tmp_path: Pat
     assert gone["reason"] == "memory://in/c.png: no such file; check the URL"
 
 
+def test_each_kind_of_work_keeps_to_the_threads_of_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processors, "_limit", None)
+    monkeypatch.setattr(processors, "usable_threads", lambda: 64)
+    opened = cast(Any, object)
+    nobody = Cast(Crowd([]), {}, "")
+    kinds: list[Work] = [
+        Photographs(opened, nobody, Choice(), 2),
+        Clips(opened, nobody, ClipChoice(), 3),
+        Headshots(opened, [], HeadshotChoice(), 4),
+    ]
+    try:
+        for threads, kind in enumerate(kinds, 2):
+            kind.open(Store.at(tmp_path))
+            assert processors.threads() == threads
+    finally:
+        limit_threads()
+
+
+@pytest.fixture
+def signed() -> Iterator[str]:
+    """The URL of ``photo.png`` on a web server that gives it, and nothing else, to who has signed for it."""
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    query = f"X-Amz-Expires=604800&X-Amz-Signature={'a' * 256}"
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_right = self.path == f"/in/photo.png?{query}"
+            self.send_response(200 if is_right else 403)
+            self.send_header("Content-Length", "7" if is_right else "0")
+            self.end_headers()
+            if is_right and self.command == "GET":
+                self.wfile.write(b"picture")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/in/photo.png?{query}"
+        server.shutdown()
+
+
+def test_a_signed_web_address_is_fetched(signed: str, tmp_path: Path) -> None:
+    def restore(each: Input, content: str, output: Output) -> Summary:
+        assert each.path.name == "photo.png"
+        output.claim(output.path).parent.mkdir(parents=True)
+        output.path.write_bytes(each.path.read_bytes())
+        return Summary(notes=[f"{each.path}: looked at"])
+
+    (found,) = find_sources([signed]).pictures
+    assert (found.source, found.named.path.name) == (signed, "photo.png")
+    store = Store.at(tmp_path / "out")
+    done = by_files(restore, store)(row(signed, place="photo.png"))
+    assert (done["status"], done["notes"]) == (RESTORED, [f"{signed}: looked at"])
+    assert store.read("photo.png") == b"picture"
+
+
+def test_a_name_too_long_for_a_disk_is_fetched(tmp_path: Path) -> None:
+    fs, name = fsspec.filesystem("memory"), "ß" * 200
+    fs.store.clear()
+    fs.pipe({f"/in/{name}.png": b"picture", f"/in/{name}.xmp": b"sidecar"})
+    local = fetch(f"memory://in/{name}.png", tmp_path)
+    assert (local.name, local.read_bytes()) == ("file.png", b"picture")
+    assert fetch(f"memory://in/{name}.xmp", tmp_path).name == "file.xmp"  # beside it
+
+
 # ----------------------------------------------------------------------------------------------- evaluation
 
 
@@ -326,7 +408,7 @@ def left(planned: Any) -> list[str]:
     return [each["source"] for each in planned.rows]
 
 
-A, B = Found("memory:///in/a.png", stamp="1"), Found("memory:///in/b.png", stamp="1")
+A, B, C = (Found(f"memory:///in/{name}.png", stamp="1") for name in "abc")
 
 
 def test_what_is_done_is_passed_over(store: Store) -> None:
@@ -368,6 +450,34 @@ def test_what_was_done_is_told_as_what_it_was(store: Store) -> None:
     assert (told.restored, told.skipped, told.nothing) == (0, 1, 1)
 
 
+def test_a_clip_that_lacks_something_is_told_again(store: Store) -> None:
+    """Of the result that this job made, not of what else is called so."""
+    clips = [Found(f"memory:///in/{name}.mp4", stamp="1") for name in "ab"]
+
+    def planned() -> Any:
+        return plan_job(clips, store, ledger(store), MADE, clip_ending_of, ENDINGS, [], overwrite=False)
+
+    one = ledger(store)
+    part = Part(store, one.run, 0)
+    for row_of, file in zip(planned().rows, ("a.incomplete.mp4", "b.mp4"), strict=True):
+        store.write(file, b"result")
+        digests = [hashlib.sha256(b"result").hexdigest()]
+        part.end(filled(row_of, status=RESTORED, reason="a part is missing", files=[file], digests=digests))
+    part.write()
+    store.write("b.incomplete.mp4", b"of an earlier run, before the clip was mended")
+    again = planned()
+    assert again.skipped == [each.source for each in clips]
+    incomplete = store.place("a.incomplete.mp4")
+    assert again.notes == [
+        f"{clips[0].source}: {incomplete} is there, which lacks what does not decode",
+    ]
+    told = run_job(
+        Doing(lambda _: {}), clips, store, MADE, clip_ending_of, ENDINGS, [], Pool(), JobSummary(),
+        overwrite=False,
+    )  # fmt: skip
+    assert told.notes == again.notes
+
+
 def test_what_failed_is_tried_again_and_attempts_count_on(store: Store) -> None:
     do(store, plan(store, A).rows, FAILED)
     (again,) = plan(store, A).rows
@@ -396,6 +506,48 @@ def test_what_is_not_the_jobs_is_not_replaced(store: Store) -> None:
     store.write("b.png", b"the job's, and the worker ended before it was recorded")
     assert left(plan(store, A, B)) == [B.source]
     assert left(plan(store, A, B, overwrite=True)) == [A.source, B.source]
+
+
+def test_beginning_anew_forgets_no_other_source(tmp_path: Path) -> None:
+    """Photographs and clips of one command are two jobs, and an album may go where another one went."""
+    store = Store.at(tmp_path / "out")
+    do(store, plan(store, A).rows)
+    Part(store, "killed", 0).begin(plan(store, C).rows[0])
+    do(store, plan(store, B, overwrite=True).rows)
+    assert plan(store, A, B).skipped == [A.source, B.source]
+    assert ledger(store).rows()[C.source]["attempts"] == 1
+    store.write("a.png", b"touched up")
+    planned = plan(store, Found(A.source, stamp="2"))
+    assert left(planned) == []
+    assert "a.png: is there already, not as this job wrote it" in planned.refused[0]
+
+
+def test_beginning_anew_that_is_interrupted_forgets_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(store, plan(store, A, B).rows)
+    before = ledger(store).rows()
+    monkeypatch.setattr(Store, "delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        plan(store, B, overwrite=True)
+    assert ledger(store).rows() == before
+
+
+def test_results_with_hidden_names_and_behind_links_are_seen(tmp_path: Path) -> None:
+    store, disk = Store.at(tmp_path / "out"), tmp_path / "disk"
+    disk.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "1998").symlink_to(disk)
+    (disk / "back").symlink_to(tmp_path / "out")
+    sources = [Found("memory:///in/.photo.png", stamp="1"), Found("memory:///in/1998/a.png", 2, "1")]
+    do(store, plan(store, *sources).rows)
+    assert plan(store, *sources).skipped == [each.source for each in sources]
+    (tmp_path / "out" / ".hime-job").rename(tmp_path / "gone")
+    planned = plan(store, *sources)
+    assert [line.partition(": is there")[0] for line in planned.refused] == [
+        store.place(".photo.png"),
+        store.place("1998/a.png"),
+    ]
 
 
 def test_a_result_that_somebody_has_changed_is_not_replaced(tmp_path: Path) -> None:

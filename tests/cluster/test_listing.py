@@ -13,7 +13,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hime.cluster.listing import Found, clip_ending_of, ending_of, find_sources, place
+from hime.cluster.listing import Found, _stamp, clip_ending_of, ending_of, find_sources, place
 from hime.errors import HimeError
 from hime.pictures.formats import READ, WRITTEN
 from hime.restoring.inputs import find_inputs, own_ending, places
@@ -141,6 +141,30 @@ def test_what_lies_behind_a_url(in_memory: str) -> None:
     assert found.passed_over == [f"{in_memory}: passed over: 1 files whose endings are of no picture"]
     assert len(find_sources([f"{in_memory}/*.png"]).pictures) == 1
     assert len(find_sources([f"{in_memory}/**/*.png"]).pictures) == 2
+
+
+def test_what_is_hidden_behind_a_url_is_no_source(in_memory: str) -> None:
+    """As on a disk: previews, and what another system has put beside the pictures."""
+    hidden = ("._a.png", ".thumbnails/a.png", "deep/.a.png")
+    for name in hidden:
+        fsspec.filesystem("memory").pipe_file(f"/archive/{name}", b"content")
+    found = find_sources([in_memory])
+    assert placed(found.pictures) == ["a.png", "b.JPG", "deep/a.png"]
+    assert found.passed_over == [f"{in_memory}: passed over: 1 files whose endings are of no picture"]
+    assert len(find_sources([f"{in_memory}/**/*.png"]).pictures) == 2
+    for asked in (f"{in_memory}/._a.png", f"{in_memory}/.thumbnails", f"{in_memory}/._*.png"):
+        assert len(find_sources([asked]).pictures) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ETag": "e"}, {"etag": "e", "last_modified": "d"}, {"Last-Modified": "d"}, {"last_modified": "d"},
+        {"LastModified": "d"}, {"mtime": 1.5}, {"updated": "d"},
+    ],
+)  # fmt: skip
+def test_a_changed_file_behind_a_url_is_told_however_that_is_said(said: dict[str, object]) -> None:
+    assert _stamp({"size": 5, **said}) == f"5-{next(iter(said.values()))}"
 
 
 def test_what_does_not_lie_behind_a_url(in_memory: str) -> None:

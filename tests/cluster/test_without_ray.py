@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hime.cli.models import portable
 from hime.errors import HimeError
 from integration.command_line import Capture, hime_command, run
 
@@ -50,11 +51,33 @@ def test_what_does_not_go_together(more: list[str], told: str, tmp_path: Path, c
     assert told in capsys.readouterr().err
 
 
+def test_workers_open_the_model_that_the_command_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A packaged model goes before a folder of its name; what lies on the disk is called from the root on."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("small-x4", "own", "runs/own-x4", "runs/empty"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "runs" / "own-x4" / "last.safetensors").write_bytes(b"")
+    for name in ("small-x4", "small-x4@3", "hf:owner/name@main", "empty", "none"):
+        assert portable(name) == name
+    for name in ("./small-x4", "own", "own@3", "./own@1"):
+        assert portable(name) == str(tmp_path / name)
+    assert [portable(name) for name in ("own-x4", "own-x4@2")] == [
+        f"{tmp_path}/runs/own-x4",
+        f"{tmp_path}/runs/own-x4@2",
+    ]
+
+
 def test_one_file_is_no_place_for_a_job(tmp_path: Path, demo_people: Path, capsys: Capture) -> None:
     pytest.importorskip("ray", reason="Ray is not installed (extra cluster)")
-    photo = demo_people / "ada" / "0.webp"
-    assert run("restore", photo, "--everyone", "--out", tmp_path / "out.png", "--engine", "ray") == 1
-    assert "out.png: is one file; with --engine ray --out is a folder" in capsys.readouterr().err
+    photo, clip = demo_people / "ada" / "0.webp", tmp_path / "clip.mp4"
+    clip.write_bytes(b"\0\0\0\x18ftypisom")
+    for given in ([photo, "--everyone"], [clip], [photo, "--aligned"]):
+        for out in (tmp_path / "out.png", tmp_path / "out.mp4", "memory://archive/out.jpg"):
+            assert run("restore", *given, "--out", out, "--engine", "ray") == 1
+            assert f"{out}: is one file; with --engine ray --out is a folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
     assert run("restore", photo, "--everyone", "--out", "no-such://x/out", "--engine", "ray") == 1
     assert "no-such" in capsys.readouterr().err
 

@@ -192,11 +192,24 @@ def test_real_folders(shared: Path) -> None:
     assert reasons(mixed) == {"191853.jpg": "another person than in the other photos"}
 
 
-def test_no_photo_at_all_is_an_error(tmp_path: Path) -> None:
+def test_no_photo_at_all_is_an_error(demo_people: Path, tmp_path: Path) -> None:
     with pytest.raises(HimeError, match="no picture in it"):
         read_person(tmp_path)
+    with pytest.raises(HimeError, match="no picture in it"):
+        read_person([demo_people / "ada" / "1.webp", tmp_path])
     with pytest.raises(HimeError, match="no photo of the person"):
         read_person([])
+
+
+def test_folders_and_photos_may_be_given_together(demo_people: Path, tmp_path: Path) -> None:
+    ada, first = demo_people / "ada", demo_people / "ada" / "1.webp"
+    (tmp_path / "other").mkdir()
+    shutil.copyfile(first, tmp_path / "other" / "more.webp")
+    person = read_person([first, ada, tmp_path])
+    assert person.name == "1"
+    read = [*(reference.name for reference in person.references), *dict(person.rejected)]
+    assert sorted(read) == sorted([*(path.name for path in ada.iterdir()), "more.webp"])
+    assert read_person([ada]).name == read_person(ada).name == "ada"
 
 
 def test_a_photo_that_is_not_there_is_an_error(demo_people: Path, tmp_path: Path) -> None:

@@ -44,6 +44,24 @@ def test_a_video_is_restored_from_its_own_frames(walking: Path, tmp_path: Path, 
     assert read_clip(tmp_path / "other.mkv")[0][0].shape == (480, 640, 3)
 
 
+def test_what_a_result_lacks_is_told_again_until_it_is_whole(tmp_path: Path, capsys: Capture) -> None:
+    options = {"preset": "ultrafast", "g": "10"}
+    whole = write_clip(tmp_path / "whole.mkv", walk(60), options=options).read_bytes()
+    clip, out = tmp_path / "walk.mkv", tmp_path / "restored"
+    words = ["restore", clip, "--out", out, "--model", "small-x4"]
+    line = f"hime: {clip}: {out / 'walk.incomplete.mkv'} is there, which lacks what does not decode\n"
+    clip.write_bytes(whole[: len(whole) * 8 // 10])
+    assert run(*words) == 1
+    assert line not in capsys.readouterr().err
+    assert run(*words) == 0
+    assert line in capsys.readouterr().err
+    clip.write_bytes(whole)
+    for more in (["--overwrite"], []):
+        assert run(*words, *more) == 0
+        assert line not in capsys.readouterr().err
+    assert files_below(out) == ["walk.incomplete.mkv", "walk.mkv"]
+
+
 def test_who_is_asked_for_needs_photos(walking: Path, tmp_path: Path, capsys: Capture) -> None:
     command = ["restore", walking, "--out", tmp_path / "out.mp4", "--model", "small-x4"]
     told = refused(capsys, *command, "--person", "person 1")

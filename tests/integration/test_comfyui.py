@@ -114,6 +114,9 @@ def test_photos_added_to_the_folder_are_noticed(custom_nodes: ModuleType, tmp_pa
     assert one == changed(**inputs)
     (tmp_path / "a.png").write_bytes(b"ab")
     assert len({empty, one, changed(**inputs), changed(references_folder="", other_model="hf:a/b")}) == 4
+    (tmp_path / "2026").mkdir()
+    (tmp_path / "2026" / "b.png").write_bytes(b"b")
+    assert changed(**inputs) not in (empty, one)
     (tmp_path / "broken").symlink_to(tmp_path / "nothing")
     assert changed(**inputs)
     assert changed(references_folder=None, other_model=None) == changed()  # of what another node will give
@@ -130,6 +133,23 @@ def test_photos_come_from_a_folder_too(
     by_batch = call(custom_nodes, image=given, references=references)
     assert torch.equal(by_folder[0], by_batch[0])
     assert by_folder[1] == by_batch[1]
+    (tmp_path / "2026").mkdir()
+    for path in tmp_path.glob("*.png"):
+        path.rename(tmp_path / "2026" / path.name)
+    below = call(custom_nodes, image=given, references_folder=f" {tmp_path} ")
+    assert torch.equal(by_folder[0], below[0])
+    assert by_folder[1] == below[1]
+
+
+def test_a_folder_without_photos_is_refused(
+    custom_nodes: ModuleType, demo_people: Path, references: torch.Tensor, tmp_path: Path
+) -> None:
+    """Also beside a batch; without the refusal everybody would be restored, and without photos."""
+    (tmp_path / "notes.txt").write_text("no picture")
+    given = loaded(picture(demo_people, "ada"))
+    for more in ({}, {"references": references}):
+        with pytest.raises(HimeError, match=f"{tmp_path}: no picture in it"):
+            call(custom_nodes, image=given, references_folder=str(tmp_path), **more)
 
 
 def test_who_is_somebody_else_is_left(
@@ -157,5 +177,7 @@ def test_what_cannot_be_used_is_told(custom_nodes: ModuleType, demo_people: Path
     given = loaded(picture(demo_people, "ada"))
     with pytest.raises(HimeError, match="no such model"):
         call(custom_nodes, image=given, other_model=str(tmp_path / "none"))
+    with pytest.raises(HimeError, match=f"^{tmp_path / 'none'}: no such model"):
+        call(custom_nodes, image=given, other_model=f" {tmp_path / 'none'} ")
     with pytest.raises(HimeError, match="none"):
         call(custom_nodes, image=given, references_folder=str(tmp_path / "none"))

@@ -137,6 +137,24 @@ def test_single_figures(results: Results) -> None:
     assert results.gained(["first", "wrong"], "small-x4, another person's", "small-x4@0") == "-0.250"
 
 
+def test_the_largest_of_several_gains(results: Results, tmp_path: Path) -> None:
+    methods = {
+        "bicubic": (25.0, 0.4),
+        "small-x8": (28.5, 0.1),
+        "small-x8@0": (27.75, 0.2),
+        "large-x8": (29, 0.1),
+    }
+    write_json(tmp_path / "second.json", result(methods))
+    assert results.most_gained(["first", "second"], "{}", "{}@0") == "0.75"
+    assert results.most_gained(["second", "first"], "{}", "bicubic", digits=1) == "4.0"
+    assert (
+        results.most_gained([["first", "wrong"], "second"], "{}@0", "{}, another person's", digits=3)
+        == "0.250"
+    )
+    with pytest.raises(HimeError, match="measured of no model"):
+        results.most_gained(["second"], "{}@0", "{}, another person's")
+
+
 def test_a_difference_can_be_read_in_both_directions(results: Results) -> None:
     assert results.difference("first", "small-x4@0", "small-x4", "psnr") == "+0.250 (-0.125 … +0.500)"
     assert results.difference("first", "small-x4", "small-x4@0", "psnr") == "-0.250 (-0.500 … +0.125)"

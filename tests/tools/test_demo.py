@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def needs_faces() -> None:
 def made(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a demo, and what it said; the headshots with a tiny model."""
     needs_faces()
-    out = tmp_path_factory.mktemp("somewhere") / "results" / "demo"
+    out = tmp_path_factory.mktemp("somewhere") / "my results" / "demo"
     assert main(["demo", "--out", str(out), "--model", str(tiny_model)]) == 0
     return out, (out / "table.txt").read_text(encoding="utf-8")
 
@@ -68,6 +69,7 @@ def test_the_command_that_is_named_gives_the_same(made: tuple[Path, str], tmp_pa
     out, text = made
     command = next(line for line in text.splitlines() if line.startswith("  hime restore "))
     words = shlex.split(command)[1:]
+    assert words[words.index("--refs") + 1] == str(out / "lisa")
     words[-1] = str(tmp_path / "by-hand.jpg")
     assert main(words) == 0
     assert (tmp_path / "by-hand.jpg").read_bytes() == (out / "restored.jpg").read_bytes()
@@ -104,6 +106,20 @@ def test_without_the_extra_the_headshots_are_left(
     assert text.startswith("Lisa's photograph is left out: the extra is missing\n")
     assert "tiny-x4" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["london.png", "table.txt"]
+
+
+def test_models_are_told_apart_and_opened_before_anything_is_written(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "other" / "folder")
+    for second, told in (
+        (tmp_path / "other" / "folder", "two models are named tiny-x4; leave one of them out"),
+        (tmp_path / "none", f"{tmp_path / 'none'}: no such model"),
+    ):
+        models = ["--model", str(tiny_model), "--model", str(second)]
+        assert main(["demo", "--out", str(tmp_path / "demo"), *models]) == 1
+        assert told in capsys.readouterr().err
+        assert not (tmp_path / "demo").exists()
 
 
 def test_ten_people_who_are_not_left_out() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +182,52 @@ def test_an_exported_model_is_replaced_whole_and_nothing_else_is(tmp_path: Path)
     with pytest.raises(HimeError, match="no exported model; choose another"):
         export_model(random_network(), tmp_path / "mine" / "photo.png")
     assert (tmp_path / "mine" / "photo.png").read_text() == "mine"
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_model_that_is_there(tmp_path: Path) -> None:
+    """Wherever it is full: as PyTorch writes a graph, then as the weights are written."""
+    folder = export_model(random_network(), tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    largest_graph = max(len(before[name]) for name in GRAPHS)
+    program = """
+import resource, sys
+from hime.errors import HimeError
+from hime.model import HIME, HIMEConfig
+from hime.tools.export import export_model
+changes = {"channels": 32, "deformable_groups": 2, "lr_blocks": 1, "reference_blocks": 1}
+model = HIME(HIMEConfig(**changes, reconstruction_blocks=1))
+assert 2 * sum(weight.numel() for weight in model.parameters()) > int(sys.argv[-1])
+for limit in sys.argv[2:]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+    try:
+        export_model(model, sys.argv[1])
+    except HimeError as error:
+        print(error)
+"""
+    command = [sys.executable, "-c", program, str(folder), "1000", str(largest_graph + 5000)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == 2 * [
+        f"{folder}: cannot write there (File too large); choose another --out"
+    ]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_place_that_cannot_be_taken_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder whose parent is a file, a name that is too long, a move that the system refuses."""
+    (tmp_path / "file").touch()
+    with pytest.raises(HimeError, match=r"cannot write there .* choose another --out"):
+        export_model(random_network(), tmp_path / "file" / "model")
+    with pytest.raises(HimeError, match=r"cannot write there .* choose another --out"):
+        export_model(random_network(), tmp_path / (300 * "a"))
+
+    def refused(self: Path, target: Path) -> Path:
+        raise OSError(errno.EBUSY, "is in use")
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(HimeError, match=r"model: cannot write there \(is in use\); choose another --out"):
+        export_model(random_network(), tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ import socket
 import struct
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import HTTPServer
 from pathlib import Path
 
 import pytest
 
-from hime import HimeError
+from hime import HimeError, cli
 from hime.tools import serve
 
 PAGE = b"<!DOCTYPE html><title>built</title>"
@@ -225,3 +227,37 @@ def test_others_are_answered_only_if_one_says_so(site: Path) -> None:
         assert server.server_address[0] == "0.0.0.0"
     with pytest.raises(HimeError, match=r"none\.invalid, port 0, cannot be used .* or --host"):
         serve.open_server(0, "none.invalid")
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("127.0.0.1", "localhost"), ("localhost", "localhost"), ("0.0.0.0", "localhost"), ("127.0.0.2", None)],
+)
+def test_the_address_that_is_told_is_answered(
+    site: Path,
+    host: str,
+    shown: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def answer_once(server: HTTPServer) -> None:
+        url = capsys.readouterr().out.split()[0]
+        assert url == f"http://{shown or host}:{server.server_address[1]}/"
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            assert answer.read() == PAGE
+        thread.join()
+
+    monkeypatch.setattr(HTTPServer, "serve_forever", answer_once)
+    serve.serve(0, host)
+
+
+@pytest.mark.parametrize("option", ["--port=9000", "--host=0.0.0.0"])
+def test_what_a_site_that_is_written_has_no_use_for_is_refused(
+    site: Path, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["app", "--export", str(tmp_path / "out"), option])
+    assert f"{option.partition('=')[0]} has no effect beside --export" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

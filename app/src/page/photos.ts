@@ -105,6 +105,7 @@ export class Photos {
 
   private keepAs(name: string): void {
     run(async () => {
+      if (name === "") throw new Problem("the person has no name; give one to keep the photos by");
       if (this.count === 0) throw new Problem("there is no photo to keep; give photos of the person first");
       await keep({ name, references: this.used.map(({ reference }) => reference) });
       await this.showKept();

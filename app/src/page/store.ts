@@ -19,15 +19,22 @@ function open(): Promise<IDBDatabase> {
   });
 }
 
-async function use<T>(mode: IDBTransactionMode, act: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+/** @param ifThere what is told where something of that key is there already, and must not be. */
+async function use<T>(
+  mode: IDBTransactionMode,
+  act: (store: IDBObjectStore) => IDBRequest<T>,
+  ifThere?: Problem,
+): Promise<T> {
   const database = await open();
   try {
     return await new Promise((resolve, reject) => {
       const transaction = database.transaction(STORE, mode);
       const request = act(transaction.objectStore(STORE));
       transaction.oncomplete = () => resolve(request.result);
-      transaction.onabort = transaction.onerror = () =>
-        reject(new Problem("this browser has no room to keep the photos; delete somebody or free space"));
+      transaction.onabort = transaction.onerror = () => {
+        const noRoom = new Problem("this browser has no room to keep the photos; delete somebody or free space");
+        reject(request.error?.name === "ConstraintError" ? ifThere : noRoom);
+      };
     });
   } finally {
     database.close();
@@ -38,8 +45,10 @@ export async function keptPeople(): Promise<Kept[]> {
   return use("readonly", (store) => store.getAll() as IDBRequest<Kept[]>);
 }
 
+/** Nobody who is kept is replaced: their photos may be here only. */
 export async function keep(person: Kept): Promise<void> {
-  await use("readwrite", (store) => store.put(person));
+  const isKept = new Problem(`${person.name} is kept already; delete them first or take another name`, true);
+  await use("readwrite", (store) => store.add(person), isKept);
 }
 
 export async function forget(name: string): Promise<void> {

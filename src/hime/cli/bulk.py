@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hime.cli.arguments import positive
-from hime.cli.models import open_restorer
+from hime.cli.models import open_restorer, portable
 from hime.cli.summary import counted
 from hime.errors import HimeError
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
@@ -169,8 +169,7 @@ def pool_of(options: argparse.Namespace, threads: int | None) -> Pool:
 
 def _opener(options: argparse.Namespace, default: str) -> Callable[[], Restorer]:
     """Opens the model, here and in each worker, whose current folder is another one."""
-    model = options.model or default
-    model = str(Path(model).absolute()) if Path(model).exists() else model
+    model = portable(options.model or default)
     return partial(open_restorer, model, options.threads or 1, options.fidelity, options.device)
 
 

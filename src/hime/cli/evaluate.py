@@ -21,7 +21,7 @@ from hime.cli.arguments import (
     positive,
 )
 from hime.cli.bulk import add_engine, pool_of, refuse_ray_options
-from hime.cli.models import common_lr_size, open_method
+from hime.cli.models import common_lr_size, open_method, portable
 from hime.errors import HimeError
 from hime.files import check_writable, write_json
 from hime.pictures.formats import SUFFIXES
@@ -255,7 +255,7 @@ def _in_bulk(options: argparse.Namespace, asked: Asked, opened: Opened) -> dict[
         "metrics": " ".join(opened.evaluation.metrics),
         "asked": str(replace(asked, entries=(), threads=None)),
     }
-    models = tuple(str(Path(model).absolute()) if Path(model).exists() else model for model in asked.models)
+    models = tuple(map(portable, asked.models))
     elsewhere = replace(asked, models=models, data=asked.data.absolute())
     folder = options.out.with_name(f"{options.out.name}.job")
     return evaluate_in_bulk(

@@ -95,14 +95,35 @@ def open_method(
     """
     from hime.evaluation.evaluate import Variant
 
-    name, _, count = model.rpartition("@")
-    is_limited = bool(name) and count.isdecimal() and not Path(model).exists()
-    restorer = open_measured(name if is_limited else model, threads, fidelity, device)
-    limit = f"@{count}" if is_limited else ""
+    name, limit = _limited(model)
+    restorer = open_measured(name, threads, fidelity, device)
     place = f", fidelity {restorer.fidelity:g}" if restorer.fidelity else ""
     if not limit and not place:
         return restorer, restorer
-    return Variant(restorer, f"{restorer.name}{limit}{place}", int(count) if limit else None), restorer
+    most = int(limit.removeprefix("@")) if limit else None
+    return Variant(restorer, f"{restorer.name}{limit}{place}", most), restorer
+
+
+def _limited(model: str) -> tuple[str, str]:
+    """What is before the ``@N`` of a model, and that."""
+    name, _, count = model.rpartition("@")
+    is_limited = bool(name) and count.isdecimal() and not Path(model).exists()
+    return (name, f"@{count}") if is_limited else (model, "")
+
+
+def portable(model: str) -> str:
+    """A model called as a process whose current folder is another one opens the same: from the root on what
+    lies on the disk, a packaged one by its name. ``@N`` stays.
+    """
+    name, limit = _limited(model)
+    if name in available_models():
+        return model
+    path, run = Path(name), Path("runs", name)
+    if not path.exists():
+        if not any(run.glob("*.safetensors")):
+            return model
+        path = run
+    return f"{path.absolute()}{limit}"
 
 
 def common_lr_size(restorers: Sequence[Restorer]) -> int:

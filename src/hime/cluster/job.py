@@ -80,9 +80,13 @@ class JobSummary:
             self.nothing += 1
         elif row["reason"] is not None:  # also of a video of which only a part could be restored
             self.fail(row["reason"], row["source"])
+        self.note(row["notes"])
+
+    def note(self, lines: Sequence[str]) -> None:
+        """Take lines that a user should know."""
         room = max(0, TOLD - len(self.notes))
-        self.notes.extend(row["notes"][:room])
-        self.more_notes += len(row["notes"][room:])
+        self.notes.extend(lines[:room])
+        self.more_notes += len(lines[room:])
 
     def fail(self, line: str, source: str = "") -> None:
         """Count a source that failed, with its line."""
@@ -131,7 +135,7 @@ def restore_photos(
         raise HimeError(
             f"a face's number is for one picture, not {len(sources.pictures)}; give one input with --face"
         )
-    store, summary = _store(out, (*WRITTEN, *READ)), summary or JobSummary()
+    store, summary = _store(out), summary or JobSummary()
     require()
     restorer = open_model()
     check_enlargement(choice, restorer.scale)
@@ -169,14 +173,14 @@ def restore_headshots(
         HimeError: nothing can be done, or the job cannot go on.
     """
     check_strength(choice.strength)
-    store, summary, restorer = _store(out, (*WRITTEN, *READ)), summary or JobSummary(), open_model()
+    store, summary, restorer = _store(out), summary or JobSummary(), open_model()
     photos, told = find_references(references), Summary()
     used = read_references(photos.inputs, restorer, choice, told)
     summary.notes.extend(photos.passed_over)
     for line in told.failed:
         summary.fail(line)
     return run_job(
-        Headshots(open_model, used, choice),
+        Headshots(open_model, used, choice, pool.threads),
         [*sources.pictures, *sources.clips],  # which fail when their turn comes, as in the plain loop
         store,
         headshots_made_with(restorer, used, choice),
@@ -212,7 +216,7 @@ def restore_clips(
     from hime.faces.networks import require
     from hime.restoring.video.reading import ENDINGS
 
-    store, summary = _store(out, ENDINGS), summary or JobSummary()
+    store, summary = _store(out), summary or JobSummary()
     require()
     known = _known(open_model(), references, choice.only_person, summary, cache, named)
     return run_job(
@@ -257,14 +261,16 @@ def _known(
     return _Known(cast, made_with(restorer, cast), people.files)
 
 
-def _store(out: Path | str, known: Sequence[str]) -> Store:
+def _store(out: Path | str) -> Store:
     """Where the results go.
 
     Raises:
-        HimeError: that is one file.
+        HimeError: that is one file, by any ending of pictures or videos.
     """
+    from hime.restoring.video.reading import ENDINGS  # with all that restores videos
+
     store = Store.at(out)
-    if store.folder is not None and is_file(store.folder, known):
+    if is_file(Path(store.root), (*WRITTEN, *READ, *ENDINGS)):
         raise HimeError(f"{out}: is one file; with --engine ray --out is a folder, or a URL of one")
     return store
 
@@ -293,6 +299,7 @@ def run_job(
     summary.records = ledger.place
     summary.skipped += len(plan.skipped)
     summary.nothing += len(plan.nothing)
+    summary.note(plan.notes)
     for line in plan.refused:
         summary.fail(line)
     if plan.rows:

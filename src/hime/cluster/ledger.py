@@ -21,7 +21,7 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
@@ -122,12 +122,7 @@ class Ledger:
         Raises:
             HimeError: a file cannot be read.
         """
-        names = self._names("done-")
-        parts = [name for name in names if _PART.search(name)]
-        if parts:
-            self._write_whole([row for rows in self._rows(parts, ROW) for row in rows])
-            self._delete(parts)
-            names = self._names("done-")
+        names = self._whole()
         schema = pa.schema([ROW.field(name) for name in dict.fromkeys(["source", "at", *columns])])
         last: dict[str, dict[str, Any]] = {}
         for rows in self._rows(names, schema):
@@ -137,9 +132,18 @@ class Ledger:
                     last[row["source"]] = row | {name: sys.intern(row[name]) for name in _FEW if name in row}
         return last
 
-    def clear(self) -> None:
-        """Forget what was done; the plan stays."""
-        self._delete(self._names("done-"))
+    def forget(self, sources: Collection[str]) -> None:
+        """Forget what was done about these sources; what is known of all others stays, and so does the plan.
+
+        Raises:
+            HimeError: a file cannot be read or written.
+        """
+        names = self._whole()
+        for name in names:
+            for rows in self._rows([name], ROW):
+                if left := [row for row in rows if row["source"] not in sources]:
+                    self._write(left)
+        self._delete(names)  # when all that stays is written
 
     def finished(self, rows: Sequence[Mapping[str, Any]], parts: Iterable[str]) -> None:
         """Take the rows of tasks that have ended, whose files are ``parts``, to be put together."""
@@ -155,13 +159,26 @@ class Ledger:
             self._delete(self._parts)
             self._finished, self._parts = [], []
 
+    def _whole(self) -> list[str]:
+        """The files of rows, after those of tasks of runs that were killed are put together to one."""
+        names = self._names("done-")
+        parts = [name for name in names if _PART.search(name)]
+        if parts:
+            self._write_whole([row for rows in self._rows(parts, ROW) for row in rows])
+            self._delete(parts)
+            names = self._names("done-")
+        return names
+
     def _write_whole(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._told(rows)
+        self._write(rows)
+
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         name = f"{FOLDER}/done-{self.run}.{uuid.uuid4().hex[:8]}.parquet"
         self._store.write(name, _bytes(table_of(rows, ROW)))
 
     def _names(self, start: str) -> list[str]:
-        found = self._store.names(FOLDER, hidden=True)
+        found = self._store.names(FOLDER, own=True)
         return sorted(name for name in found if name.startswith(f"{FOLDER}/{start}"))
 
     def _delete(self, names: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import Any
 
-from hime.cluster.storage import Store, is_url, open_filesystem, text_of, unreachable
+from hime.cluster.storage import Store, is_url, open_filesystem, path_of, text_of, unreachable
 from hime.errors import HimeError
 from hime.pictures.formats import ENDINGS, READ, format_of
 from hime.restoring.inputs import Input, absolute, find_inputs, own_ending, places, sidecars
@@ -49,10 +49,7 @@ class Found:
         """What its result is called by; of a URL the path has the host or bucket as its first part."""
         if not is_url(self.source):
             return Input(Path(self.source), self.depth)
-        protocol, _, path = self.source.partition("://")
-        if protocol.lower() in ("http", "https"):  # elsewhere these are letters of a name
-            path = re.split("[?#]", path, maxsplit=1)[0]
-        return Input(Path("/", *path.split("/")), self.depth)
+        return Input(Path("/", *path_of(self.source).split("/")), self.depth)
 
 
 @dataclass(frozen=True)
@@ -188,7 +185,7 @@ def _less_results(
         results: likewise; None where no results are written.
         found: gets the line.
     """
-    beginning = PurePath(*takewhile(lambda part: not glob.has_magic(part), PurePath(pattern).parts))
+    beginning = _beginning(pattern)
     if results is None:
         return [*names]
     here = not is_url(pattern) and not is_url(results)  # where one place has many spellings, by links
@@ -204,13 +201,30 @@ def _less_results(
     return left
 
 
+def _beginning(pattern: str) -> PurePath:
+    """What of a pattern all that matches begins with; a folder's is itself."""
+    return PurePath(*takewhile(lambda part: not glob.has_magic(part), PurePath(pattern).parts))
+
+
+def _less_hidden(pattern: str, names: Sequence[str]) -> list[str]:
+    """What was found by a pattern, or below a folder, less hidden files and what lies in hidden folders, as
+    on a disk: without a word, and not if the pattern asks for what is hidden.
+    """
+    known = len(_beginning(pattern).parts)
+
+    def is_hidden(name: str) -> bool:
+        return any(part.startswith(".") for part in PurePath(name).parts[known:])
+
+    return [*names] if is_hidden(pattern) else [name for name in names if not is_hidden(name)]
+
+
 def _behind(url: str, found: Sources, results: str | None) -> list[Found]:
     """The files that a URL stands for: one, all below it, or those that match."""
     from hime.restoring.video.reading import ENDINGS as ENDINGS_OF_VIDEOS
 
     fs, path = open_filesystem(url)
     try:
-        if glob.has_magic(path):
+        if glob.has_magic(path_of(path)):
             infos, root = fs.glob(path, detail=True), None
         elif fs.isdir(path):
             infos, root = fs.find(path, detail=True), fs.unstrip_protocol(path.rstrip("/"))
@@ -222,7 +236,8 @@ def _behind(url: str, found: Sources, results: str | None) -> list[Found]:
     files = {
         fs.unstrip_protocol(name): info for name, info in sorted(infos.items()) if info.get("type") == "file"
     }
-    left = _less_results(url, fs.unstrip_protocol(path), [*files], results, found)
+    pattern = fs.unstrip_protocol(path)
+    left = _less_hidden(pattern, _less_results(url, pattern, [*files], results, found))
     chosen = [name for name in left if root is None or name.lower().endswith(known)]
     passed_over = len(left) - len(chosen)
     if passed_over:
@@ -236,7 +251,9 @@ def _behind(url: str, found: Sources, results: str | None) -> list[Found]:
 
 def _stamp(info: dict[str, Any]) -> str:
     """What a file system says by which a changed file is told."""
-    changed = info.get("ETag") or info.get("LastModified") or info.get("mtime") or info.get("updated") or ""
+    # Each one writes these in its own way: "LastModified", "last_modified", "Last-Modified".
+    said = {re.sub("[-_]", "", name).lower(): value for name, value in info.items()}
+    changed = next(filter(None, map(said.get, ("etag", "lastmodified", "mtime", "updated"))), "")
     return f"{info.get('size')}-{changed}"
 
 

@@ -16,7 +16,7 @@ from hime.cluster.storage import Store, is_url
 from hime.errors import HimeError
 from hime.restoring.inputs import digest, key, numbered, sidecars, together
 from hime.restoring.outputs import path_digest
-from hime.restoring.records import FACE, FILE, Record, Records, append, needed, serving
+from hime.restoring.records import FACE, Record, Records, append, needed, serving
 
 _NEEDED = ("place", "stamp", "made", "status", "files", "digests", "attempts")
 """What of a row says whether it is done."""
@@ -31,12 +31,14 @@ class Plan:
             ``files`` that are there and may be replaced, with their ``digests``, "" where they are not known.
         skipped: sources whose results are there.
         nothing: sources in which an earlier run found nothing to restore.
+        notes: a line for each source of whose result a part is missing, since it does not decode.
         refused: a line for each source whose result would replace what is not the job's.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     nothing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
 
@@ -64,13 +66,13 @@ def plan_job(
         ending: of a source's result.
         known: endings of files, see `hime.restoring.inputs.places`.
         read: further files that are read and must not be replaced.
-        overwrite: begin anew, and replace also what is not the job's.
+        overwrite: begin anew with these sources, and replace also what is not the job's.
 
     Raises:
         HimeError: a result would replace what is read.
     """
     if overwrite:
-        ledger.clear()
+        ledger.forget({each.source for each in sources})
     rows, planned = ledger.rows(_NEEDED), ledger.plan()
     there = _Present(store)
     found = dict(zip((each.source for each in sources), place(sources, ending, known), strict=True))
@@ -87,6 +89,10 @@ def plan_job(
         row = rows.get(each.source)
         if row is not None and _is_done(row, each, at, made, there):
             (plan.nothing if row["status"] == NOTHING else plan.skipped).append(each.source)
+            if (part := _incomplete(at)) in row["files"]:
+                plan.notes.append(
+                    f"{each.source}: {store.place(part)} is there, which lacks what does not decode"
+                )
             continue
         files = there.of(at, row)
         asked = [] if overwrite else _in_question(files, row, is_planned=each.source in planned)
@@ -143,7 +149,7 @@ class _Present:
     """The files that are in a store."""
 
     def __init__(self, store: Store) -> None:
-        self.names = store.names() - {FILE}
+        self.names = store.names()
         self._faces: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name in self.names:
             path = PurePosixPath(name)
@@ -154,7 +160,7 @@ class _Present:
         """Those that may be a part of the result in that place."""
         path = PurePosixPath(place)
         more = (f"{path.name}.html", f"{path.name}.xmp", f"{path.stem}.xmp", f"{path.stem}.json")
-        names = [path.name, *more, f"{path.stem}.incomplete{path.suffix}"]
+        names = [path.name, *more, PurePosixPath(_incomplete(place)).name]
         found = [name for each in names if (name := str(path.with_name(each))) in self.names]
         return found + self._faces.get((str(path.parent), path.stem), [])
 
@@ -163,6 +169,12 @@ class _Present:
         known = {} if row is None else dict(zip(row["files"], row["digests"], strict=True))
         names = dict.fromkeys([*self.beside(place), *known])
         return {name: known.get(name, "") for name in names if name in self.names}
+
+
+def _incomplete(place: str) -> str:
+    """What a video's result there is called if it lacks something, see `hime.restoring.video.restore`."""
+    path = PurePosixPath(place)
+    return str(path.with_name(f"{path.stem}.incomplete{path.suffix}"))
 
 
 def _in_question(files: Iterable[str], row: Mapping[str, Any] | None, *, is_planned: bool) -> Sequence[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hime.errors import HimeError
@@ -16,10 +17,26 @@ from hime.files import write_atomically
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "obs", "r2", "tos"}
 """Protocols whose files appear when they are whole; with others a file is moved into place."""
 
+LONGEST_NAME = 255
+"""Bytes that the name of a file has at the most on usual disks."""
+OWN = re.compile(r"\.hime-|\..*\.hime$")
+"""What files and folders are called that this program keeps for itself beside the results: records, locks,
+what is being written, and the unfinished work on a video."""
+
 
 def is_url(text: str | os.PathLike[str]) -> bool:
     """Whether it names something behind a URL rather than a file of this machine."""
     return "://" in str(text)
+
+
+def path_of(url: str) -> str:
+    """What names a file behind a URL, its host or bucket first: of a web address less its query and fragment;
+    elsewhere these are letters of a name.
+    """
+    protocol, mark, path = url.partition("://")
+    if protocol.lower() in ("http", "https"):
+        path = re.split("[?#]", path, maxsplit=1)[0]
+    return path if mark else url
 
 
 def text_of(given: Path | str) -> str:
@@ -58,14 +75,19 @@ def unreachable(url: str, error: Exception) -> HimeError:
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """Copy a file behind a URL into a folder, under its own name and with its date.
+    """Copy a file behind a URL into a folder, under its own name (a short one where that is too long for a
+    disk) and with its date.
 
     Raises:
         FileNotFoundError: there is none.
         HimeError: it cannot be read.
     """
     fs, path = open_filesystem(url)
-    target = folder / path.rsplit("/", 1)[-1]
+    name = path_of(path).rpartition("/")[2]
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        suffix = PurePosixPath(name).suffix
+        name = f"file{suffix if len(os.fsencode(suffix)) <= LONGEST_NAME // 2 else ''}"
+    target = folder / name
     try:
         fs.get_file(path, str(target))
         with contextlib.suppress(NotImplementedError, AttributeError):  # not every one knows dates
@@ -111,23 +133,19 @@ class Store:
         """The path or URL of a file in it."""
         return f"{self.root}/{name}"
 
-    def names(self, below: str = "", *, hidden: bool = False) -> set[str]:
+    def names(self, below: str = "", *, own: bool = False) -> set[str]:
         """The names of all files in it, or in one of its folders, from the root of the store on.
 
         Args:
             below: a folder in it.
-            hidden: also what begins with a dot, and what lies in folders that do.
+            own: also those that this program keeps for itself (`OWN`).
 
         Raises:
             HimeError: it cannot be read.
         """
         if self.folder is not None:
-            top = self.folder / below
-            found = {
-                os.path.relpath(os.path.join(folder, name), self.folder).replace(os.sep, "/")  # noqa: PTH118
-                for folder, _, names in os.walk(top)
-                for name in names
-            }
+            top = os.fspath(self.folder / below)
+            found = {os.path.relpath(path, self.folder).replace(os.sep, "/") for path in _files_below(top)}
         else:
             fs, root = open_filesystem(self.root)
             fs.invalidate_cache()
@@ -138,9 +156,9 @@ class Store:
             except Exception as error:
                 raise unreachable(self.root, error) from error
             found = {str(path)[len(root) :].lstrip("/") for path in paths}
-        if hidden:
+        if own:
             return found
-        return {name for name in found if not any(part.startswith(".") for part in name.split("/"))}
+        return {name for name in found if not any(map(OWN.match, name.split("/")))}
 
     def read(self, name: str) -> bytes:
         """A file's content.
@@ -230,3 +248,27 @@ class Store:
         name = f".hime-{secrets.token_hex(8)}"
         self.write(name, b"")
         self.delete([name])
+
+
+def _files_below(folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """The paths of all files in a folder and in its folders, links followed: where they are, results are
+    written too. A folder that cannot be read holds none; of a link that leads back nothing is told again.
+    """
+    try:
+        status = os.stat(folder)  # noqa: PTH116, texts are quicker by far
+        here = status.st_dev, status.st_ino
+        entries = [] if here in above else list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if _is_folder(entry):
+            yield from _files_below(entry.path, (*above, here))
+        else:
+            yield entry.path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

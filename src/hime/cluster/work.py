@@ -14,11 +14,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hime.cluster.ledger import FAILED, NOTHING, RESTORED, Part, filled
-from hime.cluster.storage import Store, fetch, is_url, unreachable
+from hime.cluster.storage import Store, fetch, is_url, path_of, unreachable
 from hime.errors import NothingToRestore
 from hime.faces.album import Reference
 from hime.faces.matching import Crowd
@@ -115,14 +115,17 @@ class Headshots:
         restorer: opens the model.
         references: photos of the person.
         choice: how to restore.
+        threads: of a worker.
     """
 
     restorer: Callable[[], Restorer]
     references: Sequence[HeadshotReference]
     choice: HeadshotChoice
+    threads: int
 
     def open(self, store: Store) -> Do:
         """Open the model."""
+        limit_threads(self.threads)
         job = HeadshotJob(self.restorer(), self.references, Summary(), self.choice)
 
         def restore(each: Input, content: str, output: Output) -> Summary:
@@ -289,8 +292,11 @@ class _Attempt:
             local = fetch(self._source, self._here)
         except FileNotFoundError as error:
             raise unreachable(self._source, error) from None
-        above = self._source.removesuffix(local.name)
-        for stem in dict.fromkeys([local.stem, local.name]):
+        name = path_of(self._source).rpartition("/")[2]
+        if not self._source.endswith(name):  # what a web address asks for with it is of this file alone
+            return local
+        above = self._source.removesuffix(name)
+        for stem in dict.fromkeys([PurePosixPath(name).stem, name]):
             for ending in (".xmp", ".XMP"):
                 with contextlib.suppress(FileNotFoundError):  # asking first would take a request more
                     fetch(f"{above}{stem}{ending}", self._here)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from hime.evaluation.evaluate import Variant, evaluate
 from hime.evaluation.measures import Measure, available_measures
 from hime.evaluation.provenance import provenance
 from hime.experiments.report import save_figure, write_text
-from hime.files import write_json
+from hime.files import temporary_folder, write_json
 from hime.restoring.card import GRAPHS, WEIGHT_TYPES, WEIGHTS
 from hime.restoring.exported import OnnxBackend, find_model, read_weights
 from hime.restoring.restorer import Restorer
@@ -66,8 +65,7 @@ def between(perception: OnnxBackend, reconstruction: OnnxBackend, fidelity: floa
     checksums = {**perception.card["sha256"], WEIGHTS: hashlib.sha256(weights).hexdigest()}
     card = {key: value for key, value in perception.card.items() if key not in ("reconstruction", "fidelity")}
     card |= {"weights": "float32", "sha256": checksums}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         for graph in GRAPHS:
             shutil.copyfile(perception.folder / graph, folder / graph)
         (folder / WEIGHTS).write_bytes(weights)

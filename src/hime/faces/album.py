@@ -143,15 +143,16 @@ def read_person(
     at again, and headshots lie there instead of in memory.
 
     Args:
-        paths: a folder, with all photos in it and in its folders, told by content; or photos.
-        name: whose; default the folder's name, or the first photo's without its ending.
+        paths: a folder, with all photos in it and in its folders, told by content; or a photo; or several of
+            these.
+        name: whose; default the first folder's name, or the first photo's without its ending.
         cache: where what is learned of each photo is kept (`hime.faces.cache.user_cache`); default nowhere.
         progress: called after each photo with how many are done, and of how many.
         places: where in a photo the person's face is, as far as that is known; its other faces are nobody's.
 
     Raises:
-        HimeError: no photo at all, one that is named is not there, or the extra ``faces`` is not installed. A
-            photo that cannot be read is among the rejected ones.
+        HimeError: no photo at all, none in one of the folders, one that is named is not there, or the extra
+            ``faces`` is not installed. A photo that cannot be read is among the rejected ones.
     """
     files, default = _photos(paths)
     require()
@@ -211,24 +212,24 @@ def check_people(people: Any) -> None:
 
 def _photos(paths: Path | str | Sequence[Path | str]) -> tuple[list[Path], str]:
     """The files, each once, and what to call the person."""
-    if isinstance(paths, Path | str):
-        folder = Path(paths)
-        if not folder.is_dir():
-            check_pictures([folder])
-            return [folder], folder.stem
-        found = find_pictures(folder)
-        broken = [path for path, _ in found.passed_over if path.suffix.lower() in READ]
-        if not found.pictures:
-            raise HimeError(f"{folder}: no picture in it; check the path")
-        in_order = sorted([*found.pictures, *broken], key=lambda path: (path.parent, path.name))
-        return in_order, folder.resolve().name
-    files = list(
-        {os.path.realpath(path): path for path in reversed([Path(path) for path in paths])}.values()
-    )[::-1]
-    if not files:
+    given = [Path(path) for path in ([paths] if isinstance(paths, Path | str) else paths)]
+    if not given:
         raise HimeError("no photo of the person; give a folder or picture files")
-    check_pictures(files)
-    return files, files[0].stem
+    folders = {path for path in given if path.is_dir()}
+    check_pictures([path for path in given if path not in folders])
+    files = [file for path in given for file in (_photos_in(path) if path in folders else [path])]
+    once = {os.path.realpath(file): file for file in reversed(files)}
+    name = given[0].resolve().name if given[0] in folders else given[0].stem
+    return list(once.values())[::-1], name
+
+
+def _photos_in(folder: Path) -> list[Path]:
+    """The pictures in a folder and its folders, and what is called like one."""
+    found = find_pictures(folder)
+    broken = [path for path, _ in found.passed_over if path.suffix.lower() in READ]
+    if not found.pictures:
+        raise HimeError(f"{folder}: no picture in it; check the path")
+    return sorted([*found.pictures, *broken], key=lambda path: (path.parent, path.name))
 
 
 def _in_place(looks: Sequence[Look], place: NamedFace) -> list[Look]:

@@ -13,15 +13,14 @@ import functools
 import importlib
 import importlib.util
 import sys
-import tempfile
 import threading
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hime.files import temporary_folder
 from hime.restoring.card import WEIGHTS
 
 FloatArray = npt.NDArray[np.float32]
@@ -114,10 +113,10 @@ def _core() -> Any:
 
 def _read(graph: bytes, weights: bytes) -> Any:
     """An ONNX graph as OpenVINO has it; weights beside a graph it takes from a file only."""
-    with tempfile.TemporaryDirectory(prefix="hime-") as folder:
-        file = Path(folder) / "graph.onnx"
+    with temporary_folder() as folder:
+        file = folder / "graph.onnx"
         file.write_bytes(graph)
-        (file.parent / WEIGHTS).write_bytes(weights)
+        (folder / WEIGHTS).write_bytes(weights)
         return _core().read_model(file)
 
 

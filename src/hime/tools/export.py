@@ -16,7 +16,6 @@ import hashlib
 import json
 import secrets
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -102,8 +101,8 @@ def export(
 
     Raises:
         HimeError: the checkpoint cannot be read or is of a network that cannot be exported, the folder is not
-            free, the reconstruction model is not there or does not fit, or ONNX Runtime differs from PyTorch
-            by more than `TOLERANCE`; nothing is written then.
+            free or cannot be written, the reconstruction model is not there or does not fit, or ONNX Runtime
+            differs from PyTorch by more than `TOLERANCE`; nothing is written then.
     """
     model, metadata = load_model(checkpoint)
     return export_model(model, folder, metadata, name, reconstruction, fidelity)
@@ -119,6 +118,28 @@ def export_model(
 ) -> Path:
     """Export ``model`` to ``folder``; as `export`, for a network at hand."""
     folder = Path(folder)
+    try:
+        _export(model, folder, metadata or {}, name, reconstruction, fidelity)
+    except OSError as error:  # a full disk as well; PyTorch's own too
+        raise HimeError(
+            f"{folder}: cannot write there ({error.strerror or error}); choose another --out"
+        ) from error
+    return folder
+
+
+def _export(
+    model: System,
+    folder: Path,
+    metadata: Mapping[str, str],
+    name: str | None,
+    reconstruction: str | None,
+    fidelity: float | None,
+) -> None:
+    """As `export_model`.
+
+    Raises:
+        OSError: the folder cannot be written; nothing of it is there then.
+    """
     if model.kept_from_export is not None:
         raise HimeError(
             f"{folder}: not written, {model.config.system} cannot be exported, since "
@@ -127,11 +148,12 @@ def export_model(
     _check_free(folder)
     dial = _dial(folder, reconstruction, fidelity)
     model = copy.deepcopy(model).cpu().half().float().eval()  # the caller's stays where and as it is
-    contents = _graphs(model) | {WEIGHTS: b"".join(map(_values, model.state_dict().values()))}
-    checksums = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
-    card = describe(model, metadata or {}, name or folder.resolve().name) | dial
-    card |= {"weights": STORED, "sha256": checksums}
     with _new_folder(folder.resolve()) as temporary:
+        contents = _graphs(model, temporary)
+        contents |= {WEIGHTS: b"".join(map(_values, model.state_dict().values()))}
+        checksums = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
+        card = describe(model, metadata, name or folder.resolve().name) | dial
+        card |= {"weights": STORED, "sha256": checksums}
         for file, content in contents.items():
             (temporary / file).write_bytes(content)
         text = json.dumps(card, indent=2, ensure_ascii=False)
@@ -145,7 +167,6 @@ def export_model(
                 f"{folder}: not written, ONNX Runtime differs from PyTorch by {difference:.1e} "
                 f"(at most {TOLERANCE:.0e}); the weights may hold NaN, else update torch and onnxruntime"
             )
-    return folder
 
 
 def largest_difference(model: System, backend: OnnxBackend) -> float:
@@ -200,12 +221,13 @@ def _values(weight: Tensor) -> bytes:
     return weight.numpy().astype(WEIGHT_TYPES[STORED]).tobytes()
 
 
-def _graphs(model: System) -> dict[str, bytes]:
-    """The two graphs of the network."""
+def _graphs(model: System, folder: Path) -> dict[str, bytes]:
+    """The two graphs of the network; PyTorch writes each into ``folder``, where nothing of them stays."""
     scale = model.config.scale
     height, width = 12, 16  # any: the axes are dynamic
     encode = _graph(
         EncodeGraph(model),
+        folder,
         (torch.rand(2, 3, scale * height, scale * width),),
         inputs=["references"],
         outputs=["features"],
@@ -216,6 +238,7 @@ def _graphs(model: System) -> dict[str, bytes]:
     )
     restore = _graph(
         RestoreGraph(model),
+        folder,
         (torch.rand(2, 3, height, width), torch.rand(2, 2, model.feature_channels, height, width)),
         inputs=["lr", "features"],
         outputs=["hr", "scores"],
@@ -231,6 +254,7 @@ def _graphs(model: System) -> dict[str, bytes]:
 
 def _graph(
     graph: EncodeGraph | RestoreGraph,
+    folder: Path,
     example: tuple[Tensor, ...],
     *,
     inputs: list[str],
@@ -238,8 +262,8 @@ def _graph(
     axes: dict[str, dict[int, str]],
 ) -> bytes:
     """One graph as ONNX, each weight a place in `WEIGHTS`."""
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
-        path = Path(folder) / "graph.onnx"
+    path = folder / "graph.onnx"
+    with warnings.catch_warnings(), torch.no_grad():
         # Sizes that tracing would freeze are found by the comparison over sizes, which is stricter.
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -254,7 +278,8 @@ def _graph(
             export_params=False,  # the weights become inputs, by the names of the state
             dynamo=False,  # tracing keeps -1 in reshapes, so that N, H and W stay free; needs no onnxscript
         )
-        structure = onnx.load(path)
+    structure = onnx.load(path)
+    path.unlink()
     used = {value.name: value for value in structure.graph.input}
     offset = 0
     for name, weight in graph.state_dict().items():
@@ -289,12 +314,9 @@ def _check_free(folder: Path) -> None:
 @contextlib.contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside ``folder`` that takes its place if the block ends without an exception."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = folder.parent / f".hime-{secrets.token_hex(8)}"
-        temporary.mkdir()
-    except OSError as error:
-        raise HimeError(f"{folder}: cannot write there ({error.strerror}); choose another --out") from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.parent / f".hime-{secrets.token_hex(8)}"
+    temporary.mkdir()
     replaced = temporary.with_name(temporary.name + ".old")
     try:
         yield temporary

@@ -72,6 +72,8 @@ HEADERS = {
 }
 LOCAL = "127.0.0.1"
 """Answers this machine alone. Browsers give a page the camera and threads only from here or by HTTPS."""
+EVERYWHERE = "0.0.0.0"
+"""Answers whoever reaches this machine, by any of its addresses."""
 REQUEST_SECONDS = 20
 """How long a connection may take for its next request, the time until it begins included. Browsers open a
 connection again when they need it."""
@@ -165,8 +167,16 @@ def open_server(port: int, host: str = LOCAL) -> ThreadingHTTPServer:
 def serve(port: int, host: str = LOCAL) -> None:
     """Serve the site until interrupted."""
     with open_server(port, host) as server:
-        say(f"http://localhost:{server.server_address[1]}/ (Ctrl+C stops)")
+        say(f"{address_of(server)} (Ctrl+C stops)")
         server.serve_forever()
+
+
+def address_of(server: ThreadingHTTPServer) -> str:
+    """Where a browser finds the site: on this machine if it is answered, since a page from there may have the
+    camera and threads; else the address that is.
+    """
+    host, port = server.socket.getsockname()
+    return f"http://{'localhost' if host in (LOCAL, EVERYWHERE) else host}:{port}/"
 
 
 class _Server(ThreadingHTTPServer):

@@ -25,13 +25,15 @@ import pytest
 import hime
 from hime.errors import HimeError
 from hime.faces.album import read_person
+from hime.processors import limit_threads
 from hime.restoring.restorer import Restorer
 from hime.restoring.video import joining, restore
 from hime.restoring.video.beside import UNKNOWN, Light, carried
+from hime.restoring.video.clock import Clock
 from hime.restoring.video.planes import Turn
-from hime.restoring.video.reading import Damage, _Clock, _progressive, open_clip, read_frames
-from hime.restoring.video.restore import Progress, incomplete, restore_video, result_path
-from hime.restoring.video.writing import ENCODERS
+from hime.restoring.video.reading import Damage, _progressive, open_clip, read_frames
+from hime.restoring.video.restore import Progress, incomplete, rehearse_video, restore_video, result_path
+from hime.restoring.video.writing import ENCODERS, encoding_for, result_suffix
 from restoring.video.scenes import Actor, leaving, of_fields, read_clip, scene, still, walk, woven, write_clip
 
 
@@ -73,6 +75,34 @@ def test_far_faces_change_near_ones_and_the_rest_do_not(
     assert [step.step for step in steps] == ["looking"] * 40 + ["restoring"] * 40
     assert (steps[-1].done, steps[-1].frames) == (40, 40)
     assert list(tmp_path.iterdir()) == [restored.path], "nothing is left beside it"
+
+
+def test_threads_are_limited_for_clips_too(
+    walking: Path, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the decoder, in both passes, and of the encoder."""
+    given: list[int] = []
+
+    def reading(clip: Any, damage: Damage, threads: int = 0) -> Any:
+        given.append(threads)
+        return read_frames(clip, damage, threads)
+
+    def encoding(*arguments: Any) -> Any:
+        given.append(arguments[-1])
+        return encoding_for(*arguments)
+
+    monkeypatch.setattr("hime.processors.usable_threads", lambda: 6)
+    for module in ("findings", "making"):
+        monkeypatch.setattr(f"hime.restoring.video.{module}.read_frames", reading)
+    monkeypatch.setattr(restore, "encoding_for", encoding)
+    try:
+        for limit, expected in ((None, [6, 6, 3]), (2, [2, 2, 1]), (1, [1, 1, 1])):
+            limit_threads(limit)
+            given.clear()
+            restore_video(walking, [], restorer, tmp_path / "out.mp4", overwrite=True)
+            assert given == expected
+    finally:
+        limit_threads()
 
 
 @pytest.mark.usefixtures("lossless")
@@ -157,6 +187,78 @@ def test_containers_and_codecs(case: str, restorer: Restorer, tmp_path: Path) ->
     assert new_times == pytest.approx([moment - times[0] + new_times[0] for moment in times], abs=0.002)
     apart = np.abs(before[0].astype(int) - after[0]).mean()
     assert apart < (20 if case == "gif" else 4)
+
+
+KEPT = {
+    "h264": ("in.mp4", "libx264", {".mp4": "h264", ".mov": "h264", ".mkv": "h264", ".webm": "vp9"}),
+    "hevc": ("in.mp4", "libx265", {".mp4": "hevc", ".mov": "hevc", ".mkv": "hevc", ".webm": "vp9"}),
+    "vp8": ("in.webm", "libvpx", {".mp4": "h264", ".mov": "h264", ".mkv": "vp8", ".webm": "vp8"}),
+    "vp9": ("in.webm", "libvpx-vp9", {".m4v": "vp9", ".mov": "h264", ".mkv": "vp9", ".webm": "vp9"}),
+    "av1": ("in.mp4", "libsvtav1", {".mp4": "av1", ".mov": "h264", ".mkv": "av1", ".webm": "av1"}),
+}
+"""Codec → what each kind of result, by its ending, is encoded as."""
+
+
+@pytest.mark.parametrize("codec", KEPT)
+def test_a_result_of_another_kind(codec: str, restorer: Restorer, tmp_path: Path) -> None:
+    name, encoder, expected = KEPT[codec]
+    try:
+        av.Codec(encoder, "w")
+    except ValueError:
+        pytest.skip(f"av was built without {encoder}")
+    path = write_clip(tmp_path / name, scene([Actor("ada", still(80, 60, 48))], 3, 160, 120), encoder)
+    found = {}
+    for suffix in expected:
+        restored = restore_video(path, [], restorer, tmp_path / f"out{suffix}", everyone=True)
+        assert restored.frames == len(read_clip(restored.path)[0]) == 3
+        found[suffix] = open_clip(restored.path).codec
+    assert found == expected
+
+
+def test_the_ending_of_a_result_holds_its_codec(tmp_path: Path) -> None:
+    """AV1 in an MP4 that is called .mov: what it is called holds no AV1."""
+    path = write_clip(tmp_path / "in.mp4", scene([], 3, 160, 120), "libsvtav1")
+    renamed = path.rename(tmp_path / "in.mov")
+    assert result_suffix(open_clip(renamed)) == ".mp4"
+
+
+@pytest.mark.parametrize("codec", ["libopus", "flac"])
+def test_sound_that_a_mov_does_not_hold_is_left_out_and_told(
+    codec: str, restorer: Restorer, tmp_path: Path
+) -> None:
+    path = write_clip(tmp_path / "in.mkv", scene([Actor("ada", still(80, 60, 48))], 12, 160, 120))
+    with_sound = tmp_path / "sound.mkv"
+    with av.open(str(path)) as source, av.open(str(with_sound), "w") as result:
+        stream = result.add_stream_from_template(source.streams.video[0])
+        tone: Any = result.add_stream(codec, rate=48000, layout="mono", format="s16")
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                result.mux_one(packet)
+        wave = (1000 * np.sin(np.arange(9600) / 20)).astype(np.int16)
+        audio = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+        audio.sample_rate, audio.pts = 48000, 0
+        result.mux([*tone.encode(audio), *tone.encode(None)])
+    line = f"sound ({codec.removeprefix('lib')}) cannot be copied and is left out"
+    for suffix, notes in ((".mov", (line,)), (".mp4", ()), (".mkv", ())):
+        restored = restore_video(with_sound, [], restorer, tmp_path / f"out{suffix}", everyone=True)
+        assert (restored.damage, restored.notes) == (None, notes)
+        with av.open(str(restored.path)) as file:
+            assert len(file.streams.audio) == (not notes)
+
+
+@pytest.mark.parametrize("name", ["call.avi", "call", "call.png"])
+def test_a_result_of_no_known_kind_is_refused_before_the_work(
+    name: str, walking: Path, restorer: Restorer, tmp_path: Path
+) -> None:
+    def begun(step: Progress) -> None:
+        raise AssertionError(step)
+
+    with pytest.raises(HimeError, match=rf"{name}: cannot write .*; use one of \.mp4, "):
+        restore_video(walking, [], restorer, tmp_path / name, progress=begun)
+    with pytest.raises(HimeError, match="cannot write"):
+        rehearse_video(walking, [], restorer, tmp_path / name, progress=begun)
+    assert not list(tmp_path.iterdir())
 
 
 HDR = ("G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)", "1000,400")
@@ -735,6 +837,7 @@ def test_recordings_joined_to_one_go_on(restorer: Restorer, tmp_path: Path) -> N
     path = tmp_path / "in.ts"
     path.write_bytes(2 * part.read_bytes())
     restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    assert (restored.damage, restored.path) == (None, tmp_path / "out.mp4")
     assert restore.JOINED in restored.notes
     times = np.array(read_clip(restored.path)[1])
     assert np.diff(times) == pytest.approx(np.full(59, 0.04), abs=0.002)
@@ -749,33 +852,146 @@ def test_recordings_joined_to_one_go_on(restorer: Restorer, tmp_path: Path) -> N
     assert joined[len(alone) + 5 :] == pytest.approx(alone[5:] + 1.2, abs=0.002)
 
 
-def test_one_wrong_time_shifts_no_other() -> None:
+def times(clock: Clock[int], given: Sequence[int | None], step: int) -> list[int]:
+    """The times that a clock makes of these."""
+    found = [each for number, time in enumerate(given) for each in clock.take(number, time, step)]
+    found += clock.rest()
+    assert [number for number, _ in found] == [*range(len(given))]
+    return [time for _, time in found]
+
+
+@pytest.mark.parametrize("wrong", [-5000, 0, 990, 5000, 2**33 - 90])
+@pytest.mark.parametrize("place", [1, 3, 5])
+def test_one_wrong_time_shifts_no_other(wrong: int, place: int) -> None:
+    """And makes no joined recording."""
+    right = [1100 + 4 * number for number in range(8)]
+    given = [wrong if number == place else time for number, time in enumerate(right)]
     shifts: list[int] = []
-    clock = _Clock(4, 50, shifts)
-    assert [clock.time(pts) for pts in (100, 104, 0, 112, 116, None)] == [100, 104, 108, 112, 116, 120]
-    assert [clock.time(pts) for pts in (3, 7, 7, 15)] == [124, 128, 129, 136]
-    assert shifts == [121]  # of the recording that begins anew, not of the wrong time
+    assert times(Clock(50, shifts), given, 4) == right
+    assert shifts == []
 
 
-def test_one_wrong_time_makes_no_joined_recording() -> None:
+def test_a_wrong_first_time_shifts_no_other() -> None:
     shifts: list[int] = []
-    clock = _Clock(4, 50, shifts)
-    times = [clock.time(pts) for pts in (1000, 1004, 1008, 0, 1016, 1020)]
-    assert (times, shifts) == ([1000, 1004, 1008, 1012, 1016, 1020], [])
+    assert times(Clock(50, shifts), [2**33 - 90, 4, 8, 12], 4) == [0, 4, 8, 12]
+    assert shifts == []
 
 
-@pytest.mark.parametrize("may_stay", [False, True])
-def test_one_wrong_time_shifts_no_other_packet(may_stay: bool) -> None:
+def test_times_that_begin_anew_go_on() -> None:
+    shifts: list[int] = []
+    found = times(Clock(50, shifts), [100, 104, None, 112, 3, 7, 7, 15, 4], 4)
+    assert found == [100, 104, 108, 112, 116, 120, 121, 128, 129]
+    assert shifts == [113]
+    assert times(Clock(50, shifts), [1000, 1004, 3], 4) == [1000, 1004, 1008]
+    assert shifts == [113, 1005]
+
+
+def test_where_nothing_is_times_stay() -> None:
+    """Seconds between all frames, or once; subtitles wait for nothing."""
+    for given in ([0, 100, 250, 300, 600], [0, 4, 8, 5000, 5004], [0, 4, 8, 5000]):
+        assert times(Clock(50, []), given, 4) == given
+    sparse: Clock[str] = Clock(50, [], is_dense=False)
+    assert [*sparse.take("one", 500, 1)] == [("one", 500)]
+    assert [*sparse.take("two", 5000, 1)] == [("two", 5000)]
+
+
+@pytest.mark.parametrize("least", [0, 1])
+def test_one_wrong_time_shifts_no_other_packet(least: int) -> None:
     """Of sound: what comes after it would be late by all that it was wrong."""
-    clock, times = joining._Clock([], may_stay), []
-    for dts in (1000, 1002, 1004, 0, 1008, 1010, 3, 5):
-        packet = av.Packet(b"sound")
-        packet.pts = packet.dts = dts
-        packet.duration, packet.time_base = 2, Fraction(1, 100)
-        clock.set(packet)
-        assert packet.pts == packet.dts
-        times.append(packet.dts)
-    assert times == [1000, 1002, 1004, 1006, 1008, 1010, 1012, 1014]
+    clock: Clock[int] = Clock(50, [], least=least)
+    found = times(clock, [1000, 1002, 1004, 0, 1008, 1010, 3, 5], 2)
+    assert found == [1000, 1002, 1004, 1006, 1008, 1010, 1012, 1014]
+
+
+def test_sound_begins_anew_with_its_pictures() -> None:
+    for alike, expected in (([1020], 1023), ([1400], 1012), ([], 1012)):
+        clock: Clock[int] = Clock(50, [], alike=alike, apart=200)
+        assert times(clock, [1000, 1010, 3, 5], 2)[2:] == [expected, expected + 2]
+
+
+def with_time(path: Path, clip: Path, number: int, later: int, kind: str) -> Path:
+    """The clip, an MPEG transport stream, with the time of one packet of its pictures (``"video"``) or of its
+    sound changed by that many units of 1/90000 s, as they are stored: modulo 2³³.
+    """
+    content, code = bytearray(clip.read_bytes()), {"video": b"\0\0\1\xe0", "audio": b"\0\0\1\xc0"}[kind]
+    place = -1
+    for _ in range(number + 1):
+        place = content.index(code, place + 1)
+    for at in (place + 9, place + 14)[: 1 + (content[place + 7] >> 6 == 3)]:
+        stored = int.from_bytes(content[at : at + 5], "big")
+        time = (stored >> 33 & 7) << 30 | (stored >> 17 & 0x7FFF) << 15 | stored >> 1 & 0x7FFF
+        time = (time + later) % 2**33
+        marked = stored & ~(7 << 33 | 0x7FFF << 17 | 0x7FFF << 1)
+        stored = marked | (time >> 30) << 33 | (time >> 15 & 0x7FFF) << 17 | (time & 0x7FFF) << 1
+        content[at : at + 5] = stored.to_bytes(5, "big")
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "seconds"),
+    [("video", 10, 60), ("video", 10, 2), ("video", 10, -60), ("video", 0, 60), ("audio", 2, 60)],
+)
+def test_one_wrong_time_in_a_recording(
+    kind: str, number: int, seconds: int, restorer: Restorer, tmp_path: Path
+) -> None:
+    frames = scene([Actor("ada", still(160, 120, 48))], 50)
+    clip = write_clip(tmp_path / "right.ts", frames, sound=True)
+    path = with_time(tmp_path / "in.ts", clip, number, 90_000 * seconds, kind)
+
+    def stored(file: Path, kind: str) -> list[float]:
+        with av.open(str(file)) as opened:
+            packets = opened.demux(**{kind: 0})
+            return sorted(float(each.pts * each.time_base) for each in packets if each.pts is not None)
+
+    assert stored(path, kind) != stored(clip, kind)
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    assert (restored.damage, restored.notes) == (None, ())
+    pictures, sound = (np.array(stored(restored.path, each)) for each in ("video", "audio"))
+    assert np.diff(pictures) == pytest.approx(np.full(49, 0.04), abs=0.002)
+    assert np.diff(sound) == pytest.approx(np.full(len(sound) - 1, 1024 / 48000), abs=0.002)
+    right = [stored(clip, each)[0] for each in ("video", "audio")]
+    assert pictures[0] - sound[0] == pytest.approx(right[0] - right[1], abs=0.05)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_cut_off_is_told_and_a_joined_recording_is_not(threads: int, tmp_path: Path) -> None:
+    part = write_clip(tmp_path / "part.ts", scene([Actor("ada", still(80, 60, 48))], 30, 160, 120))
+    content = part.read_bytes()
+    half = len(content) // 376 * 188
+    lost = content[:half] + content[half + 188 :]
+    for name, joined, first in (
+        ("whole", 3 * content, None),
+        ("lost", lost, (0.2, 1.1)),
+        ("joined, lost", 2 * content + lost, (2.5, 3.5)),
+    ):
+        path = tmp_path / f"{name}.ts"
+        path.write_bytes(joined)
+        damage = Damage()
+        count = sum(1 for _ in read_frames(open_clip(path), damage, threads))
+        if first is None:
+            assert (count, damage.first) == (90, None)
+        else:
+            assert damage.first is not None
+            assert first[0] < damage.first < first[1]
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_frames_of_another_size_or_shape_are_told(codec: str, restorer: Restorer, tmp_path: Path) -> None:
+    """As in recordings of television that change from 4:3 to 16:9."""
+    shapes = {"4:3": (160, 120, Fraction(16, 15)), "16:9": (160, 120, Fraction(64, 45)), "HD": (320, 180, 1)}
+    for name, (width, height, aspect) in shapes.items():
+
+        def prepare(_: Any, stream: Any, aspect: Any = aspect) -> None:
+            stream.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio = aspect
+
+        frames = scene([Actor("ada", still(80, 60, 48))], 25, width, height)
+        write_clip(tmp_path / f"{name}.ts", frames, codec, prepare=prepare)
+    for first, second in (("4:3", "4:3"), ("4:3", "16:9"), ("4:3", "HD")):
+        path = tmp_path / "in.ts"
+        path.write_bytes(b"".join((tmp_path / f"{name}.ts").read_bytes() for name in (first, second)))
+        restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True, overwrite=True)
+        assert (restore.RESIZED in restored.notes) == (second != first)
 
 
 def test_the_last_frame_is_shown_as_long_as_it_was(restorer: Restorer, tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ class ClipJob:
 
     def skip(self, each: Input, output: Output) -> None:
         """A clip whose result is there."""
-        if incomplete(output.path).exists():
+        part = incomplete(output.place)
+        if output.earlier is not None and part.as_posix() in output.earlier.files:
             self.summary.notes.append(
                 f"{each.path}: {incomplete(output.path)} is there, which lacks what does not decode"
             )

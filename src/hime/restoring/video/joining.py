@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from hime.errors import HimeError
 from hime.files import write_atomically
 from hime.pictures.xmp import ALTERED
 from hime.restoring.video.beside import NAMES, carried
+from hime.restoring.video.clock import Clock
 from hime.restoring.video.findings import Workplace
 from hime.restoring.video.reading import JUMP, WRITTEN, Clip, Damage, is_cover, library, opened, video_stream
 from hime.restoring.video.writing import Encoding, configure
@@ -129,7 +131,7 @@ def _join(
             if clip.matrix is not None:
                 stream.set_display_matrix(clip.matrix)
             _describe(stream, main)
-            pairs = _copied_streams(clip, source, result, main, copied)
+            pairs = _copied_streams(av, clip, source, result, main, copied)
             _describe_all(source, result, remark)
             result.start_encoding()
             packets = [_video_packets(av, clip, workplace, pts, damage, stream)]
@@ -186,7 +188,9 @@ def _describe_all(source: Any, result: Any, remark: str) -> None:
             result.set_chapters(chapters)
 
 
-def _copied_streams(clip: Clip, source: Any, result: Any, main: Any, copied: Copied) -> dict[int, Any]:
+def _copied_streams(
+    av: ModuleType, clip: Clip, source: Any, result: Any, main: Any, copied: Copied
+) -> dict[int, Any]:
     """The result's stream for each of the clip's that is copied, by its index."""
     pairs = {}
     for stream in source.streams:
@@ -201,14 +205,25 @@ def _copied_streams(clip: Clip, source: Any, result: Any, main: Any, copied: Cop
             if result.format.name == "matroska":
                 result.add_attachment(*_cover(clip.path, stream))
             continue
-        try:
-            copy = result.add_stream_from_template(stream, opaque=True)
-            copy.metadata.update(stream.metadata)
-            copy.disposition = stream.disposition
-            pairs[stream.index] = copy
-        except Exception:
+        if not _takes(av, result.format.name, stream):
             copied.left_out.append(_left_out(f"{KINDS[stream.type]} ({_codec_name(stream)})"))
+            continue
+        copy = result.add_stream_from_template(stream, opaque=True)
+        copy.metadata.update(stream.metadata)
+        copy.disposition = stream.disposition
+        pairs[stream.index] = copy
     return pairs
+
+
+def _takes(av: ModuleType, container_format: str, stream: Any) -> bool:
+    """Whether a file of a format can be begun with a copy of a stream: some refuse it only then."""
+    try:
+        with av.open(io.BytesIO(), "w", format=container_format) as alone:
+            alone.add_stream_from_template(stream, opaque=True)
+            alone.start_encoding()
+    except Exception:
+        return False
+    return True
 
 
 def _cover(path: Path, stream: Any) -> tuple[str, str, bytes]:
@@ -333,43 +348,6 @@ def _video_packets(
             yield float(packet.dts * clip.time_base), packet
 
 
-class _Clock:
-    """Makes the times of a stream's packets go on where recordings that were joined begin anew.
-
-    Args:
-        shifts: how much later the pictures of each were made, in seconds.
-        may_stay: whether packets may have the same time as those before them.
-    """
-
-    def __init__(self, shifts: Sequence[float], may_stay: bool) -> None:
-        self.shifts, self.least = shifts, 0 if may_stay else 1
-        self._last: int | None = None
-        self._shift = self._before = 0
-
-    def set(self, packet: Any) -> None:
-        """Change the times of the next packet where they must be."""
-        dts = packet.dts if packet.dts is not None else packet.pts
-        last, unit = self._last, packet.time_base
-        if last is not None and dts + self._shift < last - JUMP / unit:
-            # As the pictures, so that they stay together; by itself where these have not begun anew there.
-            alike = [round(shift / float(unit)) for shift in self.shifts]
-            near = min(alike, key=lambda shift: abs(dts + shift - last), default=None)
-            own = last + max(1, packet.duration or 0) - dts
-            self._before = self._shift
-            self._shift = own if near is None or abs(near - own) > MOST_APART / unit else near
-        elif (
-            last is not None
-            and dts + self._shift > last + JUMP / unit
-            and self.least <= dts + self._before - last <= JUMP / unit
-        ):
-            self._shift = self._before  # a single time was wrong
-        moved = max(dts + self._shift, dts if last is None else last + self.least)
-        self._last = moved
-        if moved != dts:
-            packet.pts = None if packet.pts is None else max(packet.pts + self._shift, moved)
-            packet.dts = None if packet.dts is None else moved
-
-
 def _other_packets(
     av: ModuleType, source: Any, pairs: dict[int, Any], shifts: Sequence[float]
 ) -> Iterator[tuple[float, Any]]:
@@ -382,22 +360,52 @@ def _other_packets(
         shifts: `hime.restoring.video.reading.Damage.shifts` in seconds.
     """
     last = float("-inf")
-    clocks = {
-        index: _Clock(shifts, stream.type == "subtitle" or stream.container.format.name in LOOSE)
-        for index, stream in pairs.items()
-    }
-    packets = source.demux([source.streams[index] for index in pairs])
+    streams = {index: source.streams[index] for index in pairs}
+    clocks = {index: _clock(stream, pairs[index], shifts) for index, stream in streams.items()}
+    packets = source.demux([*streams.values()])
+
+    def timed(packet: Any, time: int) -> tuple[float, Any]:
+        nonlocal last
+        own = packet.dts if packet.dts is not None else packet.pts
+        if time != own:
+            packet.pts = None if packet.pts is None else packet.pts + time - own
+            packet.dts = None if packet.dts is None else time
+        last = max(last, float(time * packet.time_base))
+        packet.stream = pairs[packet.stream_index]
+        return last, packet
+
     while True:
         try:
             packet = next(packets)
         except (StopIteration, av.FFmpegError, OSError):
-            return
+            break
         if packet.dts is None and packet.pts is None:
             if not is_cover(packet.stream) or not packet.size:
                 continue
             packet.pts = packet.dts = 0
-        clocks[packet.stream_index].set(packet)
-        time = packet.dts if packet.dts is not None else packet.pts
-        last = max(last, float(time * packet.time_base))
-        packet.stream = pairs[packet.stream_index]
-        yield last, packet
+        own = packet.dts if packet.dts is not None else packet.pts
+        for each in clocks[packet.stream_index].take(packet, own, max(1, packet.duration or 0)):
+            yield timed(*each)
+    for clock in clocks.values():
+        for each in clock.rest():
+            yield timed(*each)
+
+
+def _clock(stream: Any, copy: Any, shifts: Sequence[float]) -> Clock[Any]:
+    """Of a stream's packets.
+
+    Args:
+        stream: of the clip.
+        copy: of the result.
+        shifts: of the pictures, in seconds.
+    """
+    unit = stream.time_base
+    may_stay = copy.type == "subtitle" or copy.container.format.name in LOOSE
+    return Clock(
+        round(JUMP / unit),
+        [],
+        least=0 if may_stay else 1,
+        is_dense=stream.type in ("audio", "video") and not is_cover(stream),
+        alike=[round(shift / float(unit)) for shift in shifts],
+        apart=round(MOST_APART / unit),
+    )

@@ -13,7 +13,7 @@ import numpy as np
 
 from hime.errors import HimeError
 from hime.faces.headshot import Frame
-from hime.processors import usable_threads
+from hime.processors import threads
 from hime.restoring.restorer import Restorer
 from hime.restoring.video.faces import (
     FittedReferences,
@@ -157,7 +157,7 @@ def _result(frame: Any, clip: Clip, enlargement: int) -> Any:
 def _numbered(clip: Clip, first: int, total: int) -> Iterator[tuple[int, Any]]:
     """The frames from ``first`` on, each with its number."""
     number = -1
-    for number, frame in enumerate(read_frames(clip, Damage(), max(1, usable_threads() // 2))):
+    for number, frame in enumerate(read_frames(clip, Damage(), max(1, threads() // 2))):
         if number >= total:
             break
         if number >= first:

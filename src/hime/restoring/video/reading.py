@@ -25,6 +25,7 @@ from hime.errors import HimeError
 from hime.files import open_file
 from hime.pictures.formats import format_of
 from hime.restoring.video.beside import NAMES, UNKNOWN, Light, carried
+from hime.restoring.video.clock import Clock
 from hime.restoring.video.planes import Turn, is_planar
 
 USUAL_RATE = Fraction(25)
@@ -46,6 +47,9 @@ ENDINGS = (
 cannot hold their sound."""
 JUMP = Fraction(1, 2)
 """Seconds that times go back at the least where a recording ends and another one, joined to it, begins."""
+CUT_AHEAD = 2
+"""Packets that another recording begins at the most after one that is said to be cut off where it is joined:
+that is its last or, since frames are told apart by what begins the next one, its last but one."""
 SHORTFALL = 0.5
 """Seconds that the frames may end before the clip does, where that is said of all its streams together."""
 
@@ -106,6 +110,8 @@ class Damage:
         reason: what libav says of it.
         until: when frames come again after that for the last time; None: they never do.
         interlaced: whether frames showed two moments each, of which the second is left out.
+        resized: whether frames had another size than the first, or pixels of another shape, and were made
+            like it.
         beside: what frames carry beside their pixels, keys of `hime.restoring.video.beside.NAMES`.
         shown: for how long the last frame is, in the clip's unit of time; 0 where nothing tells.
         shifts: of each recording within it, of which the times begin anew: how much later they are made, in
@@ -116,6 +122,7 @@ class Damage:
     reason: str = ""
     until: float | None = None
     interlaced: bool = False
+    resized: bool = False
     beside: list[str] = field(default_factory=list)
     shown: int = 0
     shifts: list[int] = field(default_factory=list)
@@ -374,12 +381,34 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
     """The frames, in their order and with their times."""
     start: int | None = None
     last: int | None = None
+    shape: tuple[Any, ...] | None = None
     step = max(1, round(1 / (clip.rate * clip.time_base)))
-    clock = _Clock(step, round(JUMP / clip.time_base), damage.shifts)
+    clock: Clock[Any] = Clock(round(JUMP / clip.time_base), damage.shifts)
+    cut = _Cut(damage, clock.jump)
     packets = container.demux(stream)
 
     def now() -> float:
         return 0.0 if last is None or start is None else float((last + step - start) * clip.time_base)
+
+    def shown(frame: Any, pts: int) -> Any:
+        nonlocal start, last, shape
+        start, last = pts if start is None else start, pts
+        damage.shown = int(frame.duration or 0)
+        seconds = float((pts - start) * clip.time_base)
+        damage.beside += [kind for kind in carried(frame) if kind in NAMES and kind not in damage.beside]
+        aspect = stream.codec_context.sample_aspect_ratio
+        shape = shape or (clip.width, clip.height, aspect)
+        damage.resized |= (frame.width, frame.height, aspect) != shape
+        if frame.is_corrupt:
+            damage.at(seconds, "a part of it is damaged")
+        else:
+            damage.goes_on(seconds)
+        frame = _uniform(frame, clip)
+        frame.pts, frame.time_base = pts, clip.time_base
+        return frame
+
+    def rest() -> Iterator[Any]:
+        return (shown(*each) for each in clock.rest())
 
     while True:
         try:
@@ -387,65 +416,60 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
         except StopIteration:
             break
         except (av.FFmpegError, OSError) as error:
+            yield from rest()
             damage.at(now(), str(getattr(error, "strerror", None) or error))
             break
-        if packet.is_corrupt:
-            damage.at(now(), "a part of it is cut off")
+        cut.look(packet, now())
         try:
             frames = packet.decode()
         except (av.FFmpegError, OSError) as error:
             if not isinstance(error, EOFError):
+                yield from rest()
                 damage.at(now(), str(getattr(error, "strerror", None) or error))
             continue
         for frame in frames:
-            pts = clock.time(frame.pts)
-            start, last = pts if start is None else start, pts
-            damage.shown = int(frame.duration or 0)
-            seconds = float((pts - start) * clip.time_base)
-            damage.beside += [kind for kind in carried(frame) if kind in NAMES and kind not in damage.beside]
-            if frame.is_corrupt:
-                damage.at(seconds, "a part of it is damaged")
-            else:
-                damage.goes_on(seconds)
-            frame = _uniform(frame, clip)
-            frame.pts, frame.time_base = pts, clip.time_base
-            yield frame
+            for each in clock.take(frame, frame.pts, step):
+                yield shown(*each)
+    yield from rest()
     if last is not None and start is not None and clip.duration:
         end = float((last + damage.shown - start) * clip.time_base)
         allowed = max(float(2 / clip.rate), 0.0 if clip.own_duration else SHORTFALL)
-        if max(end, now()) < clip.duration - allowed:
+        # What was estimated from times may have been so from one that is wrong.
+        wrong = (float((time - start) * clip.time_base) for time in clock.wrong)
+        is_said = all(abs(clip.duration - each) > SHORTFALL for each in wrong)
+        if is_said and max(end, now()) < clip.duration - allowed:
             damage.at(now(), f"{clip.duration:.1f} seconds were said to be there")
 
 
-class _Clock:
-    """Times that go on, made of those that frames have.
+class _Cut:
+    """Tells of packets of which a part is cut off. Where a recording ends and another one was joined to it
+    libav says so of a whole one: the counters of its transport stream begin anew.
 
     Args:
-        step: from one frame to the next where nothing tells.
-        jump: how much they go back at the least where another recording begins.
-        shifts: how much later each of these is made is added to it.
+        damage: is told.
+        jump: how much times go back at the least where another recording begins.
     """
 
-    def __init__(self, step: int, jump: int, shifts: list[int]) -> None:
-        self.step, self.jump, self.shifts = step, jump, shifts
+    def __init__(self, damage: Damage, jump: int) -> None:
+        self.damage, self.jump = damage, jump
         self._last: int | None = None
-        self._shift = self._before = 0
+        self._cut: float | None = None
+        self._since = 0
 
-    def time(self, pts: int | None) -> int:
-        """Of the next frame: later than that of the one before."""
-        last = self._last
-        if last is None:
-            self._last = 0 if pts is None else pts
-            return self._last
-        pts = last + self.step - self._shift if pts is None else pts
-        if pts + self._shift < last - self.jump:
-            self._before, self._shift = self._shift, last + self.step - pts
-            self.shifts.append(self._shift)
-        elif pts + self._shift > last + self.jump and 0 < pts + self._before - last <= self.jump:
-            self._shift = self._before  # a single time was wrong: no recording began there
-            self.shifts.pop()
-        self._last = max(pts + self._shift, last + 1)
-        return self._last
+    def look(self, packet: Any, now: float) -> None:
+        """Look at the next packet; ``now``: where the clip is, in seconds."""
+        time = packet.dts if packet.dts is not None else packet.pts
+        begins_anew = time is not None and self._last is not None and time < self._last - self.jump
+        self._last = self._last if time is None else time
+        if begins_anew:
+            self._cut = None
+        if self._cut is not None:
+            self._since += 1
+            if self._since == CUT_AHEAD or packet.is_corrupt or not packet.size:
+                self.damage.at(self._cut, "a part of it is cut off")
+                self._cut = None
+        if packet.is_corrupt:
+            self._cut, self._since = now, 0
 
 
 def _progressive(

@@ -14,14 +14,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
 
 from hime.errors import HimeError, NothingToRestore
 from hime.faces.album import Person, check_people
 from hime.faces.networks import require
 from hime.pictures.names import spelled
-from hime.processors import usable_threads
+from hime.processors import threads
 from hime.restoring.restorer import Restorer, check_count, check_restorer
 from hime.restoring.video.cast import REFERENCES, RestoredRole, Role, roles, with_references
 from hime.restoring.video.faces import (
@@ -38,20 +38,24 @@ from hime.restoring.video.findings import (
 from hime.restoring.video.joining import join
 from hime.restoring.video.making import make
 from hime.restoring.video.plan import Plan, largest_side
-from hime.restoring.video.reading import Clip, Damage, open_clip
+from hime.restoring.video.reading import WRITTEN, Clip, Damage, open_clip
 from hime.restoring.video.report import explain, write_clip_report
 from hime.restoring.video.smoothing import steady_tracks
 from hime.restoring.video.writing import Encoding, encoding_for, result_suffix
 
-FORMAT = 3
+FORMAT = 4
 """Of the files in the workplace; another version's are not gone on with."""
 ENLARGEMENTS = (1, 2, 4)
 INTERLACED = "its frames are interlaced, two moments in each; those of the result show the first"
+"""The line about a clip of which that is so."""
+RESIZED = "its frames change in size or shape within it; all of the result have those of the first"
 """The line about a clip of which that is so."""
 JOINED = "its times begin anew within it, as recordings do that were joined; those of the result go on"
 """The line about a clip of which that is so."""
 LARGEST_RESULT = 8192 * 4352
 """Pixels of a frame of the result at the most."""
+
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def result_path(clip: Clip, folder: Path) -> Path:
     return folder / f"{clip.path.stem}{result_suffix(clip)}"
 
 
-def incomplete(path: Path) -> Path:
+def incomplete(path: AnyPath) -> AnyPath:
     """What a result is called from which something is missing, since the clip does not decode to its end."""
     return path.with_name(f"{path.stem}.incomplete{path.suffix}")
 
@@ -125,7 +129,7 @@ def restore_video(
         path: the clip.
         people: who may be in it.
         restorer: the model; its references are not touched.
-        out: the file to write.
+        out: the file to write: ``.mp4``, ``.m4v``, ``.mov``, ``.mkv`` or ``.webm``.
         everyone: restore strangers too, and without references those of whom there are none.
         only_person: restore only the person of that name.
         enlargement: how many times the sides become: 1, 2 or 4.
@@ -172,7 +176,8 @@ def restore_video(
             )  # fmt: skip
             write_clip_report(report, clip.path.name, found, looked.faces, line)
         workplace.clear()
-    told = {INTERLACED: looked.damage.interlaced, JOINED: bool(looked.damage.shifts)}
+    damage = looked.damage
+    told = {INTERLACED: damage.interlaced, RESIZED: damage.resized, JOINED: bool(damage.shifts)}
     notes = (*clip.notes, *(line for line, is_so in told.items() if is_so), *copied.left_out)
     return RestoredClip(target, looked.faces, total, line, notes)
 
@@ -210,18 +215,22 @@ def _opened(path: Path | str, out: Path | str, enlargement: int) -> tuple[Clip, 
     """The clip, where its result goes, and how that is encoded.
 
     Raises:
-        HimeError: the clip cannot be read, or not be enlarged so much.
+        HimeError: the clip cannot be read, or not be enlarged so much; or there is no such kind of result.
     """
     require()
     if enlargement not in ENLARGEMENTS:
         raise HimeError(f"a video is enlarged 1, 2 or 4 times, not {enlargement}")
-    clip, out = open_clip(path), Path(out)
+    out = Path(out)
+    if out.suffix.lower() not in WRITTEN:
+        what = out.suffix or "a video without an ending"
+        raise HimeError(f"{out}: cannot write {what}; use one of {', '.join(WRITTEN)}")
+    clip = open_clip(path)
     if clip.width * clip.height * enlargement**2 > LARGEST_RESULT:
         raise HimeError(
             f"{path}: its frames of {clip.width}×{clip.height} pixels are too large to be enlarged "
             f"{enlargement} times; choose a smaller --enlarge"
         )
-    return clip, out, encoding_for(clip, out.suffix.lower(), enlargement, min(usable_threads(), 8))
+    return clip, out, encoding_for(clip, out.suffix.lower(), enlargement, min(threads(), 8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,9 +270,7 @@ def _look(
         NothingToRestore: nothing in the clip is to be restored.
         HimeError: the same of a person asked for.
     """
-    damage = find(
-        clip, workplace, lambda done: tell(Progress("looking", done, clip.frames)), usable_threads()
-    )
+    damage = find(clip, workplace, lambda done: tell(Progress("looking", done, clip.frames)), threads())
     findings = read_findings(workplace)
     cast, said, chosen = _cast(clip, findings, workplace, people, everyone, only_person, references)
     plan = Plan(cast, chosen, largest_side(restorer.card), float(clip.rate))

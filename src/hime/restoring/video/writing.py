@@ -39,6 +39,8 @@ IN_MP4 = {"aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus"}
 """Codecs of sound that are put into .mp4."""
 WEB = ("vp8", "vp9", "av1")
 """Codecs that .webm holds."""
+HELD = {"mp4": ("h264", "hevc", "vp9", "av1"), "mov": ("h264", "hevc"), "webm": WEB, "matroska": (*ENCODERS,)}
+"""Format that is written → codecs of `ENCODERS` that it holds."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,19 @@ def result_suffix(clip: Clip) -> str:
 
 
 def _holds(container: str, clip: Clip) -> bool:
-    """Whether files of that format can be written from what the clip holds."""
-    if container == "webm":
-        return clip.codec in WEB
+    """Whether files of that format can be written from what the clip holds, in its codec where that stays."""
+    if container == "webm" or clip.codec in ENCODERS:
+        if clip.codec not in HELD[container]:
+            return False
+        if container == "webm":
+            return True
     formats = clip.container.split(",")
     return container in formats or (container == "mp4" and "mov" in formats)
 
 
 def encoding_for(clip: Clip, suffix: str, enlargement: int, threads: int) -> Encoding:
-    """How the result of a clip is encoded: as the clip was, where that can be, otherwise as H.264.
+    """How the result of a clip is encoded: as the clip was, where that can be, otherwise as H.264, in .webm
+    as VP9.
 
     Args:
         clip: the clip.
@@ -103,9 +109,8 @@ def encoding_for(clip: Clip, suffix: str, enlargement: int, threads: int) -> Enc
         HimeError: PyAV was built without any encoder that will do.
     """
     av = library()
-    wanted = [clip.codec] if clip.codec in ENCODERS else []
-    wanted += ["vp9", "vp8"] if suffix == ".webm" else [USUAL, "vp9"]
-    for codec in wanted:
+    held = HELD[WRITTEN[suffix]]
+    for codec in filter(held.__contains__, (clip.codec, USUAL, "vp9", "vp8")):
         try:
             formats = [each.name for each in av.Codec(ENCODERS[codec][0], "w").video_formats or ()]
         except ValueError:  # not in this build

@@ -8,7 +8,7 @@ from pathlib import Path
 from hime import faces
 from hime.errors import HimeError
 from hime.files import write_atomically
-from hime.tools.demo.headshots import MODELS, restore_headshots
+from hime.tools.demo.headshots import MODELS, load_models, restore_headshots
 from hime.tools.demo.photograph import PHOTO, restore_photograph
 
 __all__ = ["MODELS", "PHOTO", "demo"]
@@ -29,15 +29,16 @@ def demo(out: Path | str = "demo", photo: str = PHOTO, models: Sequence[str | Pa
         The figures, and where the pictures lie.
 
     Raises:
-        HimeError: no such photograph or model, or ``out`` cannot be written to.
+        HimeError: no such photograph or model, two models of one name, or ``out`` cannot be written to.
     """
     out = Path(out)
+    restorers = load_models(models)  # what is wrong with one is told before anything is written
     try:
         faces.require()
         left_out = None
     except HimeError as error:
         left_out = f"Lisa's photograph is left out: {error}"
     lisa = left_out or restore_photograph(out, photo)
-    text = f"{lisa}\n\n{restore_headshots(out, models)}"
+    text = f"{lisa}\n\n{restore_headshots(out, restorers)}"
     write_atomically(out / "table.txt", lambda file: file.write_text(text + "\n", encoding="utf-8"))
     return text

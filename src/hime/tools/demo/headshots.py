@@ -33,22 +33,35 @@ class _Case:
     figures: list[Figures]
 
 
-def restore_headshots(out: Path, models: Sequence[str | Path] = MODELS) -> str:
+def load_models(models: Sequence[str | Path]) -> list[Restorer]:
+    """Open the models for the headshots, by name or exported folder.
+
+    Raises:
+        HimeError: there is none, one cannot be opened, or two have one name.
+    """
+    if not models:
+        raise HimeError("no model; give an exported one with --model")
+    restorers = [load(model) for model in models]
+    names = [restorer.name for restorer in restorers]
+    for name in names:
+        if names.count(name) > 1:
+            raise HimeError(f"two models are named {name}; leave one of them out, or give it another name")
+    return restorers
+
+
+def restore_headshots(out: Path, restorers: Sequence[Restorer]) -> str:
     """Restore the ten smiling people of London from their neutral photo; write OUT/london.png.
 
     Args:
         out: folder for the sheet; made if missing.
-        models: names or exported folders.
+        restorers: the models, see `load_models`.
 
     Returns:
         For each model PSNR and likeness, means over the ten.
 
     Raises:
-        HimeError: no model, or ``out`` cannot be written to.
+        HimeError: ``out`` cannot be written to.
     """
-    if not models:
-        raise HimeError("no model; give an exported one with --model")
-    restorers = [load(name) for name in models]
     likeness = Likeness()
     rows: list[list[Panel]] = []
     found: dict[str, list[list[Figures]]] = {restorer.name: [] for restorer in restorers}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +73,7 @@ def restore_photograph(out: Path, photo: str = PHOTO) -> str:
     compared = _compare(face, whole, result.image.shape[:2], restorer.scale, likeness)
     sheet = write_image(out / "lisa.png", _sheet(face, compared))
 
+    by_hand = ("hime", "restore", given, "--refs", out / "lisa", "--out", out / "by-hand.jpg")
     height, width = picture.image.shape[:2]
     return "\n".join(
         [
@@ -81,7 +83,7 @@ def restore_photograph(out: Path, photo: str = PHOTO) -> str:
             f"({likeness.explained()})",
             *_what_helped(face, person),
             f"{sheet} shows it; the same by hand:",
-            f"  hime restore {given} --refs {out / 'lisa'} --out {out / 'by-hand.jpg'}",
+            f"  {shlex.join(map(str, by_hand))}",
         ]
     )
 
