@@ -86,6 +86,10 @@ def test_what_lies_where_the_results_go_matches_no_pattern(tmp_path: Path) -> No
         assert found.passed_over == [
             f"{tmp_path}/**/*.png: passed over: what lies in {out}, where the results go"
         ]
+    (tmp_path / "link").symlink_to(out)
+    by_a_link = find_sources([f"{tmp_path}/[do]*/**/*.png"], tmp_path / "link")
+    assert sorted(Path(each.source).name for each in by_a_link.pictures) == ["b.png", "c.png"]
+    (tmp_path / "link").unlink()
     assert placed(find_sources([f"{tmp_path}/*"], out).pictures) == ["a.png", "deep/b.png", "outside/c.png"]
     with pytest.raises(HimeError, match="nothing matches"):
         find_sources([f"{tmp_path}/o*t/*.png"], out)

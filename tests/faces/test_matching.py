@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hime.faces import detect
+from hime.faces import detect, matching
 from hime.faces.album import SAME_PERSON, Person, Reference, read_person
 from hime.faces.embedding import FloatArray
 from hime.faces.face import yaw_of
@@ -20,6 +20,7 @@ from hime.faces.matching import (
     DOUBT_AGAIN,
     SAME_LOOK,
     Crowd,
+    alike,
     choose_references,
     match,
 )
@@ -281,3 +282,23 @@ def test_people_in_whole_photos_are_matched(shared: Path) -> None:
     matched = match([face.embedding for face in faces], people)
     assert matched[0] is people[2]
     assert set(matched[1:]) == {None}
+
+
+def test_people_who_seem_to_be_one_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block by block, and whoever has no embedding is like nobody."""
+    mum, other = unit(1), unit(SAME_LOOK + 0.01, 0.5)
+    sister = unit(SAME_LOOK - 0.01, 0, np.sqrt(1 - (SAME_LOOK - 0.01) ** 2))
+    crowd = Crowd(
+        [
+            somebody("mum", mum),
+            somebody("nobody"),
+            somebody("sister", sister),
+            somebody("mummy", other),
+            somebody("mum again", mum),
+        ]
+    )
+    for block in (1024, 2, 1):
+        monkeypatch.setattr(matching, "BLOCK", block)
+        pairs = [(one.name, other.name) for one, other in alike(crowd)]
+        assert pairs == [("mum", "mummy"), ("mum", "mum again"), ("mummy", "mum again")]
+    assert list(alike(Crowd([]))) == []

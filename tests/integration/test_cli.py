@@ -149,3 +149,23 @@ def test_too_little_memory_is_one_line(
     told = refused(capsys, "restore", "--aligned", headshots, "--out", tmp_path / "o", "--model", tiny_model)
     assert "needs more memory than there is" in told
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["restore", "", "--refs", "x", "--out", "q"],
+        ["restore", "x", "--refs", "", "--out", "q"],
+        ["restore", "x", "--refs", "x", "--out", ""],
+        ["person", "add", "", "--out", "x.person"],
+        ["person", "forget", ""],
+        ["export", "", "--out", "x"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_no_path(arguments: list[str], capsys: Capture) -> None:
+    """Python would take it for the current folder."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "give a path, not '' (. is the current folder)" in capsys.readouterr().err

@@ -14,6 +14,8 @@ import numpy as np
 import PIL.Image
 import pytest
 from PIL import ExifTags
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from hime import processors
 from hime.cli import main
@@ -130,6 +132,31 @@ def test_who_has_no_photo_but_the_picture_itself_is_told_of(
     assert line not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("is_older", [False, True], ids=["file", "older file"])
+def test_no_picture_is_its_own_reference_through_a_file(
+    is_older: bool, demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Older .person files do not say of which pictures they are, and go on as they are."""
+    ada, file, line = tmp_path / "ada", tmp_path / "ada.person", "its only photo is the picture itself"
+    ada.mkdir()
+    shutil.copy(demo_people / "ada" / "1.webp", ada / "a.webp")
+    picture = shutil.copy(ada / "a.webp", tmp_path / "copy.webp")
+    command = ["restore", picture, "--refs", file, "--model", tiny_model, "--even-sharp", "--overwrite"]
+    for photos in (["a.webp"], ["a.webp", "b.webp"]):
+        assert run("person", "add", ada, "--out", file, "--model", tiny_model) == 0
+        if is_older:
+            with safe_open(file, framework="np") as opened:
+                metadata = opened.metadata()
+            del metadata["contents"]
+            save_file(load_file(file), file, metadata)
+        capsys.readouterr()
+        assert run(*command, "--out", tmp_path / "out.webp", "--json") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["faces"][0]["references"] == (photos if is_older else photos[1:])
+        assert any(line in each for each in told["notes"]) == (len(photos) == 1 and not is_older)
+        shutil.copy(demo_people / "ada" / "2.webp", ada / "b.webp")
+
+
 def test_what_is_done_is_skipped(
     photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -180,6 +207,27 @@ def test_faces_alone(
     assert "is one picture for 2 faces" in capsys.readouterr().err
     assert run(*command, single, "--person", "ben") == 0
     np.testing.assert_array_equal(read_image(single), read_image(out / "both-face2.png"))
+
+
+def test_of_faces_alone_each_has_its_own_file(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    both, out = photos / "both.png", tmp_path / "out"
+    command = ["restore", both, "--refs", albums["ben"], "--model", tiny_model, "--crop", "--out", out]
+    for more, places in (([], [None, 2]), (["--everyone"], [1, 2])):
+        expected = [None if place is None else str(out / f"both-face{place}.png") for place in places]
+        for dry in (["--dry-run"], ["--overwrite"]):
+            assert run(*command, *more, *dry, "--json") == 0
+            told = json.loads(capsys.readouterr().out)
+            assert [face["output"] for face in told["faces"]] == expected
+            assert told["written"] == [path for path in expected if path is not None]
+    assert run(*command, "--everyone", "--dry-run", "--overwrite") == 0
+    assert capsys.readouterr().out.startswith(
+        f"{both} → {expected[0]}, {expected[1]}\n  face 1, a stranger, "
+    )
+    assert run(*command, "--enlarge", 4) == 1
+    assert "--enlarge 4 has no effect beside --crop: the model enlarges a face ×4" in capsys.readouterr().err
+    assert run(*command, "--enlarge", 8) == 0
 
 
 def test_an_input_among_the_photos_is_no_reference_for_itself(
@@ -624,3 +672,108 @@ def test_threads_reach_opencv(
     finally:
         processors.limit_threads()
         cv2.setNumThreads(before)
+
+
+def test_results_among_the_references_are_no_photos(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Also of a person by file, of headshots, of another run, and if they are named themselves."""
+    family, ada = tmp_path / "albums", albums["ada"]
+    (photos / "wall.png").unlink()
+    for out, refs, faces in (
+        (family / "restored", family, "ada 2, ben 1"),
+        (ada / "old.png", ada, "ada 1"),
+    ):
+        of = photos / "both.png" if out.suffix else photos
+        command = ["restore", of, "--refs", refs, "--model", tiny_model, "--out", out, "--report"]
+        assert run(*command) == 0
+        assert f"({faces})" in capsys.readouterr().out
+        assert run(*command, "--json") == 0
+        told, count = json.loads(capsys.readouterr().out), 1 if out.suffix else 2
+        assert (len(told["skipped"]), told["written"]) == (count, [])
+        (line,) = told["passed_over"]
+        assert line == f"{refs}: passed over: {count} result{'s' * (count > 1)} of earlier runs in it"
+
+    other = ["restore", photos / "both.png", "--model", tiny_model, "--out", tmp_path / "o", "--json"]
+    assert run(*other, "--refs", family) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [face["person"] for face in told["faces"]] == ["ada", "ben"]
+    assert sorted(told["faces"][0]["references"]) == ["1.webp", "2.webp", "3.webp"]
+    assert run(*other, "--refs", *sorted(ada.iterdir())) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert f"{ada / 'old.png'}: passed over: is a result of an earlier run" in told["passed_over"]
+    assert sorted(told["faces"][0]["references"]) == ["1.webp", "2.webp", "3.webp"]
+    assert run("person", "add", family / "ada", "--out", tmp_path / "ada.person", "--model", tiny_model) == 0
+    assert "old.png" not in capsys.readouterr().out
+    for given in ([ada / "old.png"], [family / "restored"]):
+        assert run(*other, "--refs", *given) == 1
+        assert "earlier run" in capsys.readouterr().err
+
+    assert run("person", "forget", family) == 0  # what was learned of results is forgotten all the same
+    assert capsys.readouterr().out.endswith(" of 9 photos\n")
+
+
+def test_headshots_restored_among_the_references_are_none(
+    albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture, demo_people: Path
+) -> None:
+    ada, small = albums["ada"], tmp_path / "small.png"
+    write_image(small, resize(read_image(demo_people / "ada" / "0.webp"), 32, 32))
+    command = ["restore", small, "--aligned", "--model", tiny_model, "--out", ada / "restored", "--json"]
+    for refs, count in (([ada], 0), ([ada], 1), ([*ada.glob("*.webp"), ada / "restored" / "small.png"], 1)):
+        assert run(*command, "--refs", *refs) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (len(told["skipped"]), len(told["passed_over"])) == (count, count)
+    assert run(*command, "--refs", ada / "restored" / "small.png") == 1
+    assert "is a result of an earlier run, and no likeness; give photos of the person" in (
+        capsys.readouterr().err
+    )
+
+
+def test_results_of_another_run_are_no_inputs_unless_they_are_named(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (photos / "wall.png").unlink()
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--json", "--out"]
+    assert run(*command, photos / "restored", photos) == 0
+    capsys.readouterr()
+    assert run(*command, tmp_path / "again", photos) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert sorted(Path(path).name for path in told["written"]) == ["both.png", "été.jpg"]
+    assert told["passed_over"] == [
+        f"{photos}: passed over: 2 results of earlier runs in it; what is named itself is restored again"
+    ]
+    assert run(*command, tmp_path / "twice", photos / "restored" / "both.png", "--even-sharp") == 0
+    assert len(json.loads(capsys.readouterr().out)["written"]) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_results_are_known_by_whatever_path_they_are_reached(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (photos / "wall.png").unlink()
+    link = tmp_path / "link"
+    link.symlink_to(photos)
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--json"]
+    for at, out in ((photos, link / "restored"), (link, photos / "restored"), (photos, link)):
+        faces = ["--crop"] if out == link else []
+        for _ in range(2):
+            assert run(*command, *faces, at, "--out", out) == 0
+            told = json.loads(capsys.readouterr().out)
+        assert len(told["skipped"]) == 2
+
+
+def test_two_people_who_are_one_are_told_of(
+    photos: Path,
+    albums: dict[str, Path],
+    demo_people: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    ada = albums["ada"]
+    command = ["restore", photos / "both.png", "--model", tiny_model, "--out", tmp_path / "out"]
+    assert run(*command, "--refs", ada, ada / "1.webp") == 0
+    told = capsys.readouterr().err
+    assert "hime: ada and 1 seem to be one person; if they are, give all photos in one folder" in told
+    assert run(*command, "--refs", ada, demo_people / "dan") == 0
+    assert "seem to be" not in capsys.readouterr().err

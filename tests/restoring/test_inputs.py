@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hime.errors import HimeError
 from hime.pictures.formats import READ
-from hime.restoring.inputs import Input, key, places
-from hime.restoring.sources import find_people
+from hime.restoring.inputs import Input, find_references, key, places
+from hime.restoring.restorer import load
+from hime.restoring.sources import check_names, find_people, find_person
 
 names = st.sampled_from(["a", "A", "b", "é", "e\u0301", "a.bmp", "a-2"])
 endings = st.sampled_from([".png", ".bmp", ".PNG", ""])
@@ -67,3 +70,72 @@ def test_a_folder_is_a_person_or_holds_people(demo_people: Path, tmp_path: Path)
     assert [(person.name, len(person.files)) for person in found.people] == [("family", 4), (None, 1)]
     (note,) = found.notes
     assert "is taken for one person, with the photos in its folders, since all.webp is in it" in note
+
+
+@pytest.mark.parametrize("stored", ["Zoe\u0308", "Zo\u00eb"], ids=["two characters", "one"])
+def test_people_are_called_one_way_however_their_folders_are(
+    stored: str, demo_people: Path, tmp_path: Path
+) -> None:
+    folder, photo = tmp_path / "family" / stored, demo_people / "ada" / "0.webp"
+    folder.mkdir(parents=True)
+    loose = Path(shutil.copy(photo, tmp_path / f"{stored}.webp"))
+    shutil.copy(photo, folder)
+    for each in (folder, folder.parent, loose):
+        (found,) = find_people([each]).people
+        assert found.name == "Zo\u00eb"
+    other = tmp_path / "Zo\u00eb.person"
+    assert find_person([folder.parent, tmp_path / "family"], stored).people[0].name == "Zo\u00eb"
+    with pytest.raises(HimeError, match="2 people are named Zo"):
+        find_people([folder, loose])
+    with pytest.raises(HimeError, match="2 people are named Zo"):
+        check_names([stored, other.stem])
+
+
+def test_a_folder_given_twice_is_one_person(demo_people: Path, tmp_path: Path) -> None:
+    family, link = tmp_path / "family", tmp_path / "link"
+    for name in ("mum", "dad"):
+        shutil.copytree(demo_people / "ada", family / name)
+    link.symlink_to(family)
+    file = tmp_path / "aunt.person"
+    file.write_bytes(b"")
+    for each in (
+        [family],
+        [family, family],
+        [family / "mum", family],
+        [family, link / "dad"],
+        [link, family],
+    ):
+        found = find_people([*each, file, link.parent / "aunt.person"])
+        assert sorted(str(person.name) for person in found.people) == ["None", "dad", "mum"]
+    assert [person.name for person in find_people([family / "mum", family / "dad", link / "mum"]).people] == [
+        "mum",
+        "dad",
+    ]
+
+
+def test_a_person_file_beside_the_photos_that_it_was_made_of_is_passed_over(
+    demo_people: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("cv2", reason="the extra faces is not installed")
+    from hime.faces.album import read_person
+    from hime.restoring.person import save_person
+
+    ada = Path(shutil.copytree(demo_people / "ada", tmp_path / "ada"))
+    file = save_person(ada / "ada.person", read_person(ada), load(tiny_model, threads=1))
+    for each in (find_people([ada]), find_person([ada])):
+        (person,) = each.people
+        assert (person.name, person.is_encoded) == ("ada", False)
+        assert each.passed_over == [
+            f"{file}: passed over: the photos beside it are taken; give it alone to take it"
+        ]
+    (alone,) = find_people([file]).people
+    assert alone.is_encoded
+    other = Path(shutil.copytree(ada, tmp_path / "other"))  # of another name
+    assert [person.is_encoded for person in find_people([other]).people] == [False, True]
+
+
+def test_headshots_are_no_person_files(tmp_path: Path) -> None:
+    file = tmp_path / "mum.person"
+    file.write_bytes(b"")
+    with pytest.raises(HimeError, match=r"mum\.person: is a \.person file, for whole photographs; give head"):
+        find_references([file])

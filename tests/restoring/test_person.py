@@ -76,6 +76,7 @@ def test_what_goes_in_comes_out(eva: Person, file: Path, restorer: Restorer) -> 
     np.testing.assert_array_equal(loaded.embedding, eva.embedding)
     for stored, original in zip(loaded.references, eva.references, strict=True):
         assert (stored.name, stored.crop, stored.path) == (original.name, None, None)
+        assert stored.content is None  # of photos that were no files
         assert stored.quality == pytest.approx(original.quality)
         assert stored.yaw == pytest.approx(original.yaw)
         np.testing.assert_array_equal(stored.embedding, original.embedding)
@@ -380,6 +381,10 @@ def hostile(file: Path) -> dict[str, tuple[dict[str, str], dict[str, Any]]]:
         "deep JSON": ({"references": "[" * 100_000}, {}),
         "models that are no names": ({"models": json.dumps({digest: [digest]})}, {}),
         "models that are paths": ({"models": json.dumps({"../../etc": "x", digest: "tiny"})}, {}),
+        "contents that are no list": ({"contents": json.dumps("abc")}, {}),
+        "contents of others": ({"contents": json.dumps(["0" * 64] * 4)}, {}),
+        "contents that are no digests": ({"contents": json.dumps(["0" * 63, "", ""])}, {}),
+        "contents that are no texts": ({"contents": json.dumps([1, None, []])}, {}),
         "many models": ({"models": json.dumps({f"{n:064}": "x" for n in range(1000)})}, {}),
     }
 

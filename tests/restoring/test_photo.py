@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -321,6 +322,62 @@ def test_a_face_that_is_hardly_like_who_it_was_said_to_be_is_told(
     assert asked.warning.startswith("hardly like gus as far as can be seen (-0.")
     own = restore_photo(party, [ada], Restorer(Enlarging()), only_face=number).faces[number - 1]
     assert (own.person, own.warning) == ("ada", None)
+
+
+def test_one_warning_takes_no_others_place(
+    party: Picture, people: list[Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ada,) = (person for person in people if person.name == "ada")
+    less = "less like ada than the input was: look at it with care"
+    for person, before, doubts in (
+        (ada, 0.05, ["hardly like ada as far as can be seen (0.05): if it is somebody else, the result looks "
+                     "like ada all the same"]),
+        (replace(ada, references=()), 0.5, ["no photo of ada could be used: restored without"]),
+        (replace(ada, references=()), 0.05, [
+            "no photo of ada could be used: restored without",
+            "hardly like ada as far as can be seen (0.05): if it is somebody else, say whose with --face",
+        ]),
+    ):  # fmt: skip
+        likenesses = iter([before, before - 0.1])
+        monkeypatch.setattr("hime.restoring.face.similarity", lambda *_, each=likenesses: next(each))
+        photo = restore_photo(party, [person], Restorer(Enlarging()), only_person="ada")
+        assert photo.faces[0].warning == "; ".join([*doubts, less])
+
+
+def test_arguments_that_are_something_else_are_refused(party: Picture, people: list[Person]) -> None:
+    restorer = Restorer(Enlarging())
+    whole = "must be a whole number from 1 up, not"
+    wrong: list[tuple[str, Any, str]] = [
+        ("enlargement", -1, f"{whole} -1"),
+        ("enlargement", 0, f"{whole} 0"),
+        ("enlargement", 1.5, f"{whole} 1.5"),
+        ("largest_side", True, f"{whole} True"),
+        ("only_face", "1", f"{whole} str"),
+        ("only_face", 0, f"{whole} 0"),
+        ("references", 0, f"{whole} 0"),
+        ("references", None, f"{whole} NoneType"),
+        ("strength", "1", "must be from 0 to 1, not str"),
+        ("strength", float("nan"), "must be from 0 to 1, not nan"),
+        ("only_person", 7, "must be a name, not int"),
+    ]
+    for argument, value, line in wrong:
+        with pytest.raises(HimeError, match=rf"^{argument} {line}$"):
+            restore_photo(party, people, restorer, **{argument: value})
+    with pytest.raises(HimeError, match=r"^the restorer must be what `hime\.load` gives, not str$"):
+        restore_photo(party, people, "small-x4")  # type: ignore[arg-type]
+    whole_numbers: dict[str, Any] = {
+        "enlargement": np.int64(1),
+        "references": np.int64(2),
+        "strength": np.float32(1),
+    }
+    restore_photo(party, people, restorer, **whole_numbers)
+
+
+def test_a_name_is_the_same_however_its_letters_are_stored(party: Picture, people: list[Person]) -> None:
+    (ada,) = (person for person in people if person.name == "ada")
+    for stored, asked in itertools.permutations(["Zoe\u0308", "Zo\u00eb"]):
+        photo = restore_photo(party, [replace(ada, name=stored)], Restorer(Enlarging()), only_person=asked)
+        assert stored in names(photo.faces)
 
 
 def test_enlargement(party: Picture, people: list[Person], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,20 +73,22 @@ export async function restoreFace(
   const chosen = chooseReferences(references, yawOf(found.landmarks), MOST_REFERENCES);
   const result = await attempt(face, chosen, means.restorer, manner);
   const likeness = await likenessOf(result, found, references, means);
-  if (!isLess(likeness)) return { ...result, warning: doubt(likeness) };
+  const told = (warning: string | null) => [doubt(likeness), warning].filter((each) => each !== null).join("; ") || null;
+  if (!isLess(likeness)) return { ...result, warning: told(null) };
   const { fidelity } = means.restorer;
   if (fidelity === null || fidelity >= 1)
-    return { ...result, warning: "less like the person than the input was: look at it with care" };
+    return { ...result, warning: told("less like the person than the input was: look at it with care") };
   const milder = await means.model.restorer(1).catch(unlessMissing);
   if (milder === null) {
     const warning = "less like the person than the input was, and the milder model cannot be loaded: look at it with care";
-    return { ...result, warning };
+    return { ...result, warning: told(warning) };
   }
   const again = await attempt(face, chosen, milder, manner);
   const still = isLess(await likenessOf(again, found, references, means))
     ? ", which is less like too: look at it with care"
     : "";
-  return { ...again, warning: `less like the person than the input was, so the milder result was taken${still}` };
+  const warning = `less like the person than the input was, so the milder result was taken${still}`;
+  return { ...again, warning: told(warning) };
 }
 
 /** Null for what could not be fetched. */

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from hime.cli.arguments import Commands, positive
+from hime.cli.arguments import Commands, path, positive
 from hime.terminal import say
 
 APP_PORT = 8765
@@ -21,7 +20,7 @@ def add_app(commands: Commands) -> None:
         examples=["hime app", "hime app --export site/    # static files for any web server"],
     )
     command.add_argument(
-        "--export", type=Path, metavar="DIR", help="write it as a static site instead, for any web server"
+        "--export", type=path, metavar="DIR", help="write it as a static site instead, for any web server"
     )
     command.add_argument("--port", type=positive, metavar="N", help=f"default: {APP_PORT}")
     command.add_argument(

@@ -62,7 +62,7 @@ def add_training_data(command: argparse.ArgumentParser, required: bool) -> None:
         "--data",
         required=required,
         action="append",
-        type=Path,
+        type=path,
         metavar="ROOT",
         help="people folder, or a pack of one (`hime prepare --pack`); repeatable",
     )
@@ -70,7 +70,7 @@ def add_training_data(command: argparse.ArgumentParser, required: bool) -> None:
         "--people",
         action="append",
         default=[],
-        type=Path,
+        type=path,
         metavar="LIST",
         help="a person a line; one for each --data, in the same order; default: everybody",
     )
@@ -91,7 +91,7 @@ def add_targets(command: argparse.ArgumentParser) -> None:
     """``--targets``."""
     command.add_argument(
         "--targets",
-        type=Path,
+        type=path,
         metavar="LIST",
         help="photos that may be restored, ROOT/PERSON/FILE a line; the others are references; default: all",
     )
@@ -145,9 +145,24 @@ def add_debug(command: argparse.ArgumentParser) -> None:
     )
 
 
+def path(text: str) -> Path:
+    """A path. Nothing is none, though Python takes it for the current folder: it is a variable of the shell
+    that was never set.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("give a path, not '' (. is the current folder)")
+    return Path(text)
+
+
+def name_or_path(text: str) -> str:
+    """A model as it was given: ``Path`` would make of ./NAME, a folder, the name of one of the package's."""
+    path(text)
+    return text
+
+
 def path_or_url(text: str) -> Path | str:
     """A path; text that names a URL as it is, since a path would lose a slash of it."""
-    return text if "://" in text else Path(text)
+    return text if "://" in text else path(text)
 
 
 def positive(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hime.cli.arguments import Commands
+from hime.cli.arguments import Commands, path
 from hime.terminal import say
 
 
@@ -16,7 +16,7 @@ def add_demo(commands: Commands) -> None:
         help="restore a photograph of a real person, who released it, from her other photos",
         examples=["hime demo --out demo/"],
     )
-    command.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="default: demo")
+    command.add_argument("--out", type=path, default=Path("demo"), metavar="DIR", help="default: demo")
     command.add_argument(
         "--photo",
         metavar="NAME",

@@ -17,6 +17,7 @@ from hime.cli.arguments import (
     add_targets,
     add_threads,
     not_negative,
+    path,
     positive,
 )
 from hime.cli.bulk import add_engine, pool_of, refuse_ray_options
@@ -53,8 +54,8 @@ def add_evaluate(commands: Commands) -> None:
         metavar="MODEL",
         help="name, exported folder, run folder or .safetensors; MODEL@N gets N references at most",
     )
-    command.add_argument("--data", required=True, type=Path, metavar="ROOT", help="people folder")
-    command.add_argument("--list", required=True, type=Path, metavar="LIST.jsonl", help="of `hime make-list`")
+    command.add_argument("--data", required=True, type=path, metavar="ROOT", help="people folder")
+    command.add_argument("--list", required=True, type=path, metavar="LIST.jsonl", help="of `hime make-list`")
     command.add_argument(
         "--references",
         type=_references,
@@ -93,10 +94,10 @@ def add_evaluate(commands: Commands) -> None:
     command.add_argument(
         "--luminance", action="store_true", help="PSNR and SSIM on luminance (BT.601) instead of RGB"
     )
-    command.add_argument("--out", type=Path, metavar="FILE.json", help="write all figures")
+    command.add_argument("--out", type=path, metavar="FILE.json", help="write all figures")
     command.add_argument(
         "--sheet",
-        type=Path,
+        type=path,
         metavar="FILE.png",
         help="write a contact sheet: LR, all methods, truth, references",
     )
@@ -130,9 +131,9 @@ def evaluate(options: argparse.Namespace) -> int:
     from hime.evaluation.table import format_table
 
     _check(options)
-    for path in (options.out, options.sheet):
-        if path is not None:
-            check_writable(path)
+    for place in (options.out, options.sheet):
+        if place is not None:
+            check_writable(place)
     entries = read_list(options.list)
     if entries and not any(os.path.lexists(options.data / entry.input) for entry in entries):
         raise HimeError(f"{options.data}: holds none of the photos of {options.list}; check --data")
@@ -301,13 +302,13 @@ def add_make_list(commands: Commands) -> None:
         help="choose inputs and references for all methods",
         examples=["hime make-list --data faces/celeba --people test.txt --out test.jsonl"],
     )
-    command.add_argument("--data", required=True, type=Path, metavar="ROOT", help="people folder")
-    command.add_argument("--people", required=True, type=Path, metavar="LIST", help="a person a line")
+    command.add_argument("--data", required=True, type=path, metavar="ROOT", help="people folder")
+    command.add_argument("--people", required=True, type=path, metavar="LIST", help="a person a line")
     command.add_argument("--references", type=not_negative, default=3, metavar="N", help="default: 3")
     command.add_argument("--inputs", type=positive, default=5, metavar="N", help="a person; default: 5")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
     add_targets(command)
-    command.add_argument("--out", required=True, type=Path, metavar="LIST.jsonl")
+    command.add_argument("--out", required=True, type=path, metavar="LIST.jsonl")
     command.set_defaults(command=make_list)
 
 
@@ -344,9 +345,9 @@ def add_prepare(commands: Commands) -> None:
     )
     command.add_argument("dataset", metavar="DATASET", help="celebamask-hq, celeba, lfw, ffhq-ref or folder")
     command.add_argument(
-        "--root", required=True, type=Path, metavar="ROOT", help="where pictures and index files lie"
+        "--root", required=True, type=path, metavar="ROOT", help="where pictures and index files lie"
     )
-    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="people folder to write")
+    command.add_argument("--out", required=True, type=path, metavar="DIR", help="people folder to write")
     command.add_argument(
         "--size", type=positive, metavar="N", help="copies of N×N pixels, as PNG; default: symbolic links"
     )

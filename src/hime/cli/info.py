@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hime.cli.arguments import Commands, add_device, add_set, add_threads, not_negative, positive
+from hime.cli.arguments import Commands, add_device, add_set, add_threads, not_negative, path, positive
 from hime.cli.models import is_preset, open_restorer
 from hime.errors import HimeError
 from hime.restoring.card import FILES, trainings_of
@@ -136,7 +136,7 @@ def add_bench(commands: Commands) -> None:
     command.add_argument(
         "--training", action="store_true", help="of the preset MODEL: pairs a second, and what bounds them"
     )
-    command.add_argument("--data", type=Path, metavar="ROOT", help="of --training: people folder or pack")
+    command.add_argument("--data", type=path, metavar="ROOT", help="of --training: people folder or pack")
     add_set(command, "the preset of --training")
     command.add_argument("--json", action="store_true", help="for other programs")
     command.add_argument("--repeats", type=positive, default=50, metavar="N", help="default: 50")

@@ -6,7 +6,15 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from hime.cli.arguments import Commands, add_set, add_training_data, positive_number, training_sources
+from hime.cli.arguments import (
+    Commands,
+    add_set,
+    add_training_data,
+    name_or_path,
+    path,
+    positive_number,
+    training_sources,
+)
 from hime.cli.models import open_measured
 from hime.errors import HimeError
 from hime.restoring.exported import DEFAULT_VIDEO_MODEL, available_models
@@ -31,7 +39,7 @@ def add_reproduce(commands: Commands) -> None:
         metavar="NAME",
         help="table1 … table7, fig6, fig7, fig8; all: those that the arguments given allow; or dial",
     )
-    command.add_argument("--image", type=Path, metavar="FILE", help="for fig6; default: a rendered person")
+    command.add_argument("--image", type=path, metavar="FILE", help="for fig6; default: a rendered person")
     command.add_argument(
         "--model",
         action="append",
@@ -41,7 +49,7 @@ def add_reproduce(commands: Commands) -> None:
     )
     command.add_argument(
         "--video",
-        type=Path,
+        type=path,
         nargs="+",
         default=[],
         metavar="FILE",
@@ -51,12 +59,13 @@ def add_reproduce(commands: Commands) -> None:
         "--every", type=int, default=1, metavar="N", help="for table5: measure one frame of N; default: 1"
     )
     add_training_data(command, required=False)
-    command.add_argument("--list", type=Path, metavar="LIST.jsonl", help="of `hime make-list`, to measure on")
+    command.add_argument("--list", type=path, metavar="LIST.jsonl", help="of `hime make-list`, to measure on")
     command.add_argument(
-        "--list-data", type=Path, metavar="ROOT", help="people folder of --list; default: the first --data"
+        "--list-data", type=path, metavar="ROOT", help="people folder of --list; default: the first --data"
     )
     command.add_argument(
         "--init",
+        type=name_or_path,
         metavar="MODEL",
         help="for table6, fig8: reconstruction-oriented network to start from; name, exported folder, run "
         "folder or .safetensors",
@@ -84,7 +93,7 @@ def add_reproduce(commands: Commands) -> None:
     )
     add_set(command, "every row's training")
     command.add_argument(
-        "--out", type=Path, default=Path("reproduced"), metavar="DIR", help="default: reproduced"
+        "--out", type=path, default=Path("reproduced"), metavar="DIR", help="default: reproduced"
     )
     command.set_defaults(command=reproduce, parser=command)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hime.cli.arguments import (
@@ -14,6 +13,7 @@ from hime.cli.arguments import (
     add_fidelity,
     add_quiet,
     add_threads,
+    path,
     path_or_url,
     positive,
 )
@@ -22,6 +22,7 @@ from hime.cli.models import open_restorer
 from hime.cli.summary import tell, tell_json
 from hime.errors import HimeError
 from hime.files import check_writable
+from hime.pictures.names import spelled
 from hime.processors import limit_threads
 from hime.restoring.batch import Summary
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
@@ -111,7 +112,7 @@ def _add_files(command: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        type=Path,
+        type=path,
         metavar="PATH",
         help="photos of the people: each folder is a person, or holds one folder each; each .person file is "
         "one, loose photos are one together; a video has near frames of its own",
@@ -384,11 +385,11 @@ def add_person(commands: Commands) -> None:
     command.add_argument(
         "photos",
         nargs="+",
-        type=Path,
+        type=path,
         metavar="PHOTO",
         help="a folder of the person's photos, or files; read as `hime restore --refs` reads them",
     )
-    command.add_argument("--out", required=True, type=Path, metavar="FILE.person", help="the file to write")
+    command.add_argument("--out", required=True, type=path, metavar="FILE.person", help="the file to write")
     command.add_argument("--name", help="the person's; default: the folder's, else the file's")
     _add_named(command, "PHOTO")
     command.add_argument(
@@ -404,7 +405,7 @@ def add_person(commands: Commands) -> None:
     command = actions.add_parser(
         "show", help="what a .person file holds", examples=["hime person show mum.person"]
     )
-    command.add_argument("file", type=Path, metavar="FILE.person")
+    command.add_argument("file", type=path, metavar="FILE.person")
     command.set_defaults(command=person_show)
     command = actions.add_parser(
         "forget",
@@ -414,7 +415,7 @@ def add_person(commands: Commands) -> None:
         "be read only by who has the photos. This deletes it; .person files stay.",
         examples=["hime person forget mum/", "hime person forget --all"],
     )
-    command.add_argument("photos", nargs="*", type=Path, metavar="PHOTO", help="of these: folders, or files")
+    command.add_argument("photos", nargs="*", type=path, metavar="PHOTO", help="of these: folders, or files")
     command.add_argument("--all", action="store_true", help="all of it, also of photos that are gone")
     command.set_defaults(command=person_forget, parser=command)
 
@@ -436,7 +437,7 @@ def person_add(options: argparse.Namespace) -> int:
         note(f"hime: {line}")
     (source,) = found.people
     is_loose = not source.places and not any(map(is_folder, options.photos))
-    name = options.name or (options.out.stem if is_loose else source.name)
+    name = spelled(options.name or (options.out.stem if is_loose else source.name or ""))
     with Meter(options.out.name) as meter:
         shown = partial(meter.show, "photos")
         person = read_person(source.files, name, places=source.places, cache=_cache(options), progress=shown)
@@ -470,7 +471,7 @@ def person_forget(options: argparse.Namespace) -> int:
     if options.all:
         count, of = cache.forget_all(), ""
     else:
-        photos = [each.path for each in find_inputs(options.photos, videos=False).inputs]
+        photos = [each.path for each in find_inputs(options.photos, videos=False, results=True).inputs]
         count, of = cache.forget(photos), f" of {len(photos)}"
     say(f"{cache.folder}: deleted what was kept of {count}{of} photo{'s' * (count != 1 or bool(of))}")
     return 0

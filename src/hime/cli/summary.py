@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 
 from hime.restoring.batch import Found, Summary
@@ -37,12 +38,11 @@ def tell_json(summaries: Sequence[Summary], dry_run: bool) -> None:
 def _rehearsed(summary: Summary) -> list[str]:
     """What a dry run found: a line an input, and below it a line a face."""
     lines: list[str] = []
-    before: Path | None = None
-    for face in summary.found:
-        if face.input != before:
-            lines.append(f"{face.input} → {face.output}")
-            before = face.input
-        lines.append(f"  {_face(face)}")
+    for source, found in groupby(summary.found, key=lambda face: face.input):
+        faces = list(found)
+        outputs = dict.fromkeys(str(face.output) for face in faces if face.output is not None)
+        lines.append(f"{source} → {', '.join(outputs)}")
+        lines.extend(f"  {_face(face)}" for face in faces)
     return lines
 
 

@@ -11,6 +11,8 @@ from hime.cli.arguments import (
     add_set,
     add_targets,
     add_training_data,
+    name_or_path,
+    path,
     positive,
     training_sources,
 )
@@ -26,7 +28,7 @@ def add_train(commands: Commands) -> None:
     )
     command.add_argument("preset", metavar="PRESET", help="for instance small-x4")
     add_training_data(command, required=True)
-    command.add_argument("--out", type=Path, metavar="RUN", help="run folder; default: runs/PRESET")
+    command.add_argument("--out", type=path, metavar="RUN", help="run folder; default: runs/PRESET")
     command.add_argument("--steps", type=positive, metavar="N", help="default: the preset's")
     add_set(command, "the preset")
     command.add_argument("--change-steps", action="store_true", help="go on with a run under another --steps")
@@ -60,8 +62,10 @@ def add_export(commands: Commands) -> None:
         help="turn a checkpoint into a model that needs no PyTorch",
         examples=["hime export runs/mine --out models/mine"],
     )
-    command.add_argument("checkpoint", metavar="RUN|CHECKPOINT", help="run folder or .safetensors")
-    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the model")
+    command.add_argument(
+        "checkpoint", type=name_or_path, metavar="RUN|CHECKPOINT", help="run folder or .safetensors"
+    )
+    command.add_argument("--out", required=True, type=path, metavar="DIR", help="folder of the model")
     command.add_argument("--name", help="the model's name; default: the folder's")
     command.add_argument(
         "--reconstruction",

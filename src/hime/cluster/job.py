@@ -20,10 +20,10 @@ from hime.errors import HimeError
 from hime.pictures.formats import READ, WRITTEN
 from hime.restoring.batch import Summary
 from hime.restoring.headshots import HeadshotChoice, headshots_made_with, read_references
-from hime.restoring.inputs import find_inputs
+from hime.restoring.inputs import find_references
 from hime.restoring.outputs import is_file
 from hime.restoring.people import Cast, made_with, read_cast
-from hime.restoring.photographs import Choice
+from hime.restoring.photographs import Choice, check_enlargement
 from hime.restoring.restorer import Restorer, check_strength
 from hime.restoring.sources import find_people
 from hime.terminal import Meter
@@ -137,7 +137,9 @@ def restore_photos(
         )
     store, summary = _store(out), summary or JobSummary()
     require()
-    known = _known(open_model(), references, choice.only_person, summary, cache, named)
+    restorer = open_model()
+    check_enlargement(choice, restorer.scale)
+    known = _known(restorer, references, choice.only_person, summary, cache, named)
     return run_job(
         Photographs(open_model, known.cast, choice, pool.threads),
         sources.pictures,
@@ -172,7 +174,7 @@ def restore_headshots(
     """
     check_strength(choice.strength)
     store, summary, restorer = _store(out), summary or JobSummary(), open_model()
-    photos, told = find_inputs(references, videos=False), Summary()
+    photos, told = find_references(references), Summary()
     used = read_references(photos.inputs, restorer, choice, told)
     summary.notes.extend(photos.passed_over)
     for line in told.failed:

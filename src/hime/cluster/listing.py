@@ -186,9 +186,16 @@ def _less_results(
         found: gets the line.
     """
     beginning = _beginning(pattern)
-    if results is None or beginning not in PurePath(results).parents:
+    if results is None:
         return [*names]
-    left = [name for name in names if not PurePath(name).is_relative_to(results)]
+    here = not is_url(pattern) and not is_url(results)  # where one place has many spellings, by links
+
+    def real(name: str) -> PurePath:
+        return PurePath(os.path.realpath(name) if here else name)
+
+    if real(str(beginning)) not in real(results).parents:
+        return [*names]
+    left = [name for name in names if not real(name).is_relative_to(real(results))]
     if len(left) < len(names):
         found.passed_over.append(f"{given}: passed over: what lies in {results}, where the results go")
     return left

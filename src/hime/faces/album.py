@@ -77,6 +77,7 @@ class Reference:
         quality: from 0 to 1: how sharp and large the face is.
         yaw: see `hime.faces.Face`.
         path: the photo; None from a .person file.
+        content: SHA-256 of the photo's file where a .person file says it; of a photo, the file does.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Reference:
     quality: float
     yaw: float
     path: Path | None = None
+    content: str | None = None
 
     @cached_property
     def crop(self) -> Image | None:

@@ -11,13 +11,13 @@ for face, person in zip(faces, match([face.embedding for face in faces], people)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import overload
 
 import numpy as np
 
-from hime.faces.album import SAME_PERSON, Person, Reference
+from hime.faces.album import BLOCK, SAME_PERSON, Person, Reference
 from hime.faces.embedding import FloatArray, similarity
 
 DOUBT = 0.1
@@ -106,6 +106,20 @@ def match(
             seen.setdefault(best, []).append(face)
             margins[best] = DOUBT_AGAIN
     return matched
+
+
+def alike(people: Crowd) -> Iterator[tuple[Person, Person]]:
+    """Pairs of people who seem to be one (`SAME_LOOK`): each keeps the other's faces from being matched
+    (`DOUBT`). Of 128 people of CelebA, three photos each, no pair of 8,128 seems so; of three other photos of
+    each 96 % do.
+
+    A product of all with all: half a second of a processor for 10,000 people.
+    """
+    places, means = people.known
+    for start in range(0, len(places), BLOCK):  # all at once may be more than memory holds
+        cosines = means[start : start + BLOCK] @ means[start:].T
+        for one, other in np.argwhere(np.triu(cosines >= SAME_LOOK, k=1)):
+            yield people[places[start + one]], people[places[start + other]]
 
 
 class Crowd(Sequence[Person]):

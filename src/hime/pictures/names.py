@@ -130,9 +130,16 @@ def _microsoft(description: minidom.Element) -> Iterator[NamedFace]:
             yield NamedFace(name, left + width / 2, top + height / 2, width, height)
 
 
+def spelled(name: str) -> str:
+    """One spelling of a name: a letter with its marks is one character, as keyboards give it, and not two, as
+    some systems store it in names of files.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def _plain(name: str) -> str:
     """One spelling of a name, whoever wrote it."""
-    return " ".join(unicodedata.normalize("NFC", name).split())[:LONGEST_NAME]
+    return " ".join(spelled(name).split())[:LONGEST_NAME]
 
 
 def _number(text: str) -> float:

@@ -37,7 +37,7 @@ class Found:
 
     Attributes:
         input: the file.
-        output: where the result goes.
+        output: where the result goes; None of a face that is left where each face is a file of its own.
         person: who it is; None for a stranger. In a video also somebody without photos: ``"person 1"``.
         status: ``"restored"``, or ``"left: "`` and why, in plain words.
         number: from left to right, as ``--face`` has it; None in a video and of a headshot.
@@ -52,7 +52,7 @@ class Found:
     """
 
     input: Path
-    output: Path
+    output: Path | None
     person: str | None
     status: str
     number: int | None = None

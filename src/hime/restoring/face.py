@@ -80,7 +80,7 @@ class RestoredFace:
             None for a stranger, or a face that was left.
         similarity_after: of the restored headshot.
         fidelity: where the model's dial stood for this face, None without a dial.
-        warning: what to look at before trusting the result, in plain words.
+        warning: what to look at before trusting the result, in plain words; several are joined by "; ".
     """
 
     box: Box
@@ -222,7 +222,7 @@ def found_steps(
         return None if known is None else similarity(embedding_of(image, landmarks), known)
 
     before, after = likeness(lanczos(lr, *restoration.image.shape[:2])), likeness(restoration.image)
-    warning = _doubt(person, before, with_photos=bool(chosen))
+    warnings = _doubts(person, before, with_photos=bool(chosen))
     if person and _is_less(after, before):
         warning = f"less like {person.name} than the input was: look at it with care"
         milder = None
@@ -238,6 +238,7 @@ def found_steps(
             warning = f"less like {person.name} than the input was, so the milder result was taken"
             if _is_less(after, before):
                 warning += ", which is less like too: look at it with care"
+        warnings.append(warning)
     without = None
     if explain and chosen:
         without = yield from restored(References([]), restorer)
@@ -258,7 +259,7 @@ def found_steps(
         similarity_before=before,
         similarity_after=after,
         fidelity=restorer.fidelity,
-        warning=warning,
+        warning="; ".join(warnings) or None,
     )
 
 
@@ -269,18 +270,17 @@ def leave(face: FoundFace, person: Person | None, reason: str) -> RestoredFace:
     return RestoredFace(face.box, face.frame, name, f"left: {reason}", lr)
 
 
-def _doubt(person: Person | None, before: float | None, *, with_photos: bool) -> str | None:
+def _doubts(person: Person | None, before: float | None, *, with_photos: bool) -> list[str]:
     """What is to be told of a face that is said to be that person's, from its likeness as it was."""
     if person is None:
-        return None
-    if not with_photos:
-        return f"no photo of {person.name} could be used: restored without"
+        return []
+    doubts = [] if with_photos else [f"no photo of {person.name} could be used: restored without"]
     if before is not None and before < HARDLY_LIKE:
-        return (
-            f"hardly like {person.name} as far as can be seen ({before:.2f}): if it is somebody else, "
-            f"the result looks like {person.name} all the same"
+        what = f"the result looks like {person.name} all the same" if with_photos else "say whose with --face"
+        doubts.append(
+            f"hardly like {person.name} as far as can be seen ({before:.2f}): if it is somebody else, {what}"
         )
-    return None
+    return doubts
 
 
 def _is_less(after: float | None, before: float | None) -> bool:

@@ -18,7 +18,7 @@ from hime.pictures.formats import READ, SUFFIXES, WRITTEN
 from hime.pictures.reading import Picture, read_image, read_picture
 from hime.pictures.writing import FAITHFUL, write_picture
 from hime.restoring.batch import NO_OTHER_PHOTO, Found, Summary, log, model_digest, run_batch, told
-from hime.restoring.inputs import Input, digest, find_inputs, together
+from hime.restoring.inputs import Input, digest, find_inputs, find_references, together
 from hime.restoring.outputs import Output, Outputs
 from hime.restoring.rehearsal import rehearsing
 from hime.restoring.restorer import Restoration, Restorer, check_strength
@@ -75,7 +75,7 @@ def restore_headshots(
     check_strength(strength)
     out = Path(out)
     listing = find_inputs(inputs, out, videos=False)
-    photos = find_inputs(references, videos=False)
+    photos = find_references(references)
     read = [each.path for each in (*listing.inputs, *photos.inputs)]
     outputs = Outputs(
         listing.given, listing.inputs, out, SUFFIXES, (*WRITTEN, *READ), lambda _: ".png", read,

@@ -10,13 +10,17 @@ import hashlib
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from hime.errors import HimeError
 from hime.files import open_file
 from hime.pictures.formats import ENDINGS, FILM, READ, WRITTEN, find_pictures, format_of
+
+if TYPE_CHECKING:
+    from hime.restoring.records import Results
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,12 @@ class Listing:
     passed_over: list[str] = field(default_factory=list)
 
 
-def find_inputs(paths: Sequence[Path | str], out: Path | None = None, *, videos: bool = True) -> Listing:
+def find_inputs(
+    paths: Sequence[Path | str], out: Path | None = None, *, videos: bool = True, results: bool = False
+) -> Listing:
     """The pictures and videos that ``paths`` stand for, each file once: files as they are, folders with all
-    in them. What is a result of an earlier run there is none.
+    in them less the results of earlier runs (`hime.restoring.records`). A result that is named itself is
+    restored again, into another place.
 
     A file in a folder whose ending says that it is a picture or a video is an input too if it is none: then
     it fails when its turn comes. What lies in one of several folders keeps that folder's name before its own.
@@ -66,14 +73,15 @@ def find_inputs(paths: Sequence[Path | str], out: Path | None = None, *, videos:
     Args:
         paths: files and folders.
         out: where the results go. What lies in that folder is no input; if it is one of ``paths``, or holds
-            one of them, what `hime.restoring.records` says of it.
+            one of them, no result there is, also if it is named itself.
         videos: whether they are told from pictures; otherwise they are passed over in folders.
+        results: whether to take the results in folders too.
 
     Raises:
         HimeError: a folder that cannot be read, or with nothing in it to restore, or nothing else is named
             than results.
     """
-    from hime.restoring.records import Records
+    from hime.restoring.records import Records, Results
 
     known: tuple[str, ...] = READ
     if videos:
@@ -82,22 +90,19 @@ def find_inputs(paths: Sequence[Path | str], out: Path | None = None, *, videos:
 
         known = (*READ, *ENDINGS_OF_VIDEOS)
     listing = Listing(given=[Path(path) for path in paths])
-    results = None if out is None else absolute(out)
-    records = None if results is None else Records(results)
-
-    def is_known(path: Path) -> bool:
-        return records is not None and records.owner(absolute(path)) is not None
+    records = None if out is None else Records(absolute(out))
+    earlier = None if results else Results()
 
     several = sum(map(is_folder, listing.given)) > 1
     seen: set[Path] = set()
     for root in listing.given:
         if not is_folder(root):
             found, above = [root], len(absolute(root).parts) - 1
-            if is_known(root):
-                listing.passed_over.append(f"{root}: passed over: is a result of an earlier run")
+            if records is not None and records.owner(root) is not None:
+                listing.passed_over.append(result_line(root))
                 continue
         else:
-            found, passed_over = _files_in(root, results, is_known, known)
+            found, passed_over = _files_in(root, out, earlier, known)
             listing.passed_over.extend(passed_over)
             above = len(absolute(root).parts) - several
         for path in found:
@@ -112,23 +117,29 @@ def find_inputs(paths: Sequence[Path | str], out: Path | None = None, *, videos:
 
 
 def _files_in(
-    folder: Path, results: Path | None, is_known: Callable[[Path], bool], known: Sequence[str]
+    folder: Path, out: Path | None, earlier: Results | None, known: Sequence[str]
 ) -> tuple[list[Path], list[str]]:
-    """The pictures and videos of a folder less the results of a batch, and lines about what was passed over.
+    """The pictures and videos of a folder less results, and lines about what was passed over.
 
     Args:
         folder: which.
-        results: where the results go.
-        is_known: whether a file is a result of an earlier run, as is known there.
+        out: where the results go.
+        earlier: the results of earlier runs; None takes them too.
         known: endings of files that are not passed over, whatever their content is.
 
     Raises:
         HimeError: the folder cannot be read, or there is none of them in it.
     """
-    holds_results = results is not None and absolute(folder) in results.parents
+    from hime.restoring.records import line_about
+
+    results = None if out is None else Path(os.path.realpath(out))
+    is_apart = results is not None and not Path(os.path.realpath(folder)).is_relative_to(results)
+
+    def is_there(path: Path) -> bool:
+        return is_apart and results is not None and real_place(path).is_relative_to(results)
 
     def is_result(path: Path) -> bool:
-        return (holds_results and results in absolute(path).parents) or is_known(path)
+        return is_there(path) or (earlier is not None and earlier.has(path))
 
     found = find_pictures(folder)
     files = list(found.pictures)
@@ -139,12 +150,46 @@ def _files_in(
         elif not is_result(path):
             others.append(f"{path}: passed over: {reason}")
     inputs = [path for path in files if not is_result(path)]
-    if count := len(files) - len(inputs):
-        others.append(f"{results}: passed over: {count} files in it, where the results go")
+    there = sum(map(is_there, files))
+    if there and out is not None:
+        others.append(f"{absolute(out)}: passed over: {there} files in it, where the results go")
+    if count := len(files) - len(inputs) - there:
+        others.append(f"{line_about(folder, count)}; what is named itself is restored again")
     if not inputs:
         named = f"; {others[0]}" if others else ""
         raise HimeError(f"{folder}: no picture in it{named}; check the path")
     return inputs, others
+
+
+def find_references(paths: Sequence[Path | str]) -> Listing:
+    """The headshots of a person that ``paths`` stand for, as `find_inputs` finds pictures. A result of an
+    earlier run is none, also if it is named itself: what a model made up is no likeness.
+
+    Raises:
+        HimeError: as `find_inputs`, or nothing else is named than results, or a .person file.
+    """
+    from hime.restoring.person_file import SUFFIX
+    from hime.restoring.records import Results
+
+    for path in map(Path, paths):
+        if path.suffix.lower() == SUFFIX and not is_folder(path):
+            raise HimeError(f"{path}: is a .person file, for whole photographs; give headshots of the person")
+    found, earlier = find_inputs(paths, videos=False), Results()
+    left = [each for each in found.inputs if not earlier.has(each.path)]
+    if found.inputs and not left:
+        raise only_results(found.inputs[0].path)
+    passed_over = [result_line(each.path) for each in found.inputs if each not in left]
+    return replace(found, inputs=left, passed_over=[*found.passed_over, *passed_over])
+
+
+def result_line(path: Path) -> str:
+    """What is told of a result that is named itself and passed over."""
+    return f"{path}: passed over: is a result of an earlier run"
+
+
+def only_results(path: Path) -> HimeError:
+    """The error where nothing but results is named as somebody's photos, for the caller to raise."""
+    return HimeError(f"{path}: is a result of an earlier run, and no likeness; give photos of the person")
 
 
 def is_folder(path: Path) -> bool:
@@ -215,6 +260,13 @@ def key(place: PurePath) -> str:
 def absolute(path: Path) -> Path:
     """The path from the root on, without ``..``, links as they are called."""
     return Path(os.path.abspath(path))  # noqa: PTH100, resolve() follows links
+
+
+def real_place(path: Path) -> Path:
+    """The path with no link in its folders: two spellings of one place become the same, and a link keeps its
+    own.
+    """
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def own_ending(path: Path) -> str:

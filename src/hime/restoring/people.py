@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,15 @@ from hime.restoring.sources import Source, Sources, check_names
 from hime.terminal import Meter
 
 if TYPE_CHECKING:
-    from hime.faces.album import Person
+    from hime.faces.album import Person, Reference
     from hime.faces.cache import LookCache
     from hime.faces.matching import Crowd
 
 
 SEVERAL_PEOPLE = "seems to show several people; give each a folder of its own"
 """What is told of photos of which many show somebody else than the others."""
+TOLD_PAIRS = 5
+"""Pairs of people who seem to be one that are told of."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +59,16 @@ class Cast:
         owners: dict[str, set[int]] = {}
         for place, person in enumerate(self.people):
             for reference in person.references:
-                content = None if reference.path is None else self.contents.get(reference.path)
+                content = self._content(reference)
                 if content is not None:
                     owners.setdefault(content, set()).add(place)
         return owners
 
+    def _content(self, reference: Reference) -> str | None:
+        return reference.content if reference.path is None else self.contents.get(reference.path)
+
     def _without(self, person: Person, content: str) -> Person:
-        kept = tuple(
-            reference
-            for reference in person.references
-            if reference.path is None or self.contents.get(reference.path) != content
-        )
+        kept = tuple(each for each in person.references if self._content(each) != content)
         return replace(person, references=kept)
 
 
@@ -82,7 +84,7 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
     Raises:
         HimeError: as for `read_people`.
     """
-    from hime.faces.matching import Crowd
+    from hime.faces.matching import Crowd, alike
     from hime.restoring.person import stored_digest
 
     contents = digests(file for each in sources.people if not each.is_encoded for file in each.files)
@@ -96,6 +98,12 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
         summary.notes.extend(
             f"{person.name}: {name} is not used: {reason}" for name, reason in person.rejected
         )
+    crowd = Crowd(people)
+    for one, other in islice(alike(crowd), TOLD_PAIRS):
+        summary.notes.append(
+            f"{one.name} and {other.name} seem to be one person; if they are, give all photos in one folder, "
+            "since a face that both could be is nobody's"
+        )
     whole = [
         together(
             [
@@ -106,7 +114,7 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
         )
         for source, person in zip(sources.people, people, strict=True)
     ]
-    return Cast(Crowd(people), contents, together(whole))
+    return Cast(crowd, contents, together(whole))
 
 
 def check_encoded(sources: Sources, restorers: Iterable[Restorer]) -> None:

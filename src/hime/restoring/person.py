@@ -8,7 +8,8 @@ A .person file is in the safetensors format. Its tensors: ``embedding`` (128), a
 N×F×SIDE×SIDE), what a model makes of the references for LR headshots of SIDE×SIDE pixels, DIGEST being that
 of the graph and weights that made it. Of a model with a dial both ends are there, so that the file serves
 wherever the dial stands. Its metadata: ``format``, ``name``, ``references`` (the photos' file names) and
-``models`` (the name of each DIGEST), both in JSON.
+``models`` (the name of each DIGEST), both in JSON; and, which older files have not, ``contents``: in JSON
+the SHA-256 of each photo's file, empty where it was not known, so that a picture is no reference for itself.
 
 It holds no picture, but it is biometric data: the embedding recognises the person, and with the model a
 likeness can be made of the features. So a new one is readable for its owner only. Keep it as you would keep
@@ -42,6 +43,7 @@ from hime.faces.matching import choose_references
 from hime.files import write_atomically
 from hime.restoring.card import GRAPHS, WEIGHTS
 from hime.restoring.exported import Backend
+from hime.restoring.inputs import digests
 from hime.restoring.person_file import FORMAT, LONGEST_NAME, MOST_REFERENCES, SUFFIX, StoredFile, key
 from hime.restoring.restorer import Restorer
 
@@ -123,11 +125,14 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
         raise HimeError(f"{person.name}: no photo that can be used; a {SUFFIX} file is made of photos")
     backends = [end for end in (restorer.backend, restorer.backend.reconstruction) if end is not None]
     models = {_digest(backend): str(backend.card["name"]) for backend in backends}
+    files = [reference.path for reference in chosen if reference.path is not None]
+    contents: dict[Path | None, str] = dict(digests(files).items())
     metadata = {
         "format": FORMAT,
         "name": _letters(person.name),
         "references": json.dumps([_letters(reference.name) for reference in chosen], ensure_ascii=False),
         "models": json.dumps(models, ensure_ascii=False),
+        "contents": json.dumps([contents.get(reference.path, "") for reference in chosen]),
     }
     tensors: dict[str, npt.NDArray[Any]] = {
         "embedding": person.embedding,
@@ -195,6 +200,7 @@ def load_person(path: Path | str, restorer: Restorer | None = None) -> Person:
             embedding=embeddings[index],
             quality=float(qualities[index]),
             yaw=float(yaws[index]),
+            content=file.contents[index] or None,
             file=file,
             index=index,
         )

@@ -66,6 +66,7 @@ class StoredFile:
         size: in bytes.
         name: the person's.
         references: the photos' file names.
+        contents: the SHA-256 of each photo's file; empty where that is not known.
         models: the name of each model by the digest of what made its features.
         embedding: the person's, float32 128.
         embeddings: the references', float32 N×128.
@@ -99,6 +100,10 @@ class StoredFile:
         self.references = [self._text(name) for name in self._json(metadata.get("references"), list)]
         if not 1 <= len(self.references) <= MOST_REFERENCES:
             raise self.damaged(f"{len(self.references)} references")
+        contents = self._json(metadata.get("contents", json.dumps([""] * len(self.references))), list)
+        if len(contents) != len(self.references) or not all(map(_is_content, contents)):
+            raise self.damaged("digests of photos that are none")
+        self.contents: list[str] = contents
         self.models: dict[str, str] = self._json(metadata.get("models"), dict)
         if not 1 <= len(self.models) <= MOST_MODELS or not all(map(_DIGEST.fullmatch, self.models)):
             raise self.damaged("no models")
@@ -244,6 +249,10 @@ class _Memory:
 
     def read(self, count: int) -> bytes:
         return self._content[self._place : self._place + count].tobytes()
+
+
+def _is_content(value: object) -> bool:
+    return isinstance(value, str) and (not value or _DIGEST.fullmatch(value) is not None)
 
 
 def _is_texts(value: object) -> bool:

@@ -23,11 +23,12 @@ from hime.faces.found import FoundFace
 from hime.faces.headshot import Frame, add
 from hime.faces.matching import match
 from hime.pictures.arrays import lanczos
+from hime.pictures.names import spelled
 from hime.pictures.reading import Picture, check_picture
 from hime.restoring.any_size import Steps, together
 from hime.restoring.enlarging import enlarge
 from hime.restoring.face import LR_SIDES, RestoredFace, found_steps, leave
-from hime.restoring.restorer import Restorer, check_strength
+from hime.restoring.restorer import Restorer, check_count, check_restorer, check_strength
 
 Canvas = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -97,6 +98,14 @@ def restore_photo(
     check_strength(strength)
     check_picture(picture)
     check_people(people)
+    check_restorer(restorer)
+    check_count("references", references)
+    counts = {"only_face": only_face, "enlargement": enlargement, "largest_side": largest_side}
+    for argument, value in counts.items():
+        if value is not None:
+            check_count(argument, value)
+    if only_person is not None and not isinstance(only_person, str):
+        raise HimeError(f"only_person must be a name, not {type(only_person).__name__}")
     named = None if only_person is None else find_person(people, only_person)
     nothing = HimeError if only_person is not None or only_face is not None else NothingToRestore
     found = sorted(detect(picture.image), key=lambda face: float(face.landmarks[:, 0].mean()))
@@ -145,13 +154,13 @@ def _left(face: FoundFace, owner: Person | None, reason: str) -> Steps[RestoredF
 
 
 def find_person(people: Sequence[Person], name: str) -> Person:
-    """The person of that name.
+    """The person of that name, however its letters are stored.
 
     Raises:
         HimeError: there is none.
     """
     for person in people:
-        if person.name == name:
+        if spelled(person.name) == spelled(name):
             return person
     if not people:
         raise HimeError(f"there are no photos of {name}; give them with --refs")

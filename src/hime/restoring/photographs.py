@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hime.errors import HimeError
-from hime.pictures.arrays import Image
 from hime.pictures.formats import READ, WRITTEN, check_sides, largest_side
 from hime.pictures.reading import read_picture
 from hime.pictures.writing import files_written, write_picture
@@ -103,6 +102,7 @@ def restore_photos(
     faces = (everyone, only_person, only_face)
     choice = Choice(*faces, enlargement, crop, report, keep_date, even_sharp, strength)
     listing = inputs if isinstance(inputs, Listing) else find_inputs(inputs, out, videos=False)
+    check_enlargement(choice, restorer.scale)
     count = len(listing.inputs)
     if only_face is not None and count > 1:
         raise HimeError(f"a face's number is for one picture, not {count}; give one input with --face")
@@ -115,11 +115,10 @@ def restore_photos(
     require()
     summary = Summary(passed_over=[*listing.passed_over, *sources.passed_over], notes=[*sources.notes])
     cast = read_cast(sources, restorer, summary, cache)
-    if only_person is not None:
-        find_person(cast.people, only_person)
+    wanted = None if only_person is None else find_person(cast.people, only_person)
     for person in cast.people:
         if not person.references:
-            asked = only_face is not None or person.name == only_person
+            asked = only_face is not None or person is wanted
             line = "so this person is restored without"
             if not asked and person.embedding is None:
                 line = "so no face is known as this person's; --person or --face N restores one without"
@@ -128,6 +127,20 @@ def restore_photos(
     made = {**made_with(restorer, cast), **choice.made}
     run_batch(listing.inputs, outputs, made, summary, job.restore, restorer.name, dry_run=dry_run)
     return summary
+
+
+def check_enlargement(choice: Choice, scale: int) -> None:
+    """Refuse an enlargement that would change nothing: a face alone has at least what one pass of the model
+    gives.
+
+    Raises:
+        HimeError: it would not.
+    """
+    if choice.crop and choice.enlargement is not None and choice.enlargement <= scale:
+        raise HimeError(
+            f"--enlarge {choice.enlargement} has no effect beside --crop: the model enlarges a face ×{scale} "
+            "in any case; leave out one of them"
+        )
 
 
 def _png(_: Path) -> str:
@@ -186,31 +199,41 @@ class PhotoJob:
             explain=choice.report,
         )
         left_out: list[str] = []
+        own: dict[int, Path] | None = None
         if choice.crop:
-            alone, crops = picture.for_crop(), _crops(photo, output)
-            for target in crops:
+            alone = picture.for_crop()
+            own = _own_files(photo, output)
+            for target in own.values():
                 output.claim(target)
-            for target, image in crops.items():
-                if not self.dry_run:
-                    write_picture(target, image, alone, keep_date=choice.keep_date)
+            for number, target in own.items():
+                face = photo.faces[number - 1].restored
+                if face is not None and not self.dry_run:
+                    write_picture(target, face, alone, keep_date=choice.keep_date)
         elif not self.dry_run:
             write_picture(output.path, photo.image, picture, keep_date=choice.keep_date, notes=left_out)
         if choice.report and not self.dry_run:
             from hime.restoring.report import write_report
 
             write_report(page, photo, each.path.name)
-        self.summary.written.extend(crops if choice.crop else [output.path])
-        self._tell(each.path, output.path, photo)
+        self.summary.written.extend([output.path] if own is None else own.values())
+        self._tell(each.path, output.path, own, photo)
         self.summary.faces.update(face.person for face in photo.faces if face.restored is not None)
         remarks = self._remarks(photo, self.cast.only_by(content), output.path.suffix)
         self.summary.notes.extend(f"{each.path}: {line}" for line in (*remarks, *left_out))
 
-    def _tell(self, source: Path, target: Path, photo: RestoredPhoto) -> None:
-        """The faces of a photo, for the summary."""
+    def _tell(self, source: Path, target: Path, own: dict[int, Path] | None, photo: RestoredPhoto) -> None:
+        """The faces of a photo, for the summary.
+
+        Args:
+            source: the photo.
+            target: the whole picture.
+            own: instead, the file of each restored face alone.
+            photo: what became of it.
+        """
         for number, face in enumerate(photo.faces, start=1):
             found = Found(
                 source,
-                target,
+                target if own is None else own.get(number),
                 face.person,
                 face.status,
                 number,
@@ -252,13 +275,16 @@ class PhotoJob:
         return lines
 
 
-def _crops(photo: RestoredPhoto, output: Output) -> dict[Path, Image]:
-    """Where each restored face is written alone."""
-    numbered = enumerate(photo.faces, start=1)
-    restored = {number: face.restored for number, face in numbered if face.restored is not None}
+def _own_files(photo: RestoredPhoto, output: Output) -> dict[int, Path]:
+    """Where each restored face is written alone, by its number.
+
+    Raises:
+        HimeError: there are several, and one file for them.
+    """
+    restored = [number for number, face in enumerate(photo.faces, start=1) if face.restored is not None]
     path = output.path
     if not output.is_file:
-        return {path.with_name(f"{path.stem}-face{number}.png"): face for number, face in restored.items()}
+        return {number: path.with_name(f"{path.stem}-face{number}.png") for number in restored}
     if len(restored) > 1:
         raise HimeError(f"{path}: is one picture for {len(restored)} faces; give a folder as --out")
-    return dict.fromkeys([path], *restored.values())
+    return dict.fromkeys(restored, path)

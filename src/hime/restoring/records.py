@@ -17,13 +17,14 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from hime.errors import HimeError
 from hime.files import open_file
-from hime.restoring.inputs import digest
+from hime.pictures.formats import FoundPictures
+from hime.restoring.inputs import digest, real_place
 
 FILE = ".hime-restored.jsonl"
 """Name of the file, JSON Lines: a record a line, of which the last one of a place holds."""
@@ -107,9 +108,11 @@ class Records:
 
     def owner(self, path: Path) -> Record | None:
         """What made the file at ``path``, also one that is not in the folder: nothing did."""
-        if not path.is_relative_to(self.folder):
+        try:
+            name = real_place(path).relative_to(os.path.realpath(self.folder)).as_posix()
+        except ValueError:
             return None
-        place = self._owner.get(self._name(path))
+        place = self._owner.get(name)
         return None if place is None else self._of_place[place]
 
     def owners(self, place: PurePath) -> list[Record]:
@@ -192,6 +195,43 @@ class Records:
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
+
+
+class Results:
+    """The results of earlier runs wherever they lie, by the records of a file's own folder and of those above
+    it. Each folder is looked at once.
+    """
+
+    def __init__(self) -> None:
+        self._above: dict[Path, tuple[Records, ...]] = {}
+
+    def has(self, path: Path) -> bool:
+        """Whether that file is one, or is a link to one."""
+        return any(
+            records.owner(each) is not None
+            for each in {real_place(path), Path(os.path.realpath(path))}
+            for records in self._records(each.parent)
+        )
+
+    def less(self, folder: Path, found: FoundPictures) -> tuple[FoundPictures, list[str]]:
+        """What was found in a folder less the results in it and what explains them, and a line about them."""
+        pictures = tuple(path for path in found.pictures if not self.has(path))
+        others = tuple((path, reason) for path, reason in found.passed_over if not self.has(path))
+        count = len(found.pictures) - len(pictures)
+        lines = [line_about(folder, count)] if count else []
+        return replace(found, pictures=pictures, passed_over=others), lines
+
+    def _records(self, folder: Path) -> tuple[Records, ...]:
+        if folder not in self._above:
+            own = (Records(folder),) if os.path.lexists(folder / FILE) else ()
+            above = () if folder.parent == folder else self._records(folder.parent)
+            self._above[folder] = own + above
+        return self._above[folder]
+
+
+def line_about(folder: Path, count: int) -> str:
+    """What is told of results that lie in a folder and are passed over."""
+    return f"{folder}: passed over: {count} result{'s' * (count > 1)} of earlier runs in it"
 
 
 def serving(made: Mapping[str, str]) -> list[Mapping[str, str]]:

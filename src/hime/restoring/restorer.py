@@ -22,6 +22,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -164,16 +165,39 @@ def load(
     return Restorer(OnnxBackend(find_model(name_or_path), threads, device), fidelity)
 
 
-def check_fidelity(fidelity: float) -> None:
+def check_fidelity(fidelity: object) -> None:
     """Refuse what is no place on the dial."""
-    if not 0 <= fidelity <= 1:  # also NaN
-        raise HimeError(f"fidelity must be from 0 to 1, not {fidelity}")
+    _check_share("fidelity", fidelity)
 
 
-def check_strength(strength: float) -> None:
+def check_strength(strength: object) -> None:
     """Refuse what is no share of a restoration, see `hime.restoring.any_size.mixed`."""
-    if not 0 <= strength <= 1:  # also NaN
-        raise HimeError(f"strength must be from 0 to 1, not {strength}")
+    _check_share("strength", strength)
+
+
+def _check_share(name: str, value: object) -> None:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:  # also NaN
+        raise HimeError(f"{name} must be from 0 to 1, not {_shown(value)}")
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse what is no whole number from 1 up."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise HimeError(f"{name} must be a whole number from 1 up, not {_shown(value)}")
+
+
+def check_restorer(restorer: object) -> None:
+    """Refuse what is no `Restorer`.
+
+    Raises:
+        HimeError: it is something else; the message says what gives one.
+    """
+    if not isinstance(restorer, Restorer):
+        raise HimeError(f"the restorer must be what `hime.load` gives, not {type(restorer).__name__}")
+
+
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, Real) else type(value).__name__
 
 
 class Restorer:
@@ -232,8 +256,8 @@ class Restorer:
     def fidelity(self, fidelity: float) -> None:
         if "fidelity" not in self.card:
             raise HimeError(_without_dial(self.name))
-        fidelity = float(fidelity)
         check_fidelity(fidelity)
+        fidelity = float(fidelity)
         reconstruction = self.backend.reconstruction if fidelity > 0 else None
         if reconstruction is None:
             self._mixture = [(self.backend, 1.0)]

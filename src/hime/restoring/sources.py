@@ -3,6 +3,9 @@
 A folder with photos of its own is one person, with all photos in it and in its folders. A folder without
 holds people: each of its folders and each .person file in it. But where its pictures name the faces in them
 (`hime.pictures.names`), the people are those who are named, each with the faces of that name.
+
+Results of earlier runs (`hime.restoring.records`) are no photos of anybody: what a model made up is no
+likeness.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from pathlib import Path
 
 from hime.errors import HimeError
 from hime.pictures.formats import FoundPictures, check_pictures, find_pictures
-from hime.pictures.names import NamedFace, read_named_faces
-from hime.restoring.inputs import absolute, is_folder
-from hime.restoring.person_file import SUFFIX
+from hime.pictures.names import NamedFace, read_named_faces, spelled
+from hime.restoring.inputs import absolute, is_folder, only_results, result_line
+from hime.restoring.person_file import SUFFIX, StoredFile
+from hime.restoring.records import Results
 
 ALBUM = 0.5
 """Share of a folder's pictures from which, if so many name somebody, the names are taken and not the folders.
@@ -61,7 +65,7 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
     """The people that ``paths`` stand for.
 
     Folders and albums as the module says; a .person file is one person, and loose photos are one together,
-    named after the first.
+    named after the first. Results of earlier runs are passed over, also those that are named themselves.
 
     Args:
         paths: folders and files.
@@ -70,17 +74,18 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
 
     Raises:
         HimeError: a folder that cannot be read, or without any picture; a file that is not there, or loose
-            files of which none is a picture; two people of one name; nobody is named where names were asked
-            for.
+            files of which none is a picture, or none but results; two people of one name; nobody is named
+            where names were asked for.
     """
-    found = Sources()
+    found, earlier = Sources(), Results()
     loose: dict[Path, Path] = {}
     album: dict[str, dict[Path, NamedFace]] = defaultdict(dict)
-    for path in map(Path, paths):
+    for path in _once(map(Path, paths)):
         if is_folder(path):
-            listed = find_pictures(path)
+            listed, results = earlier.less(path, find_pictures(path))
+            found.passed_over.extend(results)
             if not _take_names(path, listed.pictures, named, album, found):
-                _people_in(path, listed, found)
+                _people_in(path, listed, results, found)
                 continue
             found.people.extend(_encoded_in(path))
             found.passed_over.extend(_passed_over(path, listed))
@@ -88,11 +93,15 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
             found.people.append(Source(None, (path,), is_encoded=True))
         else:
             loose.setdefault(Path(os.path.realpath(path)), path)
-    files = tuple(loose.values())
-    check_pictures(files)
+    check_pictures(list(loose.values()))
+    files = tuple(file for file in loose.values() if not earlier.has(file))
+    if loose and not files:
+        raise only_results(next(iter(loose.values())))
+    found.passed_over.extend(result_line(file) for file in loose.values() if file not in files)
     if files and not (named and _take_names(files[0], files, named, album, found)):
         found.people.append(Source(files[0].stem, files))
     found.people.extend(Source(name, tuple(album[name]), places=album[name]) for name in sorted(album))
+    found.people[:] = _without_repeated(found.people)
     check_names(person.name for person in found.people if person.name is not None)
     return found
 
@@ -117,7 +126,8 @@ def find_person(paths: Sequence[Path | str], name: str | None = None, named: boo
     people = [person for person in found.people if not person.is_encoded]
     if not people:
         raise HimeError(f"{paths[0]}: no picture in it; check the path")
-    chosen = people if len(people) == 1 else [person for person in people if person.name == name]
+    wanted = None if name is None else spelled(name)
+    chosen = people if len(people) == 1 else [person for person in people if person.name == wanted]
     if not chosen:
         names = ", ".join(str(person.name) for person in people[:TOLD_NAMES])
         more = f" and {len(people) - TOLD_NAMES} more" if len(people) > TOLD_NAMES else ""
@@ -128,9 +138,28 @@ def find_person(paths: Sequence[Path | str], name: str | None = None, named: boo
     return replace(found, people=chosen)
 
 
+def _once(paths: Iterable[Path]) -> list[Path]:
+    """The paths less those that lead to one before."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def _without_repeated(people: Sequence[Source]) -> list[Source]:
+    """The people, their names in one spelling, less those who were there already, as somebody's folder within
+    one that was given too.
+    """
+    found: dict[tuple[str | None, ...], Source] = {}
+    for person in people:
+        name = None if person.name is None else spelled(person.name)
+        found.setdefault((name, *map(os.path.realpath, person.files)), replace(person, name=name))
+    return list(found.values())
+
+
 def check_names(names: Iterable[str]) -> None:
     """Refuse two people of one name."""
-    for name, times in Counter(names).items():
+    for name, times in Counter(map(spelled, names)).items():
         if times > 1:
             raise HimeError(f"{times} people are named {name}; give each folder its own name")
 
@@ -170,27 +199,43 @@ def _take_names(
     return True
 
 
-def _people_in(folder: Path, listed: FoundPictures, found: Sources) -> None:
-    """The person whose folder it is, or the people in it."""
+def _people_in(folder: Path, listed: FoundPictures, results: Sequence[str], found: Sources) -> None:
+    """The person whose folder it is, or the people in it; ``results`` are lines about what lies there too."""
     encoded, lines = _encoded_in(folder), _passed_over(folder, listed)
     own = [path for path in listed.pictures if path.parent == folder]
     if own:
+        name = absolute(folder).name
+        encoded = [each for each in encoded if not _is_of(each, name, found)]
         if len(own) < len(listed.pictures):
             found.notes.append(
                 f"{folder}: is taken for one person, with the photos in its folders, since {own[0].name} is "
                 "in it; if its folders are people, put that elsewhere"
             )
-        found.people.append(Source(absolute(folder).name, listed.pictures))
+        found.people.append(Source(name, listed.pictures))
     else:
         below: dict[str, list[Path]] = defaultdict(list)
         for path in listed.pictures:
             below[path.relative_to(folder).parts[0]].append(path)
         found.people.extend(Source(name, tuple(photos)) for name, photos in below.items())
         if not below and not encoded:
-            named = f"; {lines[0]}" if lines else ""
+            named = f"; {told[0]}" if (told := [*results, *lines]) else ""
             raise HimeError(f"{folder}: no picture in it{named}; check the path")
     found.people.extend(encoded)
     found.passed_over.extend(lines)
+
+
+def _is_of(encoded: Source, name: str, found: Sources) -> bool:
+    """Whether a .person file is that of the person beside whose photos it lies: these are as good, and a line
+    says so.
+    """
+    (file,) = encoded.files
+    try:
+        if spelled(StoredFile(file).name) != spelled(name):
+            return False
+    except HimeError:  # told when it is used
+        return False
+    found.passed_over.append(f"{file}: passed over: the photos beside it are taken; give it alone to take it")
+    return True
 
 
 def _encoded_in(folder: Path) -> list[Source]:

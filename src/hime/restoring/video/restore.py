@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 from hime.errors import HimeError, NothingToRestore
 from hime.faces.album import Person, check_people
 from hime.faces.networks import require
+from hime.pictures.names import spelled
 from hime.processors import threads
-from hime.restoring.restorer import Restorer
+from hime.restoring.restorer import Restorer, check_count, check_restorer
 from hime.restoring.video.cast import REFERENCES, RestoredRole, Role, roles, with_references
 from hime.restoring.video.faces import (
     FittedReferences,
@@ -146,6 +147,8 @@ def restore_video(
             another run is at work on it.
     """
     check_people(people)
+    check_restorer(restorer)
+    check_count("references", references)
     clip, out, encoding = _opened(path, out, enlargement)
     tell = progress or (lambda _: None)
     workplace = Workplace(out.with_name(f".{out.name}.hime"))
@@ -330,7 +333,7 @@ def _cast(
         reason = None
         if not role.tracks:
             reason = "not in the clip"
-        elif only_person is not None and (role.person is None or role.name != only_person):
+        elif only_person is not None and (role.person is None or spelled(role.name) != spelled(only_person)):
             reason = "not asked for"
         elif people and role.person is None and not everyone:
             reason = "not one of the people given"
