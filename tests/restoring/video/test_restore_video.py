@@ -1065,6 +1065,26 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_frames(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "whole.mp4"]
 
 
+def test_with_other_threads_it_goes_on_too(
+    walking: Path, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoder keeps those of the beginning: what it writes depends on them."""
+    for module in ("findings", "making"):
+        monkeypatch.setattr(f"hime.restoring.video.{module}.CHUNK", 10)
+    monkeypatch.setattr("hime.processors.usable_threads", lambda: 3)
+    whole, out = restore_video(walking, [], restorer, tmp_path / "whole.mp4").path, tmp_path / "out.mp4"
+    with pytest.raises(Stopped):
+        restore_video(walking, [], restorer, out, progress=stopped_at(65))
+    steps: list[str] = []
+    limit_threads(1)
+    try:
+        restore_video(walking, [], restorer, out, progress=lambda step: steps.append(step.step))
+    finally:
+        limit_threads()
+    assert "looking" not in steps
+    assert out.read_bytes() == whole.read_bytes()
+
+
 PROGRAM = """
 import sys, hime
 from hime.restoring.video import findings, making
