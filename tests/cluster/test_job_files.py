@@ -96,7 +96,7 @@ class Doing:
 
 def test_a_store(store: Store, tmp_path: Path) -> None:
     store.check_writable()
-    assert store.names(own=True) == set()
+    assert store.names(["."], own=True) == set()
     store.write("a/b.txt", b"one")
     store.write("a/b.txt", b"two")
     (tmp_path / "c").write_bytes(b"three")
@@ -104,9 +104,12 @@ def test_a_store(store: Store, tmp_path: Path) -> None:
     own = {".hime-job/d", ".hime-restored.jsonl", ".walk.mp4.hime/work.json", "deep/.hime-0"}
     for name in (*own, ".hidden/d", ".photo.png"):
         store.write(name, b"")
-    assert store.names() == {"a/b.txt", "c", ".hidden/d", ".photo.png"}
-    assert store.names(own=True) == {"a/b.txt", "c", ".hidden/d", ".photo.png"} | own
-    assert store.names(".hidden") == {".hidden/d"}
+    folders = [".", "a", ".hidden", ".hime-job", ".walk.mp4.hime", "deep", "none", "c"]
+    assert store.names(folders) == {"a/b.txt", "c", ".hidden/d", ".photo.png"}
+    assert store.names(folders, own=True) == {"a/b.txt", "c", ".hidden/d", ".photo.png"} | own
+    assert store.names([".hidden"]) == {".hidden/d"}
+    assert store.names(["."]) == {"c", ".photo.png"}
+    assert store.names([]) == set()
     assert (store.read("a/b.txt"), store.read("c")) == (b"two", b"three")
     store.delete(["c", "none"])
     with pytest.raises(FileNotFoundError):
@@ -142,7 +145,7 @@ def test_rows_are_found_again(store: Store) -> None:
         "a": RESTORED, "b": FAILED, "c": BEGUN,
     }  # fmt: skip
     assert rows["c"]["attempts"] == 2
-    assert len(store.names(FOLDER, own=True)) == 1  # put together
+    assert len(store.names([FOLDER], own=True)) == 1  # put together
     assert {source: each["status"] for source, each in ledger(store).rows().items()}["c"] == BEGUN
 
 
@@ -548,6 +551,25 @@ def test_results_with_hidden_names_and_behind_links_are_seen(tmp_path: Path) -> 
         store.place(".photo.png"),
         store.place("1998/a.png"),
     ]
+
+
+def test_only_where_results_go_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links in the results, to folders that are large or lead back to each other."""
+    folders = [tmp_path / "out" / f"album {number}" for number in range(4)]
+    (tmp_path / "library" / "deep").mkdir(parents=True)
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for other in folders:
+            (folder / other.name).symlink_to(other)
+        (folder / "library").symlink_to(tmp_path / "library")
+    store = Store.at(tmp_path / "out")
+    listed: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(os.fspath(path)) or scandir(path))
+    sources = [Found(f"memory:///in/{folder.name}/a.png", 1, "1") for folder in folders[:2]]
+    plan(store, *sources)
+    assert set(listed) <= {store.place(name) for name in (".hime-job", "album 0", "album 1")}
+    assert len(listed) < 8
 
 
 def test_a_result_that_somebody_has_changed_is_not_replaced(tmp_path: Path) -> None:

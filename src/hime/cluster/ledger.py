@@ -178,7 +178,7 @@ class Ledger:
         self._store.write(name, _bytes(table_of(rows, ROW)))
 
     def _names(self, start: str) -> list[str]:
-        found = self._store.names(FOLDER, own=True)
+        found = self._store.names([FOLDER], own=True)
         return sorted(name for name in found if name.startswith(f"{FOLDER}/{start}"))
 
     def _delete(self, names: Sequence[str]) -> None:

@@ -74,12 +74,11 @@ def plan_job(
     if overwrite:
         ledger.forget({each.source for each in sources})
     rows, planned = ledger.rows(_NEEDED), ledger.plan()
-    there = _Present(store)
     found = dict(zip((each.source for each in sources), place(sources, ending, known), strict=True))
     new = _placed({source: at for source, at in found.items() if source not in planned}, planned)
-    _refuse_what_is_read(
-        store, there, [planned.get(source, new.get(source, "")) for source in found], read, sources
-    )
+    places = [planned.get(source) or new[source] for source in found]
+    there = _Present(store, [*places, *(name for source in found for name in _files_of(rows.get(source)))])
+    _refuse_what_is_read(store, there, places, read, sources)
     whole = made_digest(made)
     plan = Plan()
     ours = _Ours(rows, store)
@@ -146,10 +145,15 @@ def tell_loop(store: Store, made: Mapping[str, str], rows: Sequence[Mapping[str,
 
 
 class _Present:
-    """The files that are in a store."""
+    """The files that are in a store where results go.
 
-    def __init__(self, store: Store) -> None:
-        self.names = store.names()
+    Args:
+        store: the store.
+        places: of results, and files of them: what lies in the folders of these is looked at.
+    """
+
+    def __init__(self, store: Store, places: Iterable[str]) -> None:
+        self.names = store.names({str(PurePosixPath(name).parent) for name in places})
         self._faces: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name in self.names:
             path = PurePosixPath(name)
@@ -166,9 +170,14 @@ class _Present:
 
     def of(self, place: str, row: Mapping[str, Any] | None) -> dict[str, str]:
         """Those, and those that its row has, each with the digest that the row has of it, else ""."""
-        known = {} if row is None else dict(zip(row["files"], row["digests"], strict=True))
+        known = _files_of(row)
         names = dict.fromkeys([*self.beside(place), *known])
         return {name: known.get(name, "") for name in names if name in self.names}
+
+
+def _files_of(row: Mapping[str, Any] | None) -> dict[str, str]:
+    """The files that a row has, each with its digest."""
+    return {} if row is None else dict(zip(row["files"], row["digests"], strict=True))
 
 
 def _incomplete(place: str) -> str:

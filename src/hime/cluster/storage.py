@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -133,29 +134,34 @@ class Store:
         """The path or URL of a file in it."""
         return f"{self.root}/{name}"
 
-    def names(self, below: str = "", *, own: bool = False) -> set[str]:
-        """The names of all files in it, or in one of its folders, from the root of the store on.
+    def names(self, folders: Iterable[str], *, own: bool = False) -> set[str]:
+        """The names of the files that lie in these folders of it, from the root of the store on: not of what
+        lies in folders of these, so that no link leads elsewhere.
 
         Args:
-            below: a folder in it.
+            folders: in it; ``"."`` is its root.
             own: also those that this program keeps for itself (`OWN`).
 
         Raises:
             HimeError: it cannot be read.
         """
+        within = {PurePosixPath(folder) for folder in folders}
         if self.folder is not None:
-            top = os.fspath(self.folder / below)
-            found = {os.path.relpath(path, self.folder).replace(os.sep, "/") for path in _files_below(top)}
+            found = {str(each / name) for each in within for name in _files_in(self.folder / each)}
+        elif not within:
+            found = set()
         else:
             fs, root = open_filesystem(self.root)
             fs.invalidate_cache()
+            above = posixpath.commonpath(within)  # asked for once: each listing is a request
             try:
-                paths = fs.find(f"{root}/{below}" if below else root)
+                paths = fs.find(f"{root}/{above}" if above else root)
             except FileNotFoundError:
                 paths = []
             except Exception as error:
                 raise unreachable(self.root, error) from error
-            found = {str(path)[len(root) :].lstrip("/") for path in paths}
+            names = (str(path)[len(root) :].lstrip("/") for path in paths)
+            found = {name for name in names if PurePosixPath(name).parent in within}
         if own:
             return found
         return {name for name in found if not any(map(OWN.match, name.split("/")))}
@@ -250,21 +256,13 @@ class Store:
         self.delete([name])
 
 
-def _files_below(folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
-    """The paths of all files in a folder and in its folders, links followed: where they are, results are
-    written too. A folder that cannot be read holds none; of a link that leads back nothing is told again.
-    """
+def _files_in(folder: Path) -> list[str]:
+    """The names of the files in a folder; one that cannot be read, or is none, holds none."""
     try:
-        status = os.stat(folder)  # noqa: PTH116, texts are quicker by far
-        here = status.st_dev, status.st_ino
-        entries = [] if here in above else list(os.scandir(folder))
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if not _is_folder(entry)]
     except OSError:
-        return
-    for entry in entries:
-        if _is_folder(entry):
-            yield from _files_below(entry.path, (*above, here))
-        else:
-            yield entry.path
+        return []
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

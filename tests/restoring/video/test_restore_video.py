@@ -871,6 +871,42 @@ def test_one_wrong_time_shifts_no_other(wrong: int, place: int) -> None:
     assert shifts == []
 
 
+@pytest.mark.parametrize("off", [-5000, -70, 70, 5000])
+@pytest.mark.parametrize("count", [1, 2, 5, 7])
+@pytest.mark.parametrize("place", [1, 3, 11])
+@pytest.mark.parametrize("missing", [None, 1, 2])
+def test_wrong_times_in_a_row_shift_no_other(off: int, count: int, place: int, missing: int | None) -> None:
+    """As of all the sound that is stored under one time; one item may have no time at all."""
+    right = [1100 + 4 * number for number in range(place + count + 6)]
+    given: list[int | None] = [*right]
+    given[place : place + count] = [time + off for time in right[place : place + count]]
+    if missing is not None:
+        given[place + missing] = None
+    shifts: list[int] = []
+    assert times(Clock(50, shifts), given, 4) == right
+    assert shifts == []
+
+
+@pytest.mark.parametrize("count", [9, 40])
+def test_after_many_wrong_times_those_from_before_go_on(count: int) -> None:
+    right = [1100 + 4 * number for number in range(count + 9)]
+    given = [time - 900 if 3 <= number < 3 + count else time for number, time in enumerate(right)]
+    shifts: list[int] = []
+    assert times(Clock(50, shifts), given, 4) == right
+    assert shifts == []
+
+
+@pytest.mark.parametrize("most", [1, 8, 64])
+@pytest.mark.parametrize(("step", "count"), [(4, 15), (4, 30), (100, 2), (100, 7), (100, 30)])
+def test_short_recordings_that_begin_anew_are_not_wrong(most: int, step: int, count: int) -> None:
+    """The second one passes, while it waits, where the first one ended."""
+    once = [step * number for number in range(count)]
+    shifts: list[int] = []
+    clock: Clock[int] = Clock(50, shifts, most=most)
+    assert times(clock, 3 * once, step) == [step * number for number in range(3 * count)]
+    assert (clock.wrong, shifts) == ([], [step * count, 2 * step * count])
+
+
 def test_a_wrong_first_time_shifts_no_other() -> None:
     shifts: list[int] = []
     assert times(Clock(50, shifts), [2**33 - 90, 4, 8, 12], 4) == [0, 4, 8, 12]
@@ -909,14 +945,35 @@ def test_sound_begins_anew_with_its_pictures() -> None:
         assert times(clock, [1000, 1010, 3, 5], 2)[2:] == [expected, expected + 2]
 
 
+def sent(file: Path, kind: str) -> list[float]:
+    """The times of the packets of a file's pictures (``"video"``) or of its sound, in seconds."""
+    with av.open(str(file)) as opened:
+        packets = opened.demux(**{kind: 0})
+        return sorted(float(each.pts * each.time_base) for each in packets if each.pts is not None)
+
+
+CODES = {"video": b"\0\0\1\xe0", "audio": b"\0\0\1\xc0"}
+"""What a packet of a stream begins with in an MPEG transport stream."""
+
+
+def begins(content: bytes, kind: str) -> list[int]:
+    """Where the packets of an MPEG transport stream's pictures or sound begin in it, each cut into parts of
+    184 bytes at the most.
+    """
+    found = []
+    for part in range(0, len(content), 188):
+        place = part + 4 + (1 + content[part + 4] if content[part + 3] & 0x20 else 0)
+        if content[part + 1] & 0x40 and content[place : place + 4] == CODES[kind]:
+            found.append(place)
+    return found
+
+
 def with_time(path: Path, clip: Path, number: int, later: int, kind: str) -> Path:
     """The clip, an MPEG transport stream, with the time of one packet of its pictures (``"video"``) or of its
     sound changed by that many units of 1/90000 s, as they are stored: modulo 2³³.
     """
-    content, code = bytearray(clip.read_bytes()), {"video": b"\0\0\1\xe0", "audio": b"\0\0\1\xc0"}[kind]
-    place = -1
-    for _ in range(number + 1):
-        place = content.index(code, place + 1)
+    content = bytearray(clip.read_bytes())
+    place = begins(content, kind)[number]
     for at in (place + 9, place + 14)[: 1 + (content[place + 7] >> 6 == 3)]:
         stored = int.from_bytes(content[at : at + 5], "big")
         time = (stored >> 33 & 7) << 30 | (stored >> 17 & 0x7FFF) << 15 | stored >> 1 & 0x7FFF
@@ -938,20 +995,71 @@ def test_one_wrong_time_in_a_recording(
     frames = scene([Actor("ada", still(160, 120, 48))], 50)
     clip = write_clip(tmp_path / "right.ts", frames, sound=True)
     path = with_time(tmp_path / "in.ts", clip, number, 90_000 * seconds, kind)
-
-    def stored(file: Path, kind: str) -> list[float]:
-        with av.open(str(file)) as opened:
-            packets = opened.demux(**{kind: 0})
-            return sorted(float(each.pts * each.time_base) for each in packets if each.pts is not None)
-
-    assert stored(path, kind) != stored(clip, kind)
+    assert sent(path, kind) != sent(clip, kind)
     restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
     assert (restored.damage, restored.notes) == (None, ())
-    pictures, sound = (np.array(stored(restored.path, each)) for each in ("video", "audio"))
+    pictures, sound = (np.array(sent(restored.path, each)) for each in ("video", "audio"))
     assert np.diff(pictures) == pytest.approx(np.full(49, 0.04), abs=0.002)
     assert np.diff(sound) == pytest.approx(np.full(len(sound) - 1, 1024 / 48000), abs=0.002)
-    right = [stored(clip, each)[0] for each in ("video", "audio")]
+    right = [sent(clip, each)[0] for each in ("video", "audio")]
     assert pictures[0] - sound[0] == pytest.approx(right[0] - right[1], abs=0.05)
+
+
+@pytest.mark.parametrize("seconds", [-60, 60])
+@pytest.mark.parametrize(("kind", "numbers"), [("video", (20, 21)), ("audio", (2,))])
+def test_several_wrong_times_in_a_recording(
+    kind: str, numbers: Sequence[int], seconds: int, restorer: Restorer, tmp_path: Path
+) -> None:
+    """Of two pictures, and of all the sound that is stored under one time."""
+    frames, options = scene([Actor("ada", still(80, 60, 48))], 50, 160, 120), {"max_delay": "700000"}
+    clip = write_clip(tmp_path / "right.ts", frames, sound=True, container_options=options)
+    path = clip
+    for number in numbers:
+        path = with_time(tmp_path / "in.ts", path, number, 90_000 * seconds, kind)
+    assert len({*sent(path, kind)} - {*sent(clip, kind)}) > 1
+    restored = restore_video(path, [], restorer, tmp_path / "out.mp4", everyone=True)
+    assert (restored.damage, restored.notes) == (None, ())
+    pictures, sound = (np.array(sent(restored.path, each)) for each in ("video", "audio"))
+    assert np.diff(pictures) == pytest.approx(np.full(49, 0.04), abs=0.002)
+    assert np.diff(sound) == pytest.approx(np.full(len(sound) - 1, 1024 / 48000), abs=0.002)
+    right = [sent(clip, each)[0] for each in ("video", "audio")]
+    assert pictures[0] - sound[0] == pytest.approx(right[0] - right[1], abs=0.05)
+
+
+@pytest.mark.parametrize("seconds", [-60, 60])
+@pytest.mark.parametrize("later", [0, 1, 2])
+def test_a_wrong_time_hides_no_damage_beside_it(later: int, seconds: int, tmp_path: Path) -> None:
+    """No recording was joined there."""
+    noise = np.random.default_rng(0).integers(-25, 25, (50, 120, 160, 3))  # pictures of several parts
+    images = np.clip(scene([Actor("ada", still(80, 60, 48))], 50, 160, 120) + noise, 0, 255)
+    clip = write_clip(tmp_path / "right.ts", [*images.astype(np.uint8)], "libx265")
+    places = begins(clip.read_bytes(), "video")
+    number = next(each for each in range(11, 49) if places[each + 1] - places[each] > 5 * 188)
+    lost = places[number] // 188 * 188 + 2 * 188
+    content = with_time(tmp_path / "in.ts", clip, number + later, 90_000 * seconds, "video").read_bytes()
+    (tmp_path / "in.ts").write_bytes(content[:lost] + content[lost + 188 :])
+    damage = Damage()
+    count = sum(1 for _ in read_frames(open_clip(tmp_path / "in.ts"), damage, 1))
+    assert (count, damage.shifts, damage.reason) == (50, [], "a part of it is cut off")
+    assert damage.first == pytest.approx(0.04 * number, abs=0.2)
+
+
+@pytest.mark.parametrize(("codec", "options"), [("libx264", {"bf": "2"}), ("libx265", None)])
+def test_a_recording_that_breaks_off_before_another_is_not_whole(
+    codec: str, options: dict[str, str] | None, tmp_path: Path
+) -> None:
+    """Where the last of its frames lack some that are decoded after those that are shown after them."""
+    part = write_clip(
+        tmp_path / "part.ts", scene([Actor("ada", still(80, 60, 48))], 50, 160, 120), codec, options=options
+    )
+    content = part.read_bytes()
+    for end, is_whole in ((len(content), True), ((len(content) // 188 * 3 // 4 + 7) * 188, False)):
+        (tmp_path / "in.ts").write_bytes(content[:end] + content)
+        damage = Damage()
+        count = sum(1 for _ in read_frames(open_clip(tmp_path / "in.ts"), damage, 1))
+        assert len(damage.shifts) == 1
+        assert (count == 100) == is_whole == (damage.first is None)
+        assert is_whole or damage.first == pytest.approx(0.04 * (count - 50), abs=0.4)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -1063,6 +1171,26 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_frames(
     assert first[1] == second[1]
     assert differing(first[0], second[0]) == {}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "whole.mp4"]
+
+
+def test_with_other_threads_it_goes_on_too(
+    walking: Path, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoder keeps those of the beginning: what it writes depends on them."""
+    for module in ("findings", "making"):
+        monkeypatch.setattr(f"hime.restoring.video.{module}.CHUNK", 10)
+    monkeypatch.setattr("hime.processors.usable_threads", lambda: 3)
+    whole, out = restore_video(walking, [], restorer, tmp_path / "whole.mp4").path, tmp_path / "out.mp4"
+    with pytest.raises(Stopped):
+        restore_video(walking, [], restorer, out, progress=stopped_at(65))
+    steps: list[str] = []
+    limit_threads(1)
+    try:
+        restore_video(walking, [], restorer, out, progress=lambda step: steps.append(step.step))
+    finally:
+        limit_threads()
+    assert "looking" not in steps
+    assert out.read_bytes() == whole.read_bytes()
 
 
 PROGRAM = """

@@ -97,8 +97,15 @@ class Workplace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def begin(self, task: dict[str, Any]) -> None:
+    def begin(self, task: dict[str, Any], threads: int = 1) -> int:
         """Go on with what is there if it is for the same task, otherwise begin anew.
+
+        Args:
+            task: all that the work depends on.
+            threads: of the encoder, where it is begun anew.
+
+        Returns:
+            The encoder's threads with which the work was begun: what it writes depends on them.
 
         Raises:
             HimeError: the folder cannot be written to.
@@ -106,13 +113,16 @@ class Workplace:
         note = self.folder / "work.json"
         self._keep_private()  # also what an earlier version left there
         try:
-            same = json.loads(note.read_text(encoding="utf-8")) == task
-        except (OSError, ValueError):
-            same = False
-        if not same:
-            self.clear()
-            self._keep_private()
-            write_json(note, task, FILE_MODE)
+            begun = json.loads(note.read_text(encoding="utf-8"))
+            earlier = int(begun.pop("threads"))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            begun = None
+        if begun == task:
+            return earlier
+        self.clear()
+        self._keep_private()
+        write_json(note, {**task, "threads": threads}, FILE_MODE)
+        return threads
 
     def _keep_private(self) -> None:
         """Make the folder, where it is not there, and let nobody else look into it."""

@@ -51,6 +51,9 @@ LOOSE = ("matroska", "webm")
 """Formats of which packets may have the same time: their unit is longer than some packets of sound."""
 MOST_APART = 2
 """Seconds that sound and pictures of a recording end or begin apart at the most."""
+WAITING = 64
+"""Packets that wait at the most where times jump: one time that is stored may be that of many packets of
+sound, 0.7 seconds of it and more."""
 MOST_NAMED = 6
 """Keys of metadata that a line names at the most."""
 
@@ -400,12 +403,14 @@ def _clock(stream: Any, copy: Any, shifts: Sequence[float]) -> Clock[Any]:
         shifts: of the pictures, in seconds.
     """
     unit = stream.time_base
+    is_dense = stream.type in ("audio", "video") and not is_cover(stream)
     may_stay = copy.type == "subtitle" or copy.container.format.name in LOOSE
     return Clock(
         round(JUMP / unit),
         [],
+        most=WAITING if is_dense else 1,
         least=0 if may_stay else 1,
-        is_dense=stream.type in ("audio", "video") and not is_cover(stream),
+        is_dense=is_dense,
         alike=[round(shift / float(unit)) for shift in shifts],
         apart=round(MOST_APART / unit),
     )

@@ -11,6 +11,7 @@ one moment: interlaced ones are made so. What does not decode is left out and to
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import struct
 from collections import deque
@@ -50,6 +51,15 @@ JUMP = Fraction(1, 2)
 CUT_AHEAD = 2
 """Packets that another recording begins at the most after one that is said to be cut off where it is joined:
 that is its last or, since frames are told apart by what begins the next one, its last but one."""
+CUT_KNOWN = 40
+"""Packets after which the frames tell at the latest whether another recording began there: so many may the
+decoder and the clock keep back."""
+CUT_FRAMES = 16
+"""Frames before a join of which none may be missing where the recording is called whole: those that are shown
+before a packet that is cut off may have been decoded after it."""
+CUT_GAP = 1.75
+"""How many times as much as usual lies between two frames from which on one is missing: where one is that is
+twice as much, in films on DVD up to 1.5 times where none is."""
 SHORTFALL = 0.5
 """Seconds that the frames may end before the clip does, where that is said of all its streams together."""
 
@@ -136,7 +146,7 @@ class Damage:
     def goes_on(self, seconds: float) -> None:
         """A sound frame."""
         if self.first is not None and self.until is None:
-            self.until = seconds
+            self.until = max(self.first, seconds)  # it may have been decoded before what is missing
 
     def __bool__(self) -> bool:
         return self.first is not None
@@ -388,10 +398,13 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
     packets = container.demux(stream)
 
     def now() -> float:
-        return 0.0 if last is None or start is None else float((last + step - start) * clip.time_base)
+        if start is None or last is None:
+            return 0.0
+        return float((last + step * (1 + clock.waiting) - start) * clip.time_base)
 
     def shown(frame: Any, pts: int) -> Any:
         nonlocal start, last, shape
+        cut.follow(pts)
         start, last = pts if start is None else start, pts
         damage.shown = int(frame.duration or 0)
         seconds = float((pts - start) * clip.time_base)
@@ -424,13 +437,13 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
             frames = packet.decode()
         except (av.FFmpegError, OSError) as error:
             if not isinstance(error, EOFError):
-                yield from rest()
                 damage.at(now(), str(getattr(error, "strerror", None) or error))
             continue
         for frame in frames:
             for each in clock.take(frame, frame.pts, step):
                 yield shown(*each)
     yield from rest()
+    cut.rest()
     if last is not None and start is not None and clip.duration:
         end = float((last + damage.shown - start) * clip.time_base)
         allowed = max(float(2 / clip.rate), 0.0 if clip.own_duration else SHORTFALL)
@@ -455,21 +468,48 @@ class _Cut:
         self._last: int | None = None
         self._cut: float | None = None
         self._since = 0
+        self._joined: deque[tuple[float, int]] = deque()
+        """Cuts beside what may be joined: where each is, and the packet up to which the frames tell."""
+        self._count = 0
+        self._shown: deque[int] = deque(maxlen=CUT_FRAMES)
+        self._recordings = len(damage.shifts)
 
     def look(self, packet: Any, now: float) -> None:
         """Look at the next packet; ``now``: where the clip is, in seconds."""
+        self._count += 1
         time = packet.dts if packet.dts is not None else packet.pts
         begins_anew = time is not None and self._last is not None and time < self._last - self.jump
         self._last = self._last if time is None else time
-        if begins_anew:
+        if begins_anew and self._cut is not None:  # or the one time is wrong
+            self._joined.append((self._cut, self._count + CUT_KNOWN))
             self._cut = None
+        while self._joined and self._joined[0][1] < self._count:
+            self._tell(self._joined.popleft()[0])
         if self._cut is not None:
             self._since += 1
             if self._since == CUT_AHEAD or packet.is_corrupt or not packet.size:
-                self.damage.at(self._cut, "a part of it is cut off")
+                self._tell(self._cut)
                 self._cut = None
         if packet.is_corrupt:
             self._cut, self._since = now, 0
+
+    def follow(self, time: int) -> None:
+        """Look at the next frame's time, as the clock has it."""
+        if len(self.damage.shifts) > self._recordings and self._joined:
+            cut, _ = self._joined.popleft()
+            steps = sorted(later - each for each, later in itertools.pairwise(self._shown))
+            if steps and steps[-1] > CUT_GAP * steps[len(steps) // 2]:
+                self._tell(cut)
+        self._recordings = len(self.damage.shifts)
+        self._shown.append(time)
+
+    def rest(self) -> None:
+        """No frame follows."""
+        while self._joined:
+            self._tell(self._joined.popleft()[0])
+
+    def _tell(self, cut: float) -> None:
+        self.damage.at(cut, "a part of it is cut off")
 
 
 def _progressive(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -122,8 +122,8 @@ def restore_video(
     it is near. Its references are the clip's own sharp, near frames and the photos given. Without ``people``
     everybody is restored of whom the clip has such frames; with them, only they are.
 
-    Called again after an interruption it goes on where it was, and the result's frames are the same. A second
-    call to the same ``out`` meanwhile is refused.
+    Called again after an interruption it goes on where it was, with as many threads of the encoder as it was
+    begun with, and the result's frames are the same. A second call to the same ``out`` meanwhile is refused.
 
     Args:
         path: the clip.
@@ -155,7 +155,8 @@ def restore_video(
     with workplace.held(out):
         if overwrite:
             workplace.clear()
-        workplace.begin(_task(clip, people, restorer, encoding, everyone, only_person, references))
+        task = _task(clip, people, restorer, encoding, everyone, only_person, references)
+        encoding = replace(encoding, threads=workplace.begin(task, encoding.threads))
         looked = _look(clip, workplace, people, restorer, everyone, only_person, references, tell)
         fitted = {
             index: FittedReferences(looked.cast[index].references, restorer.scale) for index in looked.chosen
@@ -206,7 +207,8 @@ def rehearse_video(
     clip, out, encoding = _opened(path, out, enlargement)
     with tempfile.TemporaryDirectory(prefix="hime-") as folder:
         workplace = Workplace(Path(folder) / "clip")
-        workplace.begin(_task(clip, people, restorer, encoding, everyone, only_person, references))
+        task = _task(clip, people, restorer, encoding, everyone, only_person, references)
+        workplace.begin(task, encoding.threads)
         tell = progress or (lambda _: None)
         return _look(clip, workplace, people, restorer, everyone, only_person, references, tell).faces
 
@@ -292,7 +294,7 @@ def _task(
     only_person: str | None,
     references: int,
 ) -> dict[str, Any]:
-    """All that the result depends on."""
+    """All that the result depends on, but the encoder's threads: those stay with which the work was begun."""
     shown = [
         [
             person.name,
@@ -310,7 +312,7 @@ def _task(
         "everyone": everyone,
         "only_person": only_person,
         "references": references,
-        "encoding": [encoding.codec, encoding.format, encoding.width, encoding.height, encoding.threads],
+        "encoding": [encoding.codec, encoding.format, encoding.width, encoding.height],
     }
 
 
