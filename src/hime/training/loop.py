@@ -232,7 +232,7 @@ def _photos(
                 f"{min(unknown)}; photos are called {photos.listed_names[0]}"
             )
     if config.labels is not None:
-        labels = read_labels(config.labels, photos.listed_names, config.hr_size)
+        labels = read_labels(config.labels, photos.listed_names, config.hr_size, photos.names)
         photos = dataclasses.replace(photos, labels=labels)
         if accelerator.is_main_process:
             say(f"{config.labels}: labels of {known_in(labels)} of {len(photos)} photos")
