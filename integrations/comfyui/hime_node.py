@@ -9,6 +9,7 @@ restored without photos, which is less true to them. Runs on the processor.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,8 @@ import PIL.Image
 import torch
 
 import hime
-from hime.errors import NothingToRestore
+from hime.errors import HimeError, NothingToRestore
+from hime.pictures.formats import find_pictures
 from hime.pictures.reading import Picture
 from hime.restoring.exported import DEFAULT_PHOTO_MODEL
 from hime.restoring.photo import fitting_enlargement
@@ -33,12 +35,15 @@ def _restorer(model: str, _: str) -> hime.Restorer:
 
 
 def _state(folder: str | None) -> str:
-    """Of the files in a folder and its folders: another one if any of them is; the same for what is no
-    folder, or not known yet.
+    """Of the files in a folder and its folders, and the pictures in those that are linked there: another one
+    if any of them is; the same for what is no folder, or not known yet.
     """
     if not folder or not folder.strip() or not Path(folder.strip()).is_dir():
         return ""
-    found = [(str(path), path.stat()) for path in Path(folder.strip()).rglob("*") if path.is_file()]
+    files = {path for path in Path(folder.strip()).rglob("*") if path.is_file()}
+    with contextlib.suppress(HimeError):  # a folder that may not be read is told where it is used
+        files.update(find_pictures(folder.strip()).pictures)  # follows links, which rglob does not
+    found = [(str(path), path.stat()) for path in files]
     return str(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found))
 
 

@@ -20,7 +20,15 @@ from hime.evaluation.checkpoint import TorchBackend
 from hime.evaluation.evaluate import Restored, evaluate
 from hime.experiments.comparison import PUBLISHED, best_of, training_of
 from hime.experiments.comparison_page import over_bicubic
-from hime.experiments.trained import MostAlike, chosen_runs, config_of, expanded, last_loss, trained_at
+from hime.experiments.trained import (
+    MostAlike,
+    chosen_runs,
+    config_of,
+    expanded,
+    last_loss,
+    trained_at,
+    trained_table,
+)
 from hime.model.system import System
 from hime.pictures.arrays import Image, downscale
 from hime.pictures.reading import read_image
@@ -283,6 +291,32 @@ def test_two_models_of_one_name_are_told_before_anything_is_trained(
     assert run(*words) == 1
     assert "hime: two models are named small-x4; " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("weights")
+def test_models_of_one_name_in_two_settings_are_told_apart(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise Diverged("got to the training")
+
+    monkeypatch.setattr("hime.experiments.trained.trained_at", stop)
+    small, other = load("small-x4"), load("small-x8")
+    other.backend.card["name"] = small.name
+    sources = [(DEMO_PEOPLE, read_people(DEMO_PEOPLE / "train.txt"))]
+
+    def table(*names: str, others: list[Restorer]) -> None:
+        trained_table(names, sources, DEMO_PEOPLE, inputs, tmp_path, others=others)
+
+    for names, others in (
+        (["pfsr-x8"], [small, other]),  # models of two settings
+        (["small-x4"], [other]),  # a preset of one, a model of the other
+    ):
+        with pytest.raises(Diverged, match="got to the training"):
+            table(*names, others=others)
+    for names, others in ((["pfsr-x8"], [other, other]), (["small-x4"], [small])):
+        with pytest.raises(HimeError, match="two models are named small-x4"):
+            table(*names, others=others)
 
 
 def test_a_mean_that_is_not_known_is_not_on_the_plot() -> None:

@@ -103,7 +103,8 @@ def test_bash_completes(tmp_path: Path, capsys: Capture) -> None:
     assert completed("hime", "re") == {"restore", "reproduce"}
     assert completed("hime", "person", "") >= {"add", "show"}
     assert completed("hime", "restore", "--dr") == {"--dry-run"}
-    assert completed("hime", "restore", "par") == {"party.jpg"}
+    for before in (["restore"], ["export"], ["reproduce", "table6", "--init"], ["train", "--out"]):
+        assert completed("hime", *before, "par") == {"party.jpg"}
     assert completed("hime", "restore", "--enlarge", "") == {"1", "2", "4", "8"}
 
 

@@ -85,5 +85,20 @@ def test_a_run_named_as_a_released_model_is_exported(
     monkeypatch.chdir(tmp_path)
     assert run("export", "./small-x4", "--out", "mine") == 0
     assert hime.load("./mine").card["training"]["preset"] == "tiny-x4"
-    given = ["reproduce", "table6", "--init", "./small-x4"]
-    assert build_parser().parse_args(given).init == "./small-x4"  # not cut down to a name
+
+
+@pytest.mark.parametrize(
+    ("given", "init"),
+    [
+        ("run", "run"),
+        ("run/", "run"),
+        ("./run", "run"),
+        (".//run//", "run"),
+        ("small-x4", "small-x4"),
+        ("./small-x4", "./small-x4"),  # not cut down to a name
+        ("small-x4/", "small-x4/"),
+        ("hf:someone/model@main", "hf:someone/model@main"),
+    ],
+)
+def test_a_folder_to_start_from_is_the_same_however_it_is_written(given: str, init: str) -> None:
+    assert build_parser().parse_args(["reproduce", "table6", "--init", given]).init == init

@@ -118,8 +118,23 @@ def test_photos_added_to_the_folder_are_noticed(custom_nodes: ModuleType, tmp_pa
     (tmp_path / "2026" / "b.png").write_bytes(b"b")
     assert changed(**inputs) not in (empty, one)
     (tmp_path / "broken").symlink_to(tmp_path / "nothing")
+    (tmp_path / "itself").symlink_to(tmp_path)
     assert changed(**inputs)
     assert changed(references_folder=None, other_model=None) == changed()  # of what another node will give
+
+
+def test_photos_added_to_a_linked_folder_are_noticed(
+    custom_nodes: ModuleType, demo_people: Path, tmp_path: Path
+) -> None:
+    changed = custom_nodes.NODE_CLASS_MAPPINGS["HimeRestoreFaces"].IS_CHANGED
+    (tmp_path / "given").mkdir()
+    (tmp_path / "album").mkdir()
+    (tmp_path / "given" / "link").symlink_to(tmp_path / "album")
+    empty = changed(references_folder=str(tmp_path / "given"))
+    photo(demo_people, "ada", 1).save(tmp_path / "album" / "1.png")
+    one = changed(references_folder=str(tmp_path / "given"))
+    photo(demo_people, "ada", 2).save(tmp_path / "album" / "1.png")
+    assert len({empty, one, changed(references_folder=str(tmp_path / "given"))}) == 3
 
 
 def test_photos_come_from_a_folder_too(

@@ -40,6 +40,15 @@ def test_labels_go_by_name(tmp_path: Path) -> None:
     assert bool((found["points"][1] < 0).all())
 
 
+def test_labels_go_by_the_numbers_of_folders_given_twice_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "labels.npz", ["r/a/0", "r-1/a/0", "r-2/a/1"])
+    listed, own = ["r/a/0", "r/a/1", "r/a/0", "r/a/1"], ["r-1/a/0", "r-1/a/1", "r-2/a/0", "r-2/a/1"]
+    found, expected = read_labels(path, listed, 8, own), read_labels(path, ["r/a/0", "r-2/a/1"], 8)
+    for key in ("points", "parsing"):
+        assert torch.equal(found[key][[0, 2, 3]], expected[key][[0, 0, 1]])
+    assert bool((found["parsing"][1] == UNKNOWN).all())
+
+
 def test_what_is_no_labels_is_told(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("no")
     for path, message in ((tmp_path / "text.npz", "cannot be read"), (tmp_path / "none.npz", "No such file")):

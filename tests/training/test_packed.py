@@ -147,9 +147,19 @@ def test_what_cannot_be_used_is_left_out_and_told(tmp_path: Path) -> None:
         load_photos([(path, None)], SIZE, progress=False) for path in (tmp_path / "pack", root)
     )
     assert same(of_pack, of_folder)
-    assert of_pack.skipped == tuple(line.replace(f"{root}/", "") for line in of_folder.skipped)
+    assert of_pack.skipped == tuple(line.replace(f"{root}/", "faces/") for line in of_folder.skipped)
     assert str(tmp_path) not in (tmp_path / "pack" / "pack.json").read_text("utf-8")
     assert len(of_pack.skipped) == 2
+    two = load_photos([(tmp_path / "pack", None)] * 2, SIZE, progress=False)  # which of them is told
+    assert [line.partition(":")[0] for line in two.skipped[:2]] == [
+        "faces-1/ada/broken.webp",
+        "faces-2/ada/broken.webp",
+    ]
+    index = tmp_path / "pack" / "pack.json"
+    before = index.read_text("utf-8").replace('"ada/broken.webp: ', f'"{root.as_posix()}/ada/broken.webp: ')
+    index.write_text(before, "utf-8")  # as packs of before say it
+    old = load_photos([(tmp_path / "pack", None)], SIZE, progress=False)
+    assert old.skipped[0].startswith(f"{root.as_posix()}/ada/broken.webp: ")
     with pytest.raises(HimeError, match="no photo of 4096"):
         write_pack(root, tmp_path / "large", 4096)
 

@@ -143,11 +143,12 @@ def test_how_many_targets_and_labels_there_are_is_told(
     tmp_path: Path, photos: Photos, capsys: pytest.CaptureFixture[str]
 ) -> None:
     count = len(photos)
+    numbered = photos.names[4].replace("/", "-2/", 1)  # as a photo of one of the repeats is called
     np.savez(
         tmp_path / "labels.npz",
-        names=np.array([*photos.names[:3], "no/such/photo"]),
-        points=np.full((4, 68, 2), 0.5, np.float16),
-        parsing=np.zeros((4, SIZE, SIZE), np.uint8),
+        names=np.array([*photos.names[:3], numbered, "no/such/photo"]),
+        points=np.full((5, 68, 2), 0.5, np.float16),
+        parsing=np.zeros((5, SIZE, SIZE), np.uint8),
     )
     config = override(TINY, ["held_out_fraction=0", f"labels={tmp_path / 'labels.npz'}"])
     wrong = ["no/a/1", "no/b/2", "no/c/3"]
@@ -157,7 +158,7 @@ def test_how_many_targets_and_labels_there_are_is_told(
         f"3 of the 4 targets are none of the photos, such as no/a/1; photos are called {photos.names[0]}"
         in told
     )
-    assert f"labels.npz: labels of 6 of {2 * count} photos" in told
+    assert f"labels.npz: labels of 7 of {2 * count} photos" in told
     assert f"{2 * count} photos of 12 people, 2 of them targets, 8 steps" in told
 
 

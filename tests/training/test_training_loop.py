@@ -198,17 +198,18 @@ def test_weights_that_are_no_numbers_are_never_the_best(
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-def test_a_gradient_that_is_not_finite_ends_the_training_before_a_save(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("term", ["gradient_norm", "discriminator", "discriminator_gradient_norm"])
+def test_a_gradient_or_discriminator_that_is_not_finite_ends_the_training_before_a_save(
+    term: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     update = Networks.update
 
     def spoilt(self: Networks, batch: Batch, step: int) -> dict[str, torch.Tensor]:
         told = update(self, batch, step)
-        return {**told, "gradient_norm": told["gradient_norm"] * (math.nan if step == 2 else 1)}
+        return {**told, term: told[term] * (math.nan if step == 2 else 1)}
 
     monkeypatch.setattr(Networks, "update", spoilt)
-    config = override(TINY, ["checkpoint_seconds=0", "log_every=4", "held_out_fraction=0"])
+    config = override(TINY, [*ADVERSARIAL, "checkpoint_seconds=0", "log_every=4", "held_out_fraction=0"])
     with pytest.raises(Diverged, match="at step 4; the state before is kept: try"):
         train(config, SOURCES, tmp_path)
     assert load_state(tmp_path / "last.safetensors").step == 2

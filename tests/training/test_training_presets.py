@@ -160,6 +160,8 @@ def test_changes_that_are_right_only_together() -> None:
         ("sampling.count_weights=nan,1,1,1", "give 4 numbers, the probabilities of 0 … 3"),
         ("sampling.count_weights=1,1,1,nan", "give 4 numbers, the probabilities of 0 … 3"),
         ("sampling.count_weights=1,1,1,inf", "give 4 numbers, the probabilities of 0 … 3"),
+        ("sampling.count_weights=1e39,1,1,1", "give 4 numbers, the probabilities of 0 … 3"),
+        ("sampling.count_weights=1e-46,0,0,0", "give 4 numbers, the probabilities of 0 … 3"),
     ],
 )
 def test_override_explains_what_it_refuses(change: str, message: str) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from hime.restoring.devices import DEVICES, PROCESSOR
+from hime.restoring.exported import available_models
+from hime.restoring.hub import is_address
 from hime.terminal import shown
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -155,9 +157,14 @@ def path(text: str) -> Path:
 
 
 def name_or_path(text: str) -> str:
-    """A model as it was given: ``Path`` would make of ./NAME, a folder, the name of one of the package's."""
-    path(text)
-    return text
+    """A model; the folder ``run/`` or ``./run`` is ``run``, so that a training goes on with either.
+
+    Where that is the name of one of the package's models it stays as it was given: ./NAME is a folder.
+    """
+    if is_address(text):
+        return text
+    plain = str(path(text))
+    return text if plain in available_models() else plain
 
 
 def path_or_url(text: str) -> Path | str:

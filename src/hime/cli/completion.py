@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from hime.cli.arguments import Commands, path, path_or_url
+from hime.cli.arguments import Commands, name_or_path, path, path_or_url
 from hime.terminal import answer
 
 SHELLS = ("bash", "zsh", "fish", "tcsh", "powershell")
@@ -37,7 +37,7 @@ def completion(options: argparse.Namespace) -> int:
 
     parser = build_parser()
     for action in _actions(parser):
-        if action.type in (path, path_or_url):
+        if action.type in (path, path_or_url, name_or_path):
             action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it
     answer(*shtab.complete(parser, options.shell).splitlines())
     return 0

@@ -53,7 +53,7 @@ class Pack:
         name: of the people folder that it was made of.
         size: S.
         photos: "PERSON/FILE" of all photos, in order, those of a person in one run.
-        skipped: a line for each file that could not be used.
+        skipped: a line for each file that could not be used, "PERSON/FILE: reason".
         shards: (file, photos in it), in order.
         listing: what `listing_of` gave for the people folder.
     """

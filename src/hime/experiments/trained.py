@@ -98,8 +98,8 @@ def trained_table(
         out: folder for the results; made if missing.
         budget: see `PAIRS`.
         changes: to every training, as ``hime train --set`` takes them.
-        others: models to measure too, with names that are none of the presets'; those that are made for
-            none of the table's settings are told to be left out.
+        others: models to measure too, of a setting each with another name, which none of the presets has;
+            those that are made for none of the table's settings are told to be left out.
         references: how many those that look at several get.
         rates: factors of the presets' learning rates. Each preset is trained once with each, and the one
             with the lowest `last_loss` is measured: how many pairs a rate suits differs from system to
@@ -112,17 +112,21 @@ def trained_table(
     Raises:
         HimeError: no such preset, one is of none of the table's settings, the data cannot be used, people
             of the list are trained on, runs of another budget lie in ``out``, the list has fewer references,
-            two models have one name, nothing of it can be measured, or LPIPS cannot.
+            two models of a setting have one name, nothing of it can be measured, or LPIPS cannot.
     """
     folder = Path(out) / "runs" / "table1"
     names = expanded(names)
     # What cannot be trained, or measured, is told before anything is trained.
+    added = [Contender(each, each.card, references) for each in others]
+    named = {setting: [each.name for each in members] for setting, members in by_setting(added).items()}
     for name in names:
-        config_of(name, budget, changes, folder / reconstruction_of(name))
+        config = config_of(name, budget, changes, folder / reconstruction_of(name))
+        named.setdefault((config.lr_size, config.scale), []).append(name)
     entries, source = read_list(list_path), provenance(list_root, list=list_path)
     refuse_people_trained_on(sources, list_root, entries, list_path)
     choose_references(entries, references, list_path.name)
-    check_names([*names, *(each.name for each in others)])
+    for together in named.values():
+        check_names(together)
     measures = table_measures()
     trials: dict[str, list[Trial]] = {}
     for number, name in enumerate(names, start=1):
@@ -133,7 +137,7 @@ def trained_table(
         trials[name] = trained_at(factors, name, config_of(name, budget, changes, init), sources, folder)
     best = {name: tried[0].run for name, tried in trials.items()}
     contenders = [each for name, run in best.items() for each in contenders_of(run, name, references)]
-    contenders += [Contender(each, each.card, references) for each in others]
+    contenders += added
     members = by_setting(contenders)
     settings, left_out = compare_all(members, list_root, list_path, entries, references, measures)
     unmeasured = without_row(contenders, members, left_out)

@@ -42,14 +42,18 @@ DAMAGED = (
 """What reading a file that is damaged, or another NumPy file, raises."""
 
 
-def read_labels(path: Path | str, names: Sequence[str], size: int) -> dict[str, Tensor]:
+def read_labels(
+    path: Path | str, names: Sequence[str], size: int, own: Sequence[str] | None = None
+) -> dict[str, Tensor]:
     """The labels of photos.
 
     Args:
         path: .npz with ``names`` ("ROOT/PERSON/FILE"), ``points`` (68×2 each, x and y as shares of the side)
             and ``parsing`` (a square of CelebAMask-HQ's labels each).
-        names: of the photos, M.
+        names: of the photos, M, as lists have them (``Photos.listed_names``).
         size: S.
+        own: M; by these a photo is looked for that the file does not know by the name in ``names``, as files
+            of before do not know those of a folder that is given several times. None: ``names``.
 
     Returns:
         ``points`` M×68×2 float32 and ``parsing`` M×S×S uint8.
@@ -67,7 +71,8 @@ def read_labels(path: Path | str, names: Sequence[str], size: int) -> dict[str, 
             f"{path}: cannot be read as labels ({reason}); write it with comparisons/face_labels.py"
         ) from error
     rows = {name: row for row, name in enumerate(known_names)}
-    found = [(place, rows[name]) for place, name in enumerate(names) if name in rows]
+    known = [rows.get(name, rows.get(other)) for name, other in zip(names, own or names, strict=True)]
+    found = [(place, row) for place, row in enumerate(known) if row is not None]
     if not found:
         raise HimeError(
             f"{path}: has labels of none of the photos, which are called such as {names[0]}; "

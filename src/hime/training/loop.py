@@ -74,8 +74,8 @@ def train(
     Raises:
         HimeError: the folder holds another configuration's run, or the data or the configuration cannot be
             used.
-        Diverged: the loss, its gradient or what is restored is no longer finite; the last good state, if
-            there is one, is kept.
+        Diverged: a loss, its gradient (the discriminator's too) or what is restored is no longer finite; the
+            last good state, if there is one, is kept.
     """
     if steps is not None:
         config = dataclasses.replace(config, steps=steps)
@@ -130,8 +130,8 @@ def _loop(
 
             if step % config.log_every == 0 or is_last:
                 means = _across(accelerator, tally.means())
-                if not math.isfinite(means["loss"] + means["gradient_norm"]):
-                    raise _diverged(folder, "the loss or its gradient is", step)
+                if not math.isfinite(sum(means.values())):  # of the discriminator too
+                    raise _diverged(folder, "a loss or its gradient is", step)
                 losses.append((step, means["loss"]))
                 if curves is not None:
                     curves.steps(step, means, learning_rate(config, step - 1), progress.rate())
@@ -232,7 +232,7 @@ def _photos(
                 f"{min(unknown)}; photos are called {photos.listed_names[0]}"
             )
     if config.labels is not None:
-        labels = read_labels(config.labels, photos.listed_names, config.hr_size)
+        labels = read_labels(config.labels, photos.listed_names, config.hr_size, photos.names)
         photos = dataclasses.replace(photos, labels=labels)
         if accelerator.is_main_process:
             say(f"{config.labels}: labels of {known_in(labels)} of {len(photos)} photos")

@@ -101,7 +101,11 @@ def read_packed(sources: Sequence[tuple[Path | str, Sequence[str] | None]], size
         shown += [f"{pack.name} {pack.listing}/{pack.photos[row].partition('/')[0]}" for row in chosen]
         start += len(pack.photos)
     images = PackedImages(PackedPixels(packs, np.array(rows, np.int64)))
-    skipped = [line for pack in packs for line in pack.skipped]
+    skipped = [
+        line if Path(line).is_absolute() else f"{label}/{line}"  # packs of before tell the whole path
+        for pack, label in zip(packs, labels, strict=True)
+        for line in pack.skipped
+    ]
     roots = own_names(labels, [(pack.name, pack.listing) for pack in packs])
     return Packed(images, names, shown, skipped, roots)
 

@@ -9,6 +9,8 @@ import typing
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
+
 from hime.errors import HimeError
 from hime.losses.objective import LossWeights
 from hime.model import HIMEConfig, large, small
@@ -184,7 +186,8 @@ class TrainingConfig:
         if not 0 <= self.held_out_fraction < 1:
             raise HimeError(f"held_out_fraction={self.held_out_fraction}: give 0 … 1")
         weights = self.sampling.count_weights
-        are_some = all(0 <= weight < math.inf for weight in weights) and sum(weights) > 0  # not NaN either
+        drawn_by = torch.tensor(weights, dtype=torch.float32).tolist()  # 1e39 is infinite there, 1e-46 is 0
+        are_some = all(0 <= weight < math.inf for weight in drawn_by) and sum(drawn_by) > 0  # not NaN either
         if self.references and (len(weights) != self.references + 1 or not are_some):
             raise HimeError(
                 f"sampling.count_weights={','.join(map(str, weights))}: give {self.references + 1} numbers, "

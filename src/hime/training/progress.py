@@ -64,8 +64,10 @@ class Tally:
         return {name: total / self.steps for name, total in self.sums.items()}
 
     def is_finite(self) -> bool:
-        """Whether the weights can be: loss and gradient are numbers. Waits for the device."""
-        return not self.steps or math.isfinite(float(self.sums["loss"] + self.sums["gradient_norm"]))
+        """Whether the weights can be: losses and gradients, the discriminator's too, are numbers. Waits
+        for the device.
+        """
+        return math.isfinite(float(sum(self.sums.values())))
 
     def mean_loss(self) -> float:
         """Waits for the device. 0 before the first step."""
