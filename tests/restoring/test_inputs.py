@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hime.errors import HimeError
 from hime.pictures.formats import READ
-from hime.restoring.inputs import Input, find_references, key, places
+from hime.restoring.inputs import Input, digest, find_inputs, find_references, key, places
+from hime.restoring.records import Records
 from hime.restoring.restorer import load
 from hime.restoring.sources import check_names, find_people, find_person
 
@@ -139,3 +140,29 @@ def test_headshots_are_no_person_files(tmp_path: Path) -> None:
     file.write_bytes(b"")
     with pytest.raises(HimeError, match=r"mum\.person: is a \.person file, for whole photographs; give head"):
         find_references([file])
+
+
+def restored(path: Path, photo: Path) -> Path:
+    """A result as a run leaves it in a folder: the photo with a byte more."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(photo.read_bytes() + b"\0")
+    Records(path.parent).add(PurePath(path.name), digest(photo), "", {"model": "tiny"}, [path])
+    return path
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["another photo", "an edited result"])
+def test_a_photo_that_is_called_like_a_result_is_a_photo(
+    edited: bool, demo_people: Path, tmp_path: Path
+) -> None:
+    """Also in the folder where the results go; the one beside it is a result still."""
+    one, two = (demo_people / "ada" / f"{number}.webp" for number in (1, 2))
+    folder = tmp_path / "mum"
+    restored(folder / "a.webp", one)
+    genuine = restored(folder / "b.webp", one)
+    genuine.write_bytes(genuine.read_bytes() + b"\0" if edited else two.read_bytes())
+    for named in ([folder], [folder / "a.webp", genuine]):
+        assert [each.path for each in find_inputs(named, folder).inputs] == [genuine]
+        (mum,) = find_people(named).people
+        assert mum.files == (genuine,)
+        assert [each.path for each in find_references(named).inputs] == [genuine]
+    assert [each.path for each in find_inputs([folder]).inputs] == [genuine]

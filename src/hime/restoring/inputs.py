@@ -98,7 +98,7 @@ def find_inputs(
     for root in listing.given:
         if not is_folder(root):
             found, above = [root], len(absolute(root).parts) - 1
-            if records is not None and records.owner(root) is not None:
+            if records is not None and records.is_result(root):
                 listing.passed_over.append(result_line(root))
                 continue
         else:
