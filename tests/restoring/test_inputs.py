@@ -166,3 +166,28 @@ def test_a_photo_that_is_called_like_a_result_is_a_photo(
         assert mum.files == (genuine,)
         assert [each.path for each in find_references(named).inputs] == [genuine]
     assert [each.path for each in find_inputs([folder]).inputs] == [genuine]
+
+
+def test_a_folder_of_results_counts_as_if_they_were_named(demo_people: Path, tmp_path: Path) -> None:
+    """But not among photos, not where the results go, and not as references."""
+    photo, out = demo_people / "ada" / "1.webp", tmp_path / "out"
+    result = restored(out / "a.webp", photo)
+    deeper = restored(out / "2001" / "b.webp", photo)
+    for named, found in ((out, [result, deeper]), (deeper.parent, [deeper])):
+        listing = find_inputs([named], tmp_path / "other")
+        assert [each.path for each in listing.inputs] == found
+        assert listing.passed_over == []
+    with pytest.raises(HimeError, match=r"out: holds nothing but results of earlier runs; choose another"):
+        find_inputs([result.parent], out)
+    told = f"{out}: passed over: 2 results of earlier runs in it"
+    for find in (find_references, find_people):
+        with pytest.raises(HimeError) as refused:
+            find([out])
+        assert str(refused.value) == f"{out}: no picture in it; {told}; check the path"
+    shutil.copy(photo, out / "c.webp")
+    listing = find_inputs([out], tmp_path / "other")
+    assert [each.path.name for each in listing.inputs] == ["c.webp"]
+    assert listing.passed_over == [f"{told}; what is named itself is restored again"]
+    listing = find_references([out])
+    assert [each.path.name for each in listing.inputs] == ["c.webp"]
+    assert listing.passed_over == [told]

@@ -204,7 +204,7 @@ class Records:
         return path.relative_to(self.folder).as_posix()
 
     def _real_name(self, path: Path) -> str | None:
-        """What a file is called below the folder, by whatever links it is reached; None if it is not there."""
+        """What a file is called below the folder, by whatever links it is reached; None elsewhere."""
         try:
             return real_place(path).relative_to(os.path.realpath(self.folder)).as_posix()
         except ValueError:
