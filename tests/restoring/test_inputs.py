@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hime.errors import HimeError
 from hime.pictures.formats import READ
 from hime.restoring.inputs import Input, digest, find_inputs, find_references, key, places
-from hime.restoring.records import Records
+from hime.restoring.records import Records, Results
 from hime.restoring.restorer import load
 from hime.restoring.sources import check_names, find_people, find_person
 
@@ -142,11 +142,12 @@ def test_headshots_are_no_person_files(tmp_path: Path) -> None:
         find_references([file])
 
 
-def restored(path: Path, photo: Path) -> Path:
+def restored(folder: Path, name: str, photo: Path) -> Path:
     """A result as a run leaves it in a folder: the photo with a byte more."""
+    path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(photo.read_bytes() + b"\0")
-    Records(path.parent).add(PurePath(path.name), digest(photo), "", {"model": "tiny"}, [path])
+    Records(folder).add(PurePath(name), digest(photo), "", {"model": "tiny"}, [path])
     return path
 
 
@@ -157,8 +158,8 @@ def test_a_photo_that_is_called_like_a_result_is_a_photo(
     """Also in the folder where the results go; the one beside it is a result still."""
     one, two = (demo_people / "ada" / f"{number}.webp" for number in (1, 2))
     folder = tmp_path / "mum"
-    restored(folder / "a.webp", one)
-    genuine = restored(folder / "b.webp", one)
+    restored(folder, "a.webp", one)
+    genuine = restored(folder, "b.webp", one)
     genuine.write_bytes(genuine.read_bytes() + b"\0" if edited else two.read_bytes())
     for named in ([folder], [folder / "a.webp", genuine]):
         assert [each.path for each in find_inputs(named, folder).inputs] == [genuine]
@@ -171,8 +172,8 @@ def test_a_photo_that_is_called_like_a_result_is_a_photo(
 def test_a_folder_of_results_counts_as_if_they_were_named(demo_people: Path, tmp_path: Path) -> None:
     """But not among photos, not where the results go, and not as references."""
     photo, out = demo_people / "ada" / "1.webp", tmp_path / "out"
-    result = restored(out / "a.webp", photo)
-    deeper = restored(out / "2001" / "b.webp", photo)
+    result = restored(out, "a.webp", photo)
+    deeper = restored(out, "2001/b.webp", photo)
     for named, found in ((out, [result, deeper]), (deeper.parent, [deeper])):
         listing = find_inputs([named], tmp_path / "other")
         assert [each.path for each in listing.inputs] == found
@@ -191,3 +192,32 @@ def test_a_folder_of_results_counts_as_if_they_were_named(demo_people: Path, tmp
     listing = find_references([out])
     assert [each.path.name for each in listing.inputs] == ["c.webp"]
     assert listing.passed_over == [told]
+
+
+def test_each_of_many_files_is_asked_for_once(
+    demo_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And compared with no other: that is what takes long where they are thousands."""
+    photo, asked = demo_people / "ada" / "1.webp", list[Path]()
+    files = [Path(shutil.copy(photo, tmp_path / f"{number}.webp")) for number in range(40)]
+    files[20:] = [restored(tmp_path, file.name, photo) for file in files[20:]]
+    has, compared = Results.has, 0
+
+    def counted(self: Results, path: Path) -> bool:
+        asked.append(path)
+        return has(self, path)
+
+    def equal(self: PurePath, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return str(self) == str(other)
+
+    monkeypatch.setattr(Results, "has", counted)
+    monkeypatch.setattr(PurePath, "__eq__", equal)
+    for find in (find_references, find_people):
+        asked.clear()
+        compared = 0
+        found = find(files)
+        assert len(found.passed_over) == 20
+        assert len(asked) == 40
+        assert compared < 10 * 40

@@ -94,12 +94,16 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
         else:
             loose.setdefault(Path(os.path.realpath(path)), path)
     check_pictures(list(loose.values()))
-    files = tuple(file for file in loose.values() if not earlier.has(file))
+    files: list[Path] = []
+    for file in loose.values():
+        if earlier.has(file):
+            found.passed_over.append(result_line(file))
+        else:
+            files.append(file)
     if loose and not files:
         raise only_results(next(iter(loose.values())))
-    found.passed_over.extend(result_line(file) for file in loose.values() if file not in files)
     if files and not (named and _take_names(files[0], files, named, album, found)):
-        found.people.append(Source(files[0].stem, files))
+        found.people.append(Source(files[0].stem, tuple(files)))
     found.people.extend(Source(name, tuple(album[name]), places=album[name]) for name in sorted(album))
     found.people[:] = _without_repeated(found.people)
     check_names(person.name for person in found.people if person.name is not None)
