@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hime.errors import HimeError
 from hime.pictures.formats import READ
 from hime.restoring.inputs import Input, digest, find_inputs, find_references, key, places
+from hime.restoring.people import read_people
 from hime.restoring.records import Records, Results
 from hime.restoring.restorer import load
 from hime.restoring.sources import check_names, find_people, find_person
@@ -127,10 +128,21 @@ def test_a_person_file_beside_the_photos_that_it_was_made_of_is_passed_over(
         (person,) = each.people
         assert (person.name, person.is_encoded) == ("ada", False)
         assert each.passed_over == [
-            f"{file}: passed over: the photos beside it are taken; give it alone to take it"
+            f"{file}: passed over: the photos that it was made of are taken; give it alone to take it"
         ]
     (alone,) = find_people([file]).people
     assert alone.is_encoded
+    file = Path(shutil.move(file, ada.parent))  # the folder beside the file
+    for given_people in ([ada.parent], [ada, file], [file, ada]):
+        found = find_people(given_people)
+        assert [person.is_encoded for person in found.people] == [False]
+        assert len(found.passed_over) == 1
+    for photo in list(ada.iterdir())[1:]:  # then it is not as good as the file
+        photo.unlink()
+    shutil.move(file, ada)
+    assert [person.is_encoded for person in find_people([ada]).people] == [False, True]
+    with pytest.raises(HimeError, match="2 people are named ada; give each folder its own name"):
+        read_people(find_people([ada]).people, load(tiny_model, threads=1))
     other = Path(shutil.copytree(ada, tmp_path / "other"))  # of another name
     assert [person.is_encoded for person in find_people([other]).people] == [False, True]
 
