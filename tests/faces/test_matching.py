@@ -302,3 +302,7 @@ def test_people_who_seem_to_be_one_are_found(monkeypatch: pytest.MonkeyPatch) ->
         pairs = [(one.name, other.name) for one, other in alike(crowd)]
         assert pairs == [("mum", "mummy"), ("mum", "mum again"), ("mummy", "mum again")]
     assert list(alike(Crowd([]))) == []
+    monkeypatch.setattr(matching, "MOST_COMPARED", 4)
+    assert len(list(alike(crowd))) == 3
+    monkeypatch.setattr(matching, "MOST_COMPARED", 3)
+    assert list(alike(crowd)) == []

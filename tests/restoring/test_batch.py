@@ -20,12 +20,17 @@ from safetensors.numpy import load_file, save_file
 from hime import processors
 from hime.cli import main
 from hime.data.people import LONDON
+from hime.faces import matching
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
+from hime.restoring.batch import Summary
 from hime.restoring.enlarging import enlarge
+from hime.restoring.people import read_cast
 from hime.restoring.photo import restore_photo
 from hime.restoring.records import FILE
+from hime.restoring.restorer import load
+from hime.restoring.sources import Sources
 
 Capture = pytest.CaptureFixture[str]
 
@@ -760,6 +765,22 @@ def test_results_are_known_by_whatever_path_they_are_reached(
             assert run(*command, *faces, at, "--out", out) == 0
             told = json.loads(capsys.readouterr().out)
         assert len(told["skipped"]) == 2
+
+
+def test_who_seem_to_be_one_are_looked_for_where_it_is_told(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips beside photographs have the same people, of whom all has been said."""
+    looked = []
+
+    def alike(people: object) -> list[object]:
+        looked.append(people)
+        return []
+
+    monkeypatch.setattr(matching, "alike", alike)
+    for summary, times in ((None, 0), (Summary(), 1)):
+        read_cast(Sources(), load(tiny_model, threads=1), summary)
+        assert len(looked) == times
 
 
 def test_two_people_who_are_one_are_told_of(

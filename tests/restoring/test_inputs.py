@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from hime.errors import HimeError
 from hime.pictures.formats import READ
-from hime.restoring.inputs import Input, find_references, key, places
+from hime.restoring.inputs import Input, digest, find_inputs, find_references, key, places
+from hime.restoring.people import read_people
+from hime.restoring.records import Records, Results
 from hime.restoring.restorer import load
 from hime.restoring.sources import check_names, find_people, find_person
 
@@ -126,10 +128,21 @@ def test_a_person_file_beside_the_photos_that_it_was_made_of_is_passed_over(
         (person,) = each.people
         assert (person.name, person.is_encoded) == ("ada", False)
         assert each.passed_over == [
-            f"{file}: passed over: the photos beside it are taken; give it alone to take it"
+            f"{file}: passed over: the photos that it was made of are taken; give it alone to take it"
         ]
     (alone,) = find_people([file]).people
     assert alone.is_encoded
+    file = Path(shutil.move(file, ada.parent))  # the folder beside the file
+    for given_people in ([ada.parent], [ada, file], [file, ada]):
+        found = find_people(given_people)
+        assert [person.is_encoded for person in found.people] == [False]
+        assert len(found.passed_over) == 1
+    for photo in list(ada.iterdir())[1:]:  # then it is not as good as the file
+        photo.unlink()
+    shutil.move(file, ada)
+    assert [person.is_encoded for person in find_people([ada]).people] == [False, True]
+    with pytest.raises(HimeError, match="2 people are named ada; give each folder its own name"):
+        read_people(find_people([ada]).people, load(tiny_model, threads=1))
     other = Path(shutil.copytree(ada, tmp_path / "other"))  # of another name
     assert [person.is_encoded for person in find_people([other]).people] == [False, True]
 
@@ -139,3 +152,84 @@ def test_headshots_are_no_person_files(tmp_path: Path) -> None:
     file.write_bytes(b"")
     with pytest.raises(HimeError, match=r"mum\.person: is a \.person file, for whole photographs; give head"):
         find_references([file])
+
+
+def restored(folder: Path, name: str, photo: Path) -> Path:
+    """A result as a run leaves it in a folder: the photo with a byte more."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(photo.read_bytes() + b"\0")
+    Records(folder).add(PurePath(name), digest(photo), "", {"model": "tiny"}, [path])
+    return path
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["another photo", "an edited result"])
+def test_a_photo_that_is_called_like_a_result_is_a_photo(
+    edited: bool, demo_people: Path, tmp_path: Path
+) -> None:
+    """Also in the folder where the results go; the one beside it is a result still."""
+    one, two = (demo_people / "ada" / f"{number}.webp" for number in (1, 2))
+    folder = tmp_path / "mum"
+    restored(folder, "a.webp", one)
+    genuine = restored(folder, "b.webp", one)
+    genuine.write_bytes(genuine.read_bytes() + b"\0" if edited else two.read_bytes())
+    for named in ([folder], [folder / "a.webp", genuine]):
+        assert [each.path for each in find_inputs(named, folder).inputs] == [genuine]
+        (mum,) = find_people(named).people
+        assert mum.files == (genuine,)
+        assert [each.path for each in find_references(named).inputs] == [genuine]
+    assert [each.path for each in find_inputs([folder]).inputs] == [genuine]
+
+
+def test_a_folder_of_results_counts_as_if_they_were_named(demo_people: Path, tmp_path: Path) -> None:
+    """But not among photos, not where the results go, and not as references."""
+    photo, out = demo_people / "ada" / "1.webp", tmp_path / "out"
+    result = restored(out, "a.webp", photo)
+    deeper = restored(out, "2001/b.webp", photo)
+    for named, found in ((out, [result, deeper]), (deeper.parent, [deeper])):
+        listing = find_inputs([named], tmp_path / "other")
+        assert [each.path for each in listing.inputs] == found
+        assert listing.passed_over == []
+    with pytest.raises(HimeError, match=r"out: holds nothing but results of earlier runs; choose another"):
+        find_inputs([result.parent], out)
+    told = f"{out}: passed over: 2 results of earlier runs in it"
+    for find in (find_references, find_people):
+        with pytest.raises(HimeError) as refused:
+            find([out])
+        assert str(refused.value) == f"{out}: no picture in it; {told}; check the path"
+    shutil.copy(photo, out / "c.webp")
+    listing = find_inputs([out], tmp_path / "other")
+    assert [each.path.name for each in listing.inputs] == ["c.webp"]
+    assert listing.passed_over == [f"{told}; what is named itself is restored again"]
+    listing = find_references([out])
+    assert [each.path.name for each in listing.inputs] == ["c.webp"]
+    assert listing.passed_over == [told]
+
+
+def test_each_of_many_files_is_asked_for_once(
+    demo_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And compared with no other: that is what takes long where they are thousands."""
+    photo, asked = demo_people / "ada" / "1.webp", list[Path]()
+    files = [Path(shutil.copy(photo, tmp_path / f"{number}.webp")) for number in range(40)]
+    files[20:] = [restored(tmp_path, file.name, photo) for file in files[20:]]
+    has, compared = Results.has, 0
+
+    def counted(self: Results, path: Path) -> bool:
+        asked.append(path)
+        return has(self, path)
+
+    def equal(self: PurePath, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return str(self) == str(other)
+
+    monkeypatch.setattr(Results, "has", counted)
+    monkeypatch.setattr(PurePath, "__eq__", equal)
+    for find in (find_references, find_people):
+        asked.clear()
+        compared = 0
+        found = find(files)
+        assert len(found.passed_over) == 20
+        assert len(asked) == 40
+        assert compared < 10 * 40

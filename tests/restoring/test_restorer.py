@@ -382,6 +382,16 @@ def test_a_model_is_found_by_folder_and_by_each_of_its_files(tiny_model: Path) -
         assert find_model(str(path)) == tiny_model
 
 
+def test_a_path_where_nothing_lies_may_be_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But text that says where a folder lies is refused as written, and a folder goes before a name."""
+    monkeypatch.chdir(tmp_path)
+    assert find_model(Path("small-x4")) == find_model("small-x4") == PRETRAINED / "small-x4"
+    with pytest.raises(HimeError, match=r"^\./small-x4: no such model; give .*, small-x4,"):
+        find_model("./small-x4")
+    (tmp_path / "small-x4").mkdir()
+    assert find_model(Path("small-x4")) == find_model("./small-x4") == Path("small-x4")
+
+
 def test_an_unknown_model_lists_those_there_are(tmp_path: Path) -> None:
     names = ", ".join(hime.available_models()) or "none"
     with pytest.raises(HimeError, match=f"no-such-model: no such model.*one of: {names}"):

@@ -256,8 +256,8 @@ def _known(
     cast = portable(read_cast(people, restorer, told, cache))
     if only_person is not None:
         find_person(cast.people, only_person)
-    lines = [*people.passed_over, *people.notes, *told.notes]
-    summary.notes.extend(line for line in lines if line not in summary.notes)
+    lines, known = dict.fromkeys([*people.passed_over, *people.notes, *told.notes]), {*summary.notes}
+    summary.notes.extend(line for line in lines if line not in known)
     return _Known(cast, made_with(restorer, cast), people.files)
 
 

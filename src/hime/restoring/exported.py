@@ -86,7 +86,8 @@ def available_models() -> list[str]:
 def find_model(name_or_path: str | Path) -> Path:
     """The folder of an exported model, by name, path, or address on the Hub (see `hime.restoring.hub`).
 
-    Names and addresses are text; a ``Path``, and text such as ``./small-x4``, is where a folder lies.
+    Names and addresses are text; a ``Path``, and text such as ``./small-x4``, is where a folder lies. A
+    ``Path`` where nothing lies may be a name too.
 
     Raises:
         HimeError: there is none, and the message lists the names there are; or it cannot be fetched.
@@ -100,9 +101,11 @@ def find_model(name_or_path: str | Path) -> Path:
         return path.parent
     if path.is_dir():
         return path
+    if isinstance(name_or_path, Path) and str(path) in available_models() and not os.path.lexists(path):
+        return PRETRAINED / path
     names = ", ".join(available_models()) or "none"
     problem = "not an exported model" if path.exists() else "no such model"
-    raise HimeError(f"{path}: {problem}; give a folder that `hime export` wrote, or one of: {names}")
+    raise HimeError(f"{name_or_path}: {problem}; give a folder that `hime export` wrote, or one of: {names}")
 
 
 def read_checked(folder: Path, card: dict[str, Any], file: str) -> bytes:

@@ -10,17 +10,13 @@ import hashlib
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 from hime.errors import HimeError
 from hime.files import open_file
 from hime.pictures.formats import ENDINGS, FILM, READ, WRITTEN, find_pictures, format_of
-
-if TYPE_CHECKING:
-    from hime.restoring.records import Results
 
 
 @dataclass(frozen=True)
@@ -61,11 +57,11 @@ class Listing:
 
 
 def find_inputs(
-    paths: Sequence[Path | str], out: Path | None = None, *, videos: bool = True, results: bool = False
+    paths: Sequence[Path | str], out: Path | None = None, *, videos: bool = True, results: bool | None = None
 ) -> Listing:
     """The pictures and videos that ``paths`` stand for, each file once: files as they are, folders with all
-    in them less the results of earlier runs (`hime.restoring.records`). A result that is named itself is
-    restored again, into another place.
+    in them less the results of earlier runs (`hime.restoring.records`). A result that is named itself, or
+    lies in a folder with nothing else, is restored again, into another place.
 
     A file in a folder whose ending says that it is a picture or a video is an input too if it is none: then
     it fails when its turn comes. What lies in one of several folders keeps that folder's name before its own.
@@ -75,11 +71,11 @@ def find_inputs(
         out: where the results go. What lies in that folder is no input; if it is one of ``paths``, or holds
             one of them, no result there is, also if it is named itself.
         videos: whether they are told from pictures; otherwise they are passed over in folders.
-        results: whether to take the results in folders too.
+        results: True takes all results in folders too, False none, also of those that are named.
 
     Raises:
         HimeError: a folder that cannot be read, or with nothing in it to restore, or nothing else is named
-            than results.
+            than results that are not taken.
     """
     from hime.restoring.records import Records, Results
 
@@ -91,40 +87,57 @@ def find_inputs(
         known = (*READ, *ENDINGS_OF_VIDEOS)
     listing = Listing(given=[Path(path) for path in paths])
     records = None if out is None else Records(absolute(out))
-    earlier = None if results else Results()
+    earlier = Results()
+
+    def is_result(path: Path) -> bool:
+        return results is not True and earlier.has(path)
+
+    def is_of_out(path: Path) -> bool:
+        return records is not None and records.is_result(path)
 
     several = sum(map(is_folder, listing.given)) > 1
     seen: set[Path] = set()
     for root in listing.given:
         if not is_folder(root):
             found, above = [root], len(absolute(root).parts) - 1
-            if records is not None and records.owner(root) is not None:
-                listing.passed_over.append(result_line(root))
-                continue
         else:
-            found, passed_over = _files_in(root, out, earlier, known)
+            found, passed_over = _files_in(
+                root, out, is_result, is_of_out if results is None else None, known
+            )
             listing.passed_over.extend(passed_over)
             above = len(absolute(root).parts) - several
         for path in found:
             real = Path(os.path.realpath(path))
-            if real not in seen:
-                seen.add(real)
-                kind = listing.clips if videos and is_clip(path) else listing.inputs
-                kind.append(Input(path, len(absolute(path).parts) - above))
+            if real in seen:
+                continue
+            seen.add(real)
+            if path is root and (is_of_out(path) or (results is False and earlier.has(path))):
+                listing.passed_over.append(result_line(path))
+                continue
+            kind = listing.clips if videos and is_clip(path) else listing.inputs
+            kind.append(Input(path, len(absolute(path).parts) - above))
     if listing.passed_over and not (listing.inputs or listing.clips):
+        if results is False:
+            raise only_results(listing.given[0])
         raise HimeError(f"{listing.given[0]}: is a result of an earlier run; choose another --out")
     return listing
 
 
 def _files_in(
-    folder: Path, out: Path | None, earlier: Results | None, known: Sequence[str]
+    folder: Path,
+    out: Path | None,
+    is_result: Callable[[Path], bool],
+    is_of_out: Callable[[Path], bool] | None,
+    known: Sequence[str],
 ) -> tuple[list[Path], list[str]]:
     """The pictures and videos of a folder less results, and lines about what was passed over.
 
     Args:
         folder: which.
         out: where the results go.
-        earlier: the results of earlier runs; None takes them too.
+        is_result: whether a file is one to pass over.
+        is_of_out: likewise where the folder holds nothing but results, and counts as if each was named; None
+            where those are passed over too.
         known: endings of files that are not passed over, whatever their content is.
 
     Raises:
@@ -138,23 +151,25 @@ def _files_in(
     def is_there(path: Path) -> bool:
         return is_apart and results is not None and real_place(path).is_relative_to(results)
 
-    def is_result(path: Path) -> bool:
-        return is_there(path) or (earlier is not None and earlier.has(path))
-
     found = find_pictures(folder)
     files = list(found.pictures)
     others: list[str] = []
     for path, reason in found.passed_over:
         if path.suffix.lower() in known or (known != READ and reason.endswith(FILM)):
             files.append(path)
-        elif not is_result(path):
+        elif not (is_there(path) or is_result(path)):
             others.append(f"{path}: passed over: {reason}")
-    inputs = [path for path in files if not is_result(path)]
-    there = sum(map(is_there, files))
-    if there and out is not None:
+    elsewhere = [path for path in files if not is_there(path)]
+    inputs = [path for path in elsewhere if not is_result(path)]
+    if is_of_out is not None and elsewhere and not inputs:
+        inputs = [path for path in elsewhere if not is_of_out(path)]
+        if not inputs:
+            raise HimeError(f"{folder}: holds nothing but results of earlier runs; choose another --out")
+    if out is not None and (there := len(files) - len(elsewhere)):
         others.append(f"{absolute(out)}: passed over: {there} files in it, where the results go")
-    if count := len(files) - len(inputs) - there:
-        others.append(f"{line_about(folder, count)}; what is named itself is restored again")
+    if count := len(elsewhere) - len(inputs):
+        how = "" if is_of_out is None else "; what is named itself is restored again"
+        others.append(f"{line_about(folder, count)}{how}")
     if not inputs:
         named = f"; {others[0]}" if others else ""
         raise HimeError(f"{folder}: no picture in it{named}; check the path")
@@ -169,17 +184,11 @@ def find_references(paths: Sequence[Path | str]) -> Listing:
         HimeError: as `find_inputs`, or nothing else is named than results, or a .person file.
     """
     from hime.restoring.person_file import SUFFIX
-    from hime.restoring.records import Results
 
     for path in map(Path, paths):
         if path.suffix.lower() == SUFFIX and not is_folder(path):
             raise HimeError(f"{path}: is a .person file, for whole photographs; give headshots of the person")
-    found, earlier = find_inputs(paths, videos=False), Results()
-    left = [each for each in found.inputs if not earlier.has(each.path)]
-    if found.inputs and not left:
-        raise only_results(found.inputs[0].path)
-    passed_over = [result_line(each.path) for each in found.inputs if each not in left]
-    return replace(found, inputs=left, passed_over=[*found.passed_over, *passed_over])
+    return find_inputs(paths, videos=False, results=False)
 
 
 def result_line(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -72,19 +72,22 @@ class Cast:
         return replace(person, references=kept)
 
 
-def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: LookCache | None = None) -> Cast:
-    """Read the people's photos and .person files; what is not used is told in the summary.
+def read_cast(
+    sources: Sources, restorer: Restorer, summary: Summary | None, cache: LookCache | None = None
+) -> Cast:
+    """Read the people's photos and .person files; what is not used is told in the summary, and who seem to be
+    one person (`hime.faces.matching.alike`).
 
     Args:
         sources: the people.
         restorer: what they are for.
-        summary: filled in.
+        summary: filled in; None where that has been told.
         cache: where what is learned of each photo is kept; default nowhere.
 
     Raises:
         HimeError: as for `read_people`.
     """
-    from hime.faces.matching import Crowd, alike
+    from hime.faces.matching import Crowd
     from hime.restoring.person import stored_digest
 
     contents = digests(file for each in sources.people if not each.is_encoded for file in each.files)
@@ -92,18 +95,9 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
     for source, person in zip(sources.people, people, strict=True):
         if source.is_encoded:
             contents[source.files[0]] = stored_digest(person)
-    for source, person in zip(sources.people, people, strict=True):
-        if person.seems_several and not source.places:
-            summary.notes.append(f"{person.name}: {SEVERAL_PEOPLE}")
-        summary.notes.extend(
-            f"{person.name}: {name} is not used: {reason}" for name, reason in person.rejected
-        )
     crowd = Crowd(people)
-    for one, other in islice(alike(crowd), TOLD_PAIRS):
-        summary.notes.append(
-            f"{one.name} and {other.name} seem to be one person; if they are, give all photos in one folder, "
-            "since a face that both could be is nobody's"
-        )
+    if summary is not None:
+        summary.notes.extend(_notes(sources, crowd))
     whole = [
         together(
             [
@@ -115,6 +109,21 @@ def read_cast(sources: Sources, restorer: Restorer, summary: Summary, cache: Loo
         for source, person in zip(sources.people, people, strict=True)
     ]
     return Cast(crowd, contents, together(whole))
+
+
+def _notes(sources: Sources, crowd: Crowd) -> Iterator[str]:
+    """Lines about photos that are not used, and about people who may be others than they are taken for."""
+    from hime.faces.matching import alike
+
+    for source, person in zip(sources.people, crowd, strict=True):
+        if person.seems_several and not source.places:
+            yield f"{person.name}: {SEVERAL_PEOPLE}"
+        yield from (f"{person.name}: {name} is not used: {reason}" for name, reason in person.rejected)
+    for one, other in islice(alike(crowd), TOLD_PAIRS):
+        yield (
+            f"{one.name} and {other.name} seem to be one person; if they are, give all photos in one folder, "
+            "since a face that both could be is nobody's"
+        )
 
 
 def check_encoded(sources: Sources, restorers: Iterable[Restorer]) -> None:

@@ -28,7 +28,7 @@ from hime.pictures.reading import Picture, check_picture
 from hime.restoring.any_size import Steps, together
 from hime.restoring.enlarging import enlarge
 from hime.restoring.face import LR_SIDES, RestoredFace, found_steps, leave
-from hime.restoring.restorer import Restorer, check_count, check_restorer, check_strength
+from hime.restoring.restorer import Restorer, check_count, check_only_person, check_restorer, check_strength
 
 Canvas = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -104,8 +104,7 @@ def restore_photo(
     for argument, value in counts.items():
         if value is not None:
             check_count(argument, value)
-    if only_person is not None and not isinstance(only_person, str):
-        raise HimeError(f"only_person must be a name, not {type(only_person).__name__}")
+    check_only_person(only_person)
     named = None if only_person is None else find_person(people, only_person)
     nothing = HimeError if only_person is not None or only_face is not None else NothingToRestore
     found = sorted(detect(picture.image), key=lambda face: float(face.landmarks[:, 0].mean()))

@@ -108,12 +108,16 @@ class Records:
 
     def owner(self, path: Path) -> Record | None:
         """What made the file at ``path``, also one that is not in the folder: nothing did."""
-        try:
-            name = real_place(path).relative_to(os.path.realpath(self.folder)).as_posix()
-        except ValueError:
-            return None
-        place = self._owner.get(name)
+        name = self._real_name(path)
+        place = None if name is None else self._owner.get(name)
         return None if place is None else self._of_place[place]
+
+    def is_result(self, path: Path) -> bool:
+        """Whether the file at ``path``, also one that is not in the folder, is a result as this program wrote
+        it. Only what is called like one is read.
+        """
+        name = self._real_name(path)
+        return name is not None and self._is_as_written(name, path)
 
     def owners(self, place: PurePath) -> list[Record]:
         """The records to which something belongs that is there in that place: the picture, or its faces, or
@@ -127,11 +131,7 @@ class Records:
 
     def wrote(self, path: Path) -> bool:
         """Whether the file at ``path`` is as this program wrote it."""
-        known = self._of_file.get(self._name(path))
-        try:
-            return known is not None and digest(path) in known
-        except HimeError:
-            return False
+        return self._is_as_written(self._name(path), path)
 
     def begin(self, place: PurePath, content: str, path: str, file: Path, filled: Path) -> None:
         """Note that a file of a result is going to be moved to its place.
@@ -190,16 +190,31 @@ class Records:
         own = {} if earlier is None else earlier.own
         return {name: known for name, known in own.items() if self._exists(name)}
 
+    def _is_as_written(self, name: str, path: Path) -> bool:
+        known = self._of_file.get(name)
+        try:
+            return known is not None and digest(path) in known
+        except HimeError:
+            return False
+
     def _exists(self, name: str) -> bool:
         return os.path.lexists(self.folder / name)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
+    def _real_name(self, path: Path) -> str | None:
+        """What a file is called below the folder, by whatever links it is reached; None elsewhere."""
+        try:
+            return real_place(path).relative_to(os.path.realpath(self.folder)).as_posix()
+        except ValueError:
+            return None
+
 
 class Results:
     """The results of earlier runs wherever they lie, by the records of a file's own folder and of those above
-    it. Each folder is looked at once.
+    it. Each folder is looked at once. A file in a result's place that is not as it was written there (another
+    photo, a result that was edited) is none.
     """
 
     def __init__(self) -> None:
@@ -208,7 +223,7 @@ class Results:
     def has(self, path: Path) -> bool:
         """Whether that file is one, or is a link to one."""
         return any(
-            records.owner(each) is not None
+            records.is_result(each)
             for each in {real_place(path), Path(os.path.realpath(path))}
             for records in self._records(each.parent)
         )

@@ -186,6 +186,12 @@ def check_count(name: str, value: object) -> None:
         raise HimeError(f"{name} must be a whole number from 1 up, not {_shown(value)}")
 
 
+def check_only_person(name: object) -> None:
+    """Refuse what is no name of the person asked for; None asks for nobody."""
+    if name is not None and not isinstance(name, str):
+        raise HimeError(f"only_person must be a name, not {type(name).__name__}")
+
+
 def check_restorer(restorer: object) -> None:
     """Refuse what is no `Restorer`.
 

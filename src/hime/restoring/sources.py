@@ -19,7 +19,7 @@ from pathlib import Path
 from hime.errors import HimeError
 from hime.pictures.formats import FoundPictures, check_pictures, find_pictures
 from hime.pictures.names import NamedFace, read_named_faces, spelled
-from hime.restoring.inputs import absolute, is_folder, only_results, result_line
+from hime.restoring.inputs import absolute, digests, is_folder, only_results, result_line
 from hime.restoring.person_file import SUFFIX, StoredFile
 from hime.restoring.records import Results
 
@@ -64,8 +64,9 @@ class Sources:
 def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sources:
     """The people that ``paths`` stand for.
 
-    Folders and albums as the module says; a .person file is one person, and loose photos are one together,
-    named after the first. Results of earlier runs are passed over, also those that are named themselves.
+    Folders and albums as the module says; a .person file is one person, and is passed over where the photos
+    that it was made of are given too. Loose photos are one person together, named after the first. Results of
+    earlier runs are passed over, also those that are named themselves.
 
     Args:
         paths: folders and files.
@@ -94,15 +95,20 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
         else:
             loose.setdefault(Path(os.path.realpath(path)), path)
     check_pictures(list(loose.values()))
-    files = tuple(file for file in loose.values() if not earlier.has(file))
+    files: list[Path] = []
+    for file in loose.values():
+        if earlier.has(file):
+            found.passed_over.append(result_line(file))
+        else:
+            files.append(file)
     if loose and not files:
         raise only_results(next(iter(loose.values())))
-    found.passed_over.extend(result_line(file) for file in loose.values() if file not in files)
     if files and not (named and _take_names(files[0], files, named, album, found)):
-        found.people.append(Source(files[0].stem, files))
+        found.people.append(Source(files[0].stem, tuple(files)))
     found.people.extend(Source(name, tuple(album[name]), places=album[name]) for name in sorted(album))
     found.people[:] = _without_repeated(found.people)
     check_names(person.name for person in found.people if person.name is not None)
+    _pass_over_encoded(found)
     return found
 
 
@@ -205,7 +211,6 @@ def _people_in(folder: Path, listed: FoundPictures, results: Sequence[str], foun
     own = [path for path in listed.pictures if path.parent == folder]
     if own:
         name = absolute(folder).name
-        encoded = [each for each in encoded if not _is_of(each, name, found)]
         if len(own) < len(listed.pictures):
             found.notes.append(
                 f"{folder}: is taken for one person, with the photos in its folders, since {own[0].name} is "
@@ -224,18 +229,29 @@ def _people_in(folder: Path, listed: FoundPictures, results: Sequence[str], foun
     found.passed_over.extend(lines)
 
 
-def _is_of(encoded: Source, name: str, found: Sources) -> bool:
-    """Whether a .person file is that of the person beside whose photos it lies: these are as good, and a line
-    says so.
-    """
-    (file,) = encoded.files
+def _pass_over_encoded(found: Sources) -> None:
+    """Leave out each .person file that was made of the photos of the person of its name: they are as good."""
+    photos = {person.name: person.files for person in found.people if not person.is_encoded}
+    people = []
+    for person in found.people:
+        if person.is_encoded and photos and _is_made_of(person.files[0], photos):
+            found.passed_over.append(
+                f"{person.files[0]}: passed over: the photos that it was made of are taken; give it alone to "
+                "take it"
+            )
+        else:
+            people.append(person)
+    found.people[:] = people
+
+
+def _is_made_of(file: Path, photos: Mapping[str | None, Sequence[Path]]) -> bool:
+    """Whether all that a .person file tells of its photos is among those of the person of its name."""
     try:
-        if spelled(StoredFile(file).name) != spelled(name):
-            return False
+        stored = StoredFile(file)
     except HimeError:  # told when it is used
         return False
-    found.passed_over.append(f"{file}: passed over: the photos beside it are taken; give it alone to take it")
-    return True
+    contents = {*filter(None, stored.contents)}
+    return bool(contents) and contents.issubset(digests(photos.get(spelled(stored.name), ())).values())
 
 
 def _encoded_in(folder: Path) -> list[Source]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import re
 import signal
 import stat
 import struct
@@ -259,6 +260,35 @@ def test_a_result_of_no_known_kind_is_refused_before_the_work(
     with pytest.raises(HimeError, match="cannot write"):
         rehearse_video(walking, [], restorer, tmp_path / name, progress=begun)
     assert not list(tmp_path.iterdir())
+
+
+def test_arguments_that_are_something_else_are_refused_before_the_work(
+    walking: Path, restorer: Restorer, tmp_path: Path
+) -> None:
+    def begun(step: Progress) -> None:
+        raise InterruptedError
+
+    wrong: list[tuple[str, Any, str]] = [
+        ("only_person", 7, "only_person must be a name, not int"),
+        ("references", 0, "references must be a whole number from 1 up, not 0"),
+        ("enlargement", 2.0, "enlargement must be a whole number from 1 up, not 2.0"),
+        ("people", "mum/", "people must be a list of what `hime.read_person` gives, not str"),
+        ("restorer", "small-x4", "the restorer must be what `hime.load` gives, not str"),
+    ]
+    numbers: dict[str, Any] = {
+        "references": np.int64(3),
+        "enlargement": np.int64(2),
+        "everyone": np.bool_(True),
+    }
+    arguments: dict[str, Any] = {"people": [], "restorer": restorer, "out": tmp_path / "out.mp4"}
+    for call in (restore_video, rehearse_video):
+        for argument, value, line in wrong:
+            with pytest.raises(HimeError, match=f"^{re.escape(line)}$"):
+                call(walking, **{**arguments, argument: value}, progress=begun)
+    assert not list(tmp_path.iterdir())
+    for call in (restore_video, rehearse_video):
+        with pytest.raises(InterruptedError):  # the work begins
+            call(walking, **arguments, **numbers, progress=begun)
 
 
 HDR = ("G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)", "1000,400")

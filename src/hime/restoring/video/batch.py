@@ -82,7 +82,7 @@ def restore_clips(
         passed_over=[*listing.passed_over, *sources.passed_over] if alone else [],
         notes=[*sources.notes] if alone else [],
     )
-    cast = read_cast(sources, restorer, summary if alone else Summary(), cache)
+    cast = read_cast(sources, restorer, summary if alone else None, cache)
     if only_person is not None:
         from hime.restoring.photo import find_person
 

@@ -22,7 +22,7 @@ from hime.faces.album import Person, check_people
 from hime.faces.networks import require
 from hime.pictures.names import spelled
 from hime.processors import threads
-from hime.restoring.restorer import Restorer, check_count, check_restorer
+from hime.restoring.restorer import Restorer, check_count, check_only_person, check_restorer
 from hime.restoring.video.cast import REFERENCES, RestoredRole, Role, roles, with_references
 from hime.restoring.video.faces import (
     FittedReferences,
@@ -146,9 +146,7 @@ def restore_video(
         HimeError: the same of a person asked for, the clip cannot be read, the result cannot be written, or
             another run is at work on it.
     """
-    check_people(people)
-    check_restorer(restorer)
-    check_count("references", references)
+    _check(people, restorer, only_person, enlargement, references)
     clip, out, encoding = _opened(path, out, enlargement)
     tell = progress or (lambda _: None)
     workplace = Workplace(out.with_name(f".{out.name}.hime"))
@@ -204,6 +202,7 @@ def rehearse_video(
     Raises:
         NothingToRestore, HimeError: as `restore_video`.
     """
+    _check(people, restorer, only_person, enlargement, references)
     clip, out, encoding = _opened(path, out, enlargement)
     with tempfile.TemporaryDirectory(prefix="hime-") as folder:
         workplace = Workplace(Path(folder) / "clip")
@@ -211,6 +210,17 @@ def rehearse_video(
         workplace.begin(task, encoding.threads)
         tell = progress or (lambda _: None)
         return _look(clip, workplace, people, restorer, everyone, only_person, references, tell).faces
+
+
+def _check(
+    people: Sequence[Person], restorer: Restorer, only_person: str | None, enlargement: int, references: int
+) -> None:
+    """Refuse arguments that are something else, before any work."""
+    check_people(people)
+    check_restorer(restorer)
+    check_only_person(only_person)
+    check_count("enlargement", enlargement)
+    check_count("references", references)
 
 
 def _opened(path: Path | str, out: Path | str, enlargement: int) -> tuple[Clip, Path, Encoding]:
@@ -232,7 +242,7 @@ def _opened(path: Path | str, out: Path | str, enlargement: int) -> tuple[Clip, 
             f"{path}: its frames of {clip.width}×{clip.height} pixels are too large to be enlarged "
             f"{enlargement} times; choose a smaller --enlarge"
         )
-    return clip, out, encoding_for(clip, out.suffix.lower(), enlargement, min(threads(), 8))
+    return clip, out, encoding_for(clip, out.suffix.lower(), int(enlargement), min(threads(), 8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,7 +304,9 @@ def _task(
     only_person: str | None,
     references: int,
 ) -> dict[str, Any]:
-    """All that the result depends on, but the encoder's threads: those stay with which the work was begun."""
+    """All that the result depends on, as JSON has it: no number of NumPy's; without the encoder's
+    threads, which stay those that the work was begun with.
+    """
     shown = [
         [
             person.name,
@@ -309,9 +321,9 @@ def _task(
         "checksums": dict(restorer.card.get("sha256", {})),
         "fidelity": restorer.fidelity,
         "people": shown,
-        "everyone": everyone,
+        "everyone": bool(everyone),
         "only_person": only_person,
-        "references": references,
+        "references": int(references),
         "encoding": [encoding.codec, encoding.format, encoding.width, encoding.height],
     }
 
