@@ -347,7 +347,8 @@ def test_a_result_less_like_the_person_stays_where_the_milder_model_cannot_be_lo
         page.unroute(other)
     page.close()
     less = "less like the person than the input was"
-    kept, milder = ({text for text in texts if text and less in text} for texts in told)
+    # Behind another warning where the face is hardly like that person too.
+    kept, milder = ({text[text.index(less) :] for text in texts if text and less in text} for texts in told)
     assert kept == {f"{less}, and the milder model cannot be loaded: look at it with care"}
     assert milder
     assert all(text.startswith(f"{less}, so the milder result was taken") for text in milder)
