@@ -125,14 +125,15 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
         raise HimeError(f"{person.name}: no photo that can be used; a {SUFFIX} file is made of photos")
     backends = [end for end in (restorer.backend, restorer.backend.reconstruction) if end is not None]
     models = {_digest(backend): str(backend.card["name"]) for backend in backends}
-    files = [reference.path for reference in chosen if reference.path is not None]
-    contents: dict[Path | None, str] = dict(digests(files).items())
+    contents = digests(reference.path for reference in chosen if reference.path is not None)
     metadata = {
         "format": FORMAT,
         "name": _letters(person.name),
         "references": json.dumps([_letters(reference.name) for reference in chosen], ensure_ascii=False),
         "models": json.dumps(models, ensure_ascii=False),
-        "contents": json.dumps([contents.get(reference.path, "") for reference in chosen]),
+        "contents": json.dumps(
+            ["" if reference.path is None else contents.get(reference.path, "") for reference in chosen]
+        ),
     }
     tensors: dict[str, npt.NDArray[Any]] = {
         "embedding": person.embedding,

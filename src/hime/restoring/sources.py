@@ -79,7 +79,7 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
             where names were asked for.
     """
     found, earlier = Sources(), Results()
-    loose: dict[Path, Path] = {}
+    loose: list[Path] = []
     album: dict[str, dict[Path, NamedFace]] = defaultdict(dict)
     for path in _once(map(Path, paths)):
         if is_folder(path):
@@ -93,16 +93,16 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
         elif path.suffix.lower() == SUFFIX:
             found.people.append(Source(None, (path,), is_encoded=True))
         else:
-            loose.setdefault(Path(os.path.realpath(path)), path)
-    check_pictures(list(loose.values()))
+            loose.append(path)
+    check_pictures(loose)
     files: list[Path] = []
-    for file in loose.values():
+    for file in loose:
         if earlier.has(file):
             found.passed_over.append(result_line(file))
         else:
             files.append(file)
     if loose and not files:
-        raise only_results(next(iter(loose.values())))
+        raise only_results(loose[0])
     if files and not (named and _take_names(files[0], files, named, album, found)):
         found.people.append(Source(files[0].stem, tuple(files)))
     found.people.extend(Source(name, tuple(album[name]), places=album[name]) for name in sorted(album))
