@@ -74,12 +74,14 @@ def restore(photo: Path, out: Path, model: str, cores: int, cache: str) -> tuple
             for number in range(1, 6):
                 (folder / f"{number}.webp").symlink_to(DEMO_PEOPLE / name / f"{number}.webp")
         command = [sys.executable, "-c", PROGRAM, "restore", str(photo), "--refs", *map(str, references)]
+        # As where it is installed, its modules are compiled already, from the second run at the latest.
+        installed = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         start = time.perf_counter()
         process = subprocess.Popen(
             [*command, "--model", model, "--out", str(out), "--overwrite", "--threads", str(cores)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "HIME_CACHE": cache},
+            env={**installed, "HIME_CACHE": cache},
             preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores]),
         )
         assert process.stdout is not None

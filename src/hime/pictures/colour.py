@@ -145,24 +145,33 @@ def _is_beyond(values: npt.NDArray[Any], again: npt.NDArray[Any]) -> bool:
 
 
 def add_beyond(
-    values: npt.NDArray[Any], beyond: Levels, alpha: npt.NDArray[Any] | None = None
+    values: npt.NDArray[Any],
+    beyond: Levels,
+    alpha: npt.NDArray[Any] | None = None,
+    *,
+    first: int = 0,
+    height: int | None = None,
 ) -> npt.NDArray[Any]:
-    """A picture under the profile with what sRGB could not hold of it, enlarged to its size (bicubic): as
-    uint8 or uint16, as it was.
+    """A picture under the profile, or some of its rows, with what sRGB could not hold of it, enlarged to its
+    size (bicubic): as uint8 or uint16, as it was.
 
     Args:
         values: H×W×3, uint8 or uint16.
-        beyond: see `beyond_srgb`.
+        beyond: see `beyond_srgb`, of the whole picture.
         alpha: by which the picture was put on another, H×W, of the type of ``values``; None: it was not.
+        first: which row of the picture the first is.
+        height: of the whole picture; default: that of ``values``.
     """
-    height, width = values.shape[:2]
+    count, width = values.shape[:2]
+    of = height or count
     top = np.iinfo(values.dtype).max
     share = top / (255 if beyond.dtype == np.int16 else 65_535)
     added = np.empty_like(values)
     for channel in range(3):
         plane = PIL.Image.fromarray(beyond[:, :, channel].astype(np.float32))
-        for rows in _bands(height):  # 48 megapixels of floats at a time would be a gigabyte
-            box = (0, rows.start * plane.height / height, plane.width, rows.stop * plane.height / height)
+        for rows in _bands(count):  # 48 megapixels of floats at a time would be a gigabyte
+            start, end = ((first + row) * plane.height / of for row in (rows.start, rows.stop))
+            box = (0, start, plane.width, end)
             size = (width, rows.stop - rows.start)
             part = share * np.asarray(plane.resize(size, PIL.Image.Resampling.BICUBIC, box=box))
             if alpha is not None:

@@ -1,10 +1,18 @@
-"""The segments of a JPEG, found without decoding: where its metadata lie, where it ends."""
+"""JPEG: its segments, found without decoding (where its metadata lie, where it ends); large ones written in
+strips by all threads.
+"""
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import PIL.Image
+
+from hime.processors import in_parallel
 
 _NO_LENGTH = (0x01, *range(0xD0, 0xD9))
 """Markers that stand alone (ITU-T T.81, table B.1)."""
@@ -69,3 +77,81 @@ def _after_scan(content: bytes, place: int) -> int:
     """Where the entropy-coded data end that begin there: at a marker that is no restart and no stuffing."""
     found = _MARKER.search(content, place)
     return found.start() if found else len(content)
+
+
+STRIP = 1 << 21
+"""Pixels to a strip of a large JPEG, more or less. Two of them or fewer are written in one piece."""
+_MCU = 16
+"""Rows that a JPEG's pixels are coded in together: 8 or 16, by its subsampling."""
+_ALONE = ("quality", "qtables", "subsampling")
+"""Of Pillow's options those that the coded pixels depend on."""
+
+
+def encode_jpeg(
+    rows: Callable[[slice], PIL.Image.Image], sides: tuple[int, int], options: dict[str, Any]
+) -> bytes:
+    """A JPEG by Pillow; a large one in strips side by side, so that the picture is never whole in memory once
+    more. It is decoded to the same as one in one piece.
+
+    The strips are joined by restart markers (ITU-T T.81, F.1.1.5.2), behind which every decoder begins anew.
+
+    Args:
+        rows: gives these of the picture.
+        sides: its height and width.
+        options: of Pillow's writer. A progressive one, whose strips lie in many layers, is written whole.
+
+    Raises:
+        Exception: of any kind, where Pillow cannot write it.
+    """
+    height, width = sides
+    count = max(1, STRIP // (width * _MCU)) * _MCU
+    if options.get("progressive") or height <= 2 * count:
+        return _saved(rows(slice(0, height)), options)
+    coded = {key: options[key] for key in _ALONE if key in options}
+
+    def strip(start: int) -> bytes:
+        picture = rows(slice(start, min(start + count, height)))
+        return _saved(picture, options if start == 0 else coded)
+
+    return _joined(list(in_parallel(strip, range(0, height, count))), count, sides)
+
+
+def _saved(picture: PIL.Image.Image, options: dict[str, Any]) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, "JPEG", **options)
+    return content.getvalue()
+
+
+def _joined(strips: Sequence[bytes], count: int, sides: tuple[int, int]) -> bytes:
+    """Strips, each a JPEG of its own with ``count`` rows, as one of those sides, with the heading of the
+    first.
+    """
+    height, width = sides
+    head = bytearray(strips[0])
+    frame, scan, _ = _heads(head)
+    head[frame + 5 : frame + 7] = height.to_bytes(2, "big")
+    samplings = head[frame + 11 : frame + 10 + 3 * head[frame + 9] : 3]
+    if len(samplings) == 1:  # of a single component blocks are coded one by one, whatever its sampling
+        samplings = bytearray([0x11])
+    across, down = 8 * max(each >> 4 for each in samplings), 8 * max(each & 15 for each in samplings)
+    interval = -(-width // across) * (count // down)
+    parts: list[bytes | bytearray] = [
+        head[:scan],
+        b"\xff\xdd\x00\x04",
+        interval.to_bytes(2, "big"),
+        head[scan:-2],
+    ]
+    for number, strip in enumerate(strips[1:]):
+        _, _, data = _heads(strip)
+        parts += [bytes([0xFF, 0xD0 + number % 8]), strip[data:-2]]
+    return b"".join([*parts, b"\xff\xd9"])
+
+
+def _heads(content: bytes | bytearray) -> tuple[int, int, int]:
+    """Where the segments of the frame and of the first scan begin, and where the coded pixels do."""
+    place, frame = 2, 0
+    while content[place + 1] != 0xDA:
+        if content[place + 1] in (0xC0, 0xC1):
+            frame = place
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return frame, place, place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")

@@ -40,6 +40,7 @@ from hime.pictures.colour import add_beyond, deep_from_srgb, from_srgb
 from hime.pictures.decoding import quiet_libtiff, unremarked
 from hime.pictures.deep import encode_deep_png, grey_of
 from hime.pictures.formats import SUFFIXES, WRITTEN, check_sides
+from hime.pictures.jpeg import encode_jpeg
 from hime.pictures.metadata import exif_for, keep_letters, png_texts
 from hime.pictures.places import Placement
 from hime.pictures.reading import Picture, check_picture
@@ -231,10 +232,22 @@ def _encode(
                 return content
             lines.append(IN_8_BITS.format(form="its colour profile"))
         image = to_8_bits(image)
-    picture = PIL.Image.fromarray(image)
     if alpha is not None and alpha.dtype == np.uint16:
         alpha = to_8_bits(alpha)
+    whole = slice(0, len(image))
+    if form == "TIFF":
+        return _encode_tiff(_in_8_bits(image, alpha, like, form, whole), like, metadata)
+    options = _options(like, form, metadata)
+    if form == "JPEG":
+        return encode_jpeg(lambda rows: _in_8_bits(image, alpha, like, form, rows), image.shape[:2], options)
+    return _save(_in_8_bits(image, alpha, like, form, whole), form, options)
+
+
+def _in_8_bits(image: Image, alpha: Image | None, like: Picture, form: str, rows: slice) -> PIL.Image.Image:
+    """Some rows of the picture as its file holds them: alpha, colours."""
+    picture = PIL.Image.fromarray(image[rows])
     over_white = None
+    alpha = None if alpha is None else alpha[rows]
     if alpha is not None and form == "JPEG":
         white = PIL.Image.new("RGB", picture.size, "white")
         picture = PIL.Image.composite(picture, white, PIL.Image.fromarray(alpha))
@@ -242,14 +255,14 @@ def _encode(
     if like.icc is not None:
         picture = from_srgb(picture, like.icc) or picture
         if like.beyond is not None:
-            picture = PIL.Image.fromarray(add_beyond(np.asarray(picture), like.beyond, over_white))
+            values = np.asarray(picture)
+            beyond = add_beyond(values, like.beyond, over_white, first=rows.start, height=len(image))
+            picture = PIL.Image.fromarray(beyond)
     if like.grey:
         picture = picture.convert("L")
     if alpha is not None:
         picture.putalpha(PIL.Image.fromarray(alpha))
-    if form == "TIFF":
-        return _encode_tiff(picture, like, metadata)
-    return _save(picture, form, _options(like, form, metadata))
+    return picture
 
 
 def _options(like: Picture, form: str, metadata: _Metadata) -> dict[str, Any]:
