@@ -11,7 +11,7 @@ from hime.pictures.arrays import downscale
 
 photos = [hime.read_image(file) for file in sorted((DEMO_PEOPLE / "ben").glob("*.webp"))]
 restorer = hime.load("small-x8")
-restorer.set_references(photos[3:])  # framed as the headshots are: see the README, --aligned
+restorer.set_references(photos[3:])  # framed as the headshots are: see docs/photographs.md, --aligned
 
 for number, truth in enumerate(photos[:3]):
     headshot = downscale(truth, 16)  # 256 -> 16 pixels

@@ -1,6 +1,6 @@
 """A tiny network trained for a minute on the rendered people, exported, and opened without PyTorch.
 
-Needs the extra `train`: pip install "hime-sr[train]"
+Needs the extra `train`: pip install "hime-sr[train]", or in a clone pip install ".[train]"
 python examples/train_a_model.py [STEPS]
 """
 

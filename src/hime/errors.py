@@ -1,6 +1,11 @@
-"""The exception that `hime` raises for input it cannot use, and the kinds of it that callers tell apart."""
+"""The exception that `hime` raises for input it cannot use, its kinds, and a remedy that many name."""
 
 from __future__ import annotations
+
+
+def how_to_install(extra: str) -> str:
+    """The remedy where packages of an extra are missing: from the registry, or from a clone."""
+    return f'pip install "hime-sr[{extra}]", or in a clone pip install ".[{extra}]"'
 
 
 class HimeError(ValueError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hime.cli.models import portable
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from integration.command_line import Capture, hime_command, run
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     command = ["restore", tmp_path, "--everyone", "--out", tmp_path / "out", "--engine", "ray"]
     ran = hime_command(*command, program=ABSENT)
     assert ran.returncode == 1
-    assert ran.stderr == 'hime: fsspec is not installed: pip install "hime-sr[cluster]"\n'
+    assert ran.stderr == f"hime: fsspec is not installed: {how_to_install('cluster')}\n"
 
 
 @pytest.mark.parametrize(

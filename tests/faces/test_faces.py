@@ -13,7 +13,7 @@ import numpy.typing as npt
 import PIL.Image
 import pytest
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.faces import Face, detect, detection, embed, scanning, similarity
 from hime.faces.embedding import TEMPLATE, to_template
 from hime.faces.scanning import TILE, TILE_OVERLAP, tiles
@@ -282,7 +282,7 @@ def test_a_missing_package_is_named_with_the_remedy(package: str, call: str) -> 
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert ran.stderr.splitlines()[-1].endswith(
-        f'HimeError: {package} is not installed: pip install "hime-sr[faces]"'
+        f"HimeError: {package} is not installed: {how_to_install('faces')}"
     )
 
 

@@ -14,6 +14,7 @@ from command_line import Capture, files_below, hime_command, refused
 import hime
 from hime.cli import main
 from hime.cli.entry import TRAINING_PACKAGES
+from hime.errors import how_to_install
 
 
 def test_as_a_process(headshots: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -78,14 +79,14 @@ def test_a_missing_package_is_named_with_the_remedy(
     ):
         done = hime_command(*command, program=without_pytorch)
         assert done.returncode == 1
-        assert done.stderr == 'hime: torch is not installed: pip install "hime-sr[train]"\n'
+        assert done.stderr == f"hime: torch is not installed: {how_to_install('train')}\n"
 
 
 @pytest.mark.parametrize("package", ["onnx", "torch"])
 def test_exporting_by_the_library_names_the_extra(package: str) -> None:
     program = f"import sys; sys.modules['{package}'] = None\nimport hime.tools.export"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    told = f'HimeError: {package} is not installed: pip install "hime-sr[train]"'
+    told = f"HimeError: {package} is not installed: {how_to_install('train')}"
     assert done.stderr.splitlines()[-1].endswith(told)
 
 
@@ -169,3 +170,10 @@ def test_nothing_is_no_path(arguments: list[str], capsys: Capture) -> None:
         main(arguments)
     assert ended.value.code == 2
     assert "give a path, not '' (. is the current folder)" in capsys.readouterr().err
+
+
+def test_one_line_says_how_to_install_an_extra() -> None:
+    assert how_to_install("video") == 'pip install "hime-sr[video]", or in a clone pip install ".[video]"'
+    package = Path(hime.__file__).parent
+    alone = {path.name for path in package.rglob("*.py") if 'install "hime-sr[' in path.read_text("utf-8")}
+    assert alone == {"errors.py", "model_page.py"}  # the latter is a page, and says it as a command

@@ -12,6 +12,7 @@ import pytest
 from command_line import Capture, hime_command, refused, run
 
 from hime.data.people import read_list
+from hime.errors import how_to_install
 from hime.evaluation.evaluate import Evaluation
 from hime.evaluation.sheet import Sheet
 from hime.pictures.reading import read_image
@@ -151,8 +152,8 @@ def test_evaluate_with_the_light_package(demo_people: Path, tiny_model: Path, tm
     done = hime_command("evaluate", tiny_model, *demo, "--out", out, program=absent)
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
-        'hime: LPIPS is not measured: torch is not installed: pip install "hime-sr[train]"',
-        'hime: identity is not measured: cv2 is not installed: pip install "hime-sr[faces]"',
+        f"hime: LPIPS is not measured: torch is not installed: {how_to_install('train')}",
+        f"hime: identity is not measured: cv2 is not installed: {how_to_install('faces')}",
     ]
     result = json.loads(out.read_text(encoding="utf-8"))
     assert set(result["methods"]["tiny-x4"]) == {"psnr", "ssim"}

@@ -74,6 +74,21 @@ def test_every_example_can_be_typed(line: str) -> None:
     build_parser().parse_args(words)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("bench small-x8 --training --device cpu", "--device is for models; a training takes the GPU"),
+        ("restore a.png --aligned --out b.png --no-cache", "--no-cache is for whole photographs"),
+        ("evaluate small-x4 --data D --list L --sheet-images 3", "--sheet-images is for --sheet"),
+    ],
+)
+def test_an_argument_without_effect_is_refused(line: str, told: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(*shlex.split(line))
+    assert stopped.value.code == 2
+    assert told in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------------------------------------- completion
 
 

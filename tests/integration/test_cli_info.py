@@ -10,6 +10,7 @@ import pytest
 from command_line import Capture, hime_command, run
 
 import hime
+from hime.errors import how_to_install
 from hime.restoring.card import WEIGHTS
 
 
@@ -63,6 +64,6 @@ def test_the_light_installation_names_the_extra(demo_people: Path) -> None:
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
         assert line.startswith("hime: ttsr-x4: no such model; ")
-        assert line.endswith('the presets of `hime train` need PyTorch: pip install "hime-sr[train]"')
+        assert line.endswith(f"the presets of `hime train` need PyTorch: {how_to_install('train')}")
     done = hime_command("info", "--readme", program=without)
-    assert done.stderr == 'hime: huggingface_hub is not installed: pip install "hime-sr[hub]"\n'
+    assert done.stderr == f"hime: huggingface_hub is not installed: {how_to_install('hub')}\n"

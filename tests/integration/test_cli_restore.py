@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 import hime
 from hime.model.network import HIME
+from hime.pictures.arrays import resize
 from hime.pictures.reading import read_image, read_picture
 from hime.pictures.writing import write_image
 from hime.training.checkpoint import load_model, save_released
@@ -166,6 +167,18 @@ def test_a_name_that_is_no_text_is_restored_and_reported(
     assert len(files_below(tmp_path / "out")) == 2
     report = json.loads(next((tmp_path / "out").glob("*.json")).read_text(encoding="utf-8"))
     assert report["input"].endswith("caf?.png")
+
+
+def test_a_large_headshot_that_is_not_square_is_told(
+    headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """What its detail fills is looked for in square ones only."""
+    for side in (128, 132):
+        wide = write_image(tmp_path / f"wide{side}.png", resize(read_image(headshots / "ada0.png"), 96, side))
+        assert run("restore", "--aligned", wide, "--out", tmp_path / "out.png", "--model", tiny_model) == 0
+        told = "not square (132×96 pixels), so restored from all its pixels as they are"
+        assert (told in capsys.readouterr().err) == (side > 128)
+        (tmp_path / "out.png").unlink()
 
 
 def test_an_input_is_no_reference_for_itself(headshots: Path, tiny_model: Path, tmp_path: Path) -> None:

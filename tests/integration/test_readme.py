@@ -162,12 +162,40 @@ def test_a_link_of_the_readme_leads_somewhere(target: str) -> None:
 # ------------------------------------------------------------------------------------------ other pages
 
 
-PAGES = ["cluster", "index", "models", "people", "photographs", "reproduce", "train", "videos"]
+PAGES = sorted(page.stem for page in (REPOSITORY / "docs").glob("*.md") if ".template" not in page.name)
+PLACEHOLDERS = {"DEVICE": "cpu", "SHELL": "bash", "N": "3"}
+"""Words that stand for a value of an argument which takes not every word."""
+NEEDS_OUT = {
+    script.name
+    for script in (REPOSITORY / "comparisons").glob("*.py")
+    if re.search(r'"--out",[^)]*required=True', script.read_text(encoding="utf-8"))
+}
+
+
+def on_page(page: str) -> list[str]:
+    """Commands of a page: of its blocks, of its indented lines, and those in sentences that are whole."""
+    text = (REPOSITORY / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    prose = CODE.sub("", text)
+    indented = [line.strip() for line in prose.splitlines() if line.startswith("    ")]
+    inline = [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+    # `hime evaluate` and `hime restore --crop` are names; what gives a file and an option is a command.
+    whole = [line for line in inline if re.match(r"hime [^ ]+ [^- ].* -|python comparisons/", line)]
+    return [*in_blocks(text), *indented, *whole]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_are_understood(page: str) -> None:
-    text = (REPOSITORY / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    for line in in_blocks(text):
-        if line.startswith("hime "):
-            build_parser().parse_args(shlex.split(line)[1:])
+    for line in on_page(page):
+        if line.startswith("hime ") and "…" not in line:
+            words = shlex.split(line.partition(" > ")[0], comments=True)[1:]
+            build_parser().parse_args([PLACEHOLDERS.get(word, word) for word in words])
+        elif line.startswith("python comparisons/") and line.split()[1].partition("/")[2] in NEEDS_OUT:
+            assert "--out " in line, line
+
+
+def test_commands_are_found_wherever_they_stand() -> None:
+    assert "peers.py" in NEEDS_OUT
+    found = on_page("videos")
+    assert any(line.startswith("hime restore CLIP --everyone") for line in found)
+    assert any(line.startswith("python comparisons/video.py steadiness") for line in found)
+    assert any(line.startswith("hime prepare celebamask-hq") for line in on_page("scale"))

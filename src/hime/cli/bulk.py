@@ -151,7 +151,12 @@ def _clips(
     from hime.restoring.video.batch import ClipChoice
 
     choice = ClipChoice(
-        options.everyone, options.person, options.enlarge or 1, options.report, options.overwrite
+        options.everyone,
+        options.person,
+        options.enlarge or 1,
+        options.report,
+        options.overwrite,
+        options.keep_date,
     )
     restore_clips(
         _opener(options, DEFAULT_VIDEO_MODEL), sources, options.refs, options.out, choice,

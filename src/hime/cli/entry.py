@@ -18,7 +18,7 @@ from hime.cli.info import add_bench, add_info
 from hime.cli.reproduce import add_reproduce
 from hime.cli.restore import add_person, add_restore
 from hime.cli.train import add_export, add_train
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.files import ended_by_signals
 from hime.terminal import complain, logged, make_ready, note, quiet
 
@@ -34,7 +34,7 @@ TRAINING_PACKAGES = (
     "torchmetrics",
     "torchvision",
 )
-"""What `pip install "hime-sr[train]"` adds."""
+"""What the extra ``train`` adds."""
 
 GROUPS = (
     ("restore photographs and videos", (add_restore, add_person, add_app)),
@@ -135,4 +135,4 @@ def _training_packages_named() -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in TRAINING_PACKAGES:
             raise
-        raise HimeError(f'{package} is not installed: pip install "hime-sr[train]"') from error
+        raise HimeError(f"{package} is not installed: {how_to_install('train')}") from error

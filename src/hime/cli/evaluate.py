@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from hime.evaluation.given import Given
     from hime.restoring.restorer import Restorer
 
+SHEET_IMAGES = 12
+"""Inputs on a contact sheet, if nothing is said."""
+
 
 def add_evaluate(commands: Commands) -> None:
     """The arguments of ``hime evaluate``."""
@@ -73,14 +76,15 @@ def add_evaluate(commands: Commands) -> None:
         "--degradation",
         default="bicubic",
         metavar="LEVEL",
-        help="of the inputs: bicubic, or blur, resizing, noise and JPEG: mild, medium, strong; with "
-        "--given-size mild, moderate, gfpgan, codeformer, instantrestore, severe; default: bicubic",
+        help="of the inputs: bicubic, the default, or blur, resizing, noise and JPEG: mild, medium, strong; "
+        "with --given-size one must be named, of mild, moderate, gfpgan, codeformer, instantrestore, severe",
     )
     command.add_argument(
         "--given-size",
         type=positive,
         metavar="PIXELS",
-        help="hand the damaged pictures over at the truth's size, this one, as others' lists do",
+        help="hand the damaged pictures over at the truth's size, this one, as others' lists do; needs "
+        "--degradation",
     )
     command.add_argument(
         "--working-size",
@@ -102,7 +106,7 @@ def add_evaluate(commands: Commands) -> None:
         help="write a contact sheet: LR, all methods, truth, references",
     )
     command.add_argument(
-        "--sheet-images", type=positive, default=12, metavar="N", help="inputs on the sheet; default: 12"
+        "--sheet-images", type=positive, metavar="N", help=f"inputs on the sheet; default: {SHEET_IMAGES}"
     )
     add_device(command)
     add_threads(command)
@@ -150,7 +154,7 @@ def evaluate(options: argparse.Namespace) -> int:
         complain(f"hime: {line}")
     # Of what is measured, not of what lies there hours later.
     source = provenance(options.data, list=options.list)
-    sheet = None if options.sheet is None else Sheet(len(entries), options.sheet_images)
+    sheet = None if options.sheet is None else Sheet(len(entries), options.sheet_images or SHEET_IMAGES)
     result = opened.evaluation.run(sheet) if options.engine == "local" else _in_bulk(options, asked, opened)
     if not result["images"]:
         told = f"none of its {len(entries)} photos in {options.data} can be measured"
@@ -167,6 +171,8 @@ def _check(options: argparse.Namespace) -> None:
     """Whether the arguments go together; else the parser says what not, and stops (status 2)."""
     if options.sheet is not None and options.sheet.suffix.lower() not in SUFFIXES:
         raise HimeError(f"{options.sheet}: a contact sheet is one of {', '.join(SUFFIXES)}")
+    if options.sheet is None and options.sheet_images is not None:
+        options.parser.error("--sheet-images is for --sheet; leave it out, or give --sheet FILE.png")
     if options.given_size is None and options.working_size is not None:
         options.parser.error("--working-size is for --given-size")
     if options.given_size is not None and options.lr_size is not None:

@@ -11,7 +11,7 @@ from hime.cli.arguments import Commands, add_device, add_set, add_threads, not_n
 from hime.cli.models import is_preset, open_restorer
 from hime.errors import HimeError
 from hime.restoring.card import FILES, trainings_of
-from hime.restoring.devices import installed_devices
+from hime.restoring.devices import PROCESSOR, installed_devices
 from hime.restoring.exported import DEFAULT_MODEL, available_models
 from hime.terminal import answer, shown
 
@@ -142,19 +142,24 @@ def add_bench(commands: Commands) -> None:
     command.add_argument("--repeats", type=positive, default=50, metavar="N", help="default: 50")
     add_device(command)
     add_threads(command)
-    command.set_defaults(command=bench, parser=command)
+    command.set_defaults(command=bench, parser=command, device=None)  # so that one that is given is noticed
 
 
 def bench(options: argparse.Namespace) -> int:
     """``hime bench``."""
     if options.training:
+        if options.device is not None:
+            options.parser.error(
+                "--device is for models; a training takes the GPU by itself, if there is one"
+            )
         return bench_training(options)
     if options.set or options.data is not None:
         options.parser.error("--set and --data are for --training")
     from hime.tools.bench import bench as run_bench
     from hime.tools.bench import format_bench
 
-    result = run_bench(options.model, threads=options.threads, repeats=options.repeats, device=options.device)
+    device = options.device or PROCESSOR
+    result = run_bench(options.model, threads=options.threads, repeats=options.repeats, device=device)
     text = json.dumps(result, indent=2, ensure_ascii=False) if options.json else format_bench(result)
     answer(*text.split("\n"))
     return 0

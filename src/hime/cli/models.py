@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.restoring.devices import PROCESSOR
 from hime.restoring.exported import available_models
 from hime.restoring.hub import is_address
@@ -53,7 +53,7 @@ def open_restorer(
             names = ", ".join(available_models()) or "none"
             raise HimeError(
                 f"{model}: no such model; give a folder that `hime export` wrote, or one of: {names}; the "
-                'presets of `hime train` need PyTorch: pip install "hime-sr[train]"'
+                f"presets of `hime train` need PyTorch: {how_to_install('train')}"
             )
     return load(model, threads, fidelity, device)
 

@@ -62,7 +62,7 @@ def add_restore(commands: Commands) -> None:
         "--keep-date",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="give the results the dates of the photographs' files; default: yes",
+        help="give the results the dates of the files that they were made of; default: yes",
     )
     command.add_argument(
         "--model",
@@ -259,6 +259,7 @@ def _check(options: argparse.Namespace, listing: Listing | None) -> None:
         "--crop": options.crop,
         "--enlarge": options.enlarge is not None,
         "--named": options.named is not None,
+        "--no-cache": options.no_cache,
     }
     if not 0 <= options.strength <= 1:
         options.parser.error(f"--strength must be from 0 to 1, not {options.strength}")
@@ -334,6 +335,7 @@ def _clips(options: argparse.Namespace, listing: Listing, restorer: Restorer) ->
         enlargement=options.enlarge or 1,
         report=options.report,
         overwrite=options.overwrite,
+        keep_date=options.keep_date,
         cache=_cache(options),
         named=options.named,
         dry_run=options.dry_run,

@@ -8,7 +8,7 @@ disks or wherever fsspec reaches (`hime.cluster.storage`).
 
 from __future__ import annotations
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 
 
 def require() -> None:
@@ -23,4 +23,4 @@ def require() -> None:
         import ray  # noqa: F401
     except ModuleNotFoundError as error:
         name = (error.name or "ray").partition(".")[0]
-        raise HimeError(f'{name} is not installed: pip install "hime-sr[cluster]"') from None
+        raise HimeError(f"{name} is not installed: {how_to_install('cluster')}") from None

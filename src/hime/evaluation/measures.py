@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from hime import faces
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.evaluation.metrics import psnr, ssim
 from hime.faces.embedding import FloatArray
 from hime.pictures.arrays import Image
@@ -155,7 +155,7 @@ def available_measures(luminance: bool = False) -> tuple[list[Measure], list[str
         measures.append(Perception())
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        missing.append(f'LPIPS is not measured: {package} is not installed: pip install "hime-sr[train]"')
+        missing.append(f"LPIPS is not measured: {package} is not installed: {how_to_install('train')}")
     except HimeError as error:
         missing.append(f"LPIPS is not measured: {error}")
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.evaluation.evaluate import BASELINE, MID_GREY
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.metrics import psnr, ssim
@@ -228,7 +228,7 @@ def read_frames(path: Path, scale: int) -> Iterator[Image]:
     try:
         import av
     except ModuleNotFoundError as error:
-        raise HimeError('av is not installed: pip install "hime-sr[video]"') from error
+        raise HimeError(f"av is not installed: {how_to_install('video')}") from error
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.pictures.arrays import Image
 
 DETECTOR = "face_detection_yunet_2023mar_int8bq.onnx"
@@ -91,7 +91,7 @@ def _models() -> Path:
 
 def _missing(error: ModuleNotFoundError) -> HimeError:
     package = (error.name or "").partition(".")[0]
-    return HimeError(f'{package} is not installed: pip install "hime-sr[faces]"')
+    return HimeError(f"{package} is not installed: {how_to_install('faces')}")
 
 
 @contextmanager

@@ -45,7 +45,7 @@ from PIL.TgaImagePlugin import TgaImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.files import open_file, unreadable
 from hime.pictures.arrays import _TURNS
 from hime.pictures.boxes import Boxes, read_boxes
@@ -275,7 +275,7 @@ def _open_items(file: BinaryIO, path: Path, form: str) -> Opened:
             from pillow_heif import HeifImageFile
         except ImportError:
             raise HimeError(
-                f'{path}: a HEIC picture; pip install "hime-sr[heif]", or convert it to JPEG'
+                f"{path}: a HEIC picture; {how_to_install('heif')}, or convert it to JPEG"
             ) from None
         picture: ImageFile.ImageFile = HeifImageFile(file)
         return Opened(picture, file, boxes, notes=_without_unsound_exif(picture))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.pictures.arrays import DeepImage, to_8_bits, upright
 from hime.pictures.decoding import Opened
 from hime.pictures.tiff import inverted_by_us
@@ -128,7 +128,7 @@ def encode_deep_png(channels: npt.NDArray[np.uint16], metadata: bytes) -> bytes:
     try:
         import cv2
     except ImportError:
-        raise HimeError('16 bits a channel need OpenCV; pip install "hime-sr[faces]"') from None
+        raise HimeError(f"16 bits a channel need OpenCV; {how_to_install('faces')}") from None
     order = [2, 1, 0, 3][: channels.shape[2]]
     done, pixels = cv2.imencode(".png", np.ascontiguousarray(channels[:, :, order]))
     if not done:

@@ -33,7 +33,7 @@ import numpy.typing as npt
 import PIL.Image
 from PIL import ExifTags
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.files import write_atomically
 from hime.pictures.arrays import DeepImage, Image, check_image, to_8_bits
 from hime.pictures.colour import add_beyond, deep_from_srgb, from_srgb
@@ -301,7 +301,7 @@ def _save(picture: PIL.Image.Image, form: str, options: dict[str, Any]) -> bytes
             import pillow_heif
         except ImportError:
             raise HimeError(
-                'HEIC cannot be written; pip install "hime-sr[heif]", or choose another format'
+                f"HEIC cannot be written; {how_to_install('heif')}, or choose another format"
             ) from None
         slices = 1 + picture.width * picture.height // SLICE
         coding = {"preset": HEIC_PRESET} | ({"x265:slices": str(slices)} if slices > 1 else {})

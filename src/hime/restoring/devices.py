@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.pictures.arrays import resize, to_planes
 from hime.restoring import openvino
 
@@ -70,7 +70,7 @@ def check_installed(device: str) -> None:
     if _is_installed(device):
         return
     if device == OPENVINO:
-        raise HimeError('device openvino: OpenVINO is not installed; say pip install "hime-sr[openvino]"')
+        raise HimeError(f"device openvino: OpenVINO is not installed; say {how_to_install('openvino')}")
     raise HimeError(
         f"device {device}: this ONNX Runtime is built without it; "
         f"pip uninstall onnxruntime, then pip install {DEVICES[device].package}"

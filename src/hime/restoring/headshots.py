@@ -239,6 +239,11 @@ class HeadshotJob:
         from hime.restoring.any_size import mixed, restore_any_size
 
         height, width = headshot.shape[:2]
+        if height != width and max(height, width) > AS_IT_IS:
+            self.summary.notes.append(
+                f"{each.path}: not square ({width}×{height} pixels), so restored from all its pixels as they "
+                "are; cut it square to have it restored from those that its detail fills"
+            )
         if height != width or height <= AS_IT_IS:
             restored = self._restored_with_others(each, headshot)
             scale = self.restorer.scale

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.restoring.card import FILES, read_card
 
 PREFIX = "hf:"
@@ -75,7 +75,7 @@ def _fetch(address: str, repository: str, revision: str, file: str) -> Path:
         from huggingface_hub import constants, errors, hf_hub_download
     except ModuleNotFoundError as error:
         raise HimeError(
-            f'{address}: {error.name} is not installed; say pip install "hime-sr[hub]", or give a folder'
+            f"{address}: {error.name} is not installed; say {how_to_install('hub')}, or give a folder"
         ) from error
     try:
         return Path(hf_hub_download(repository, file, revision=revision, library_name="hime-sr"))

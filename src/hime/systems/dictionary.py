@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import Module
 from tqdm import tqdm
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.model.system import StoredPhotos
 from hime.systems.base import SystemConfig
 from hime.systems.dfdnet import PARTS, box, entry_side, part_name
@@ -93,4 +93,4 @@ def require() -> None:
         HimeError: it is not installed.
     """
     if importlib.util.find_spec("sklearn") is None:
-        raise HimeError('dfdnet\'s dictionary needs scikit-learn; install it: pip install "hime-sr[systems]"')
+        raise HimeError(f"dfdnet's dictionary needs scikit-learn; install it: {how_to_install('systems')}")

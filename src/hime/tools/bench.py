@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from hime.errors import how_to_install
 from hime.evaluation.provenance import LIBRARIES, provenance
 from hime.processors import usable_threads
 from hime.restoring.devices import PROCESSOR, precision
@@ -160,7 +161,7 @@ def format_bench(result: dict[str, Any]) -> str:
         )
         lines.append(f"{on_device}: {cold:.2f} times as fast as ONNX Runtime cold, {warm:.2f} times warm")
     if result["training"] is None:
-        lines.append('PyTorch and training: not installed (pip install "hime-sr[train]")')
+        lines.append(f"PyTorch and training: not installed ({how_to_install('train')})")
     else:
         rates = ", ".join(
             f"{row['pairs_per_second']:.1f} {name} ({row['share_of_peak']:.0%} of "

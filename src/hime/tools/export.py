@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 
 try:
     import onnx
     import torch
     from torch import Tensor, nn
 except ModuleNotFoundError as error:
-    raise HimeError(f'{error.name} is not installed: pip install "hime-sr[train]"') from error
+    raise HimeError(f"{error.name} is not installed: {how_to_install('train')}") from error
 
 from hime.evaluation.checkpoint import describe
 from hime.model.system import System

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 
 try:
     from huggingface_hub import EvalResult, ModelCardData
 except ModuleNotFoundError as error:
-    raise HimeError(f'{error.name} is not installed: pip install "hime-sr[hub]"') from error
+    raise HimeError(f"{error.name} is not installed: {how_to_install('hub')}") from error
 
 from hime.restoring.card import FILES, TRAINING, is_count, trainings_of
 from hime.terminal import shown
@@ -179,7 +179,7 @@ def _use(card: dict[str, Any]) -> str:
     name = shown(card["name"])
     return f"""\
 ```
-pip install "hime-sr[faces,hub]"
+pip install "hime-sr[faces,hub]"  # in a clone: pip install ".[faces,hub]"
 hime restore party.jpg --refs mum/ --out restored/ --model hf:OWNER/{name}@REVISION
 ```
 

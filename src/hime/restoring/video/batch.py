@@ -5,6 +5,7 @@ A clip that cannot be used is told in the summary, and the others are done all t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ def restore_clips(
     enlargement: int = 1,
     report: bool = False,
     overwrite: bool = False,
+    keep_date: bool = True,
     cache: LookCache | None = None,
     named: bool | None = None,
     dry_run: bool = False,
@@ -61,6 +63,7 @@ def restore_clips(
         enlargement: how many times the sides become: 1, 2 or 4.
         report: write beside each result NAME.html, which explains it.
         overwrite: restore again what is there already or half done.
+        keep_date: give a result the date of its clip's file.
         cache: where what is learned of each reference is kept (`hime.faces.cache`); default nowhere.
         named: see `hime.restoring.sources.find_people`.
         dry_run: find out what would be done: the clips are looked through, and nothing is written.
@@ -88,7 +91,7 @@ def restore_clips(
 
         find_person(cast.people, only_person)
 
-    choice = ClipChoice(everyone, only_person, enlargement, report, overwrite)
+    choice = ClipChoice(everyone, only_person, enlargement, report, overwrite, keep_date)
     job = ClipJob(restorer, cast, listing.clips, summary, choice, dry_run)
     made = {**made_with(restorer, cast), **choice.made}
     run_batch(listing.clips, outputs, made, summary, job.restore, skip=job.skip, dry_run=dry_run, turns=False)
@@ -104,11 +107,13 @@ class ClipChoice:
     enlargement: int = 1
     report: bool = False
     overwrite: bool = False
+    keep_date: bool = True
 
     @property
     def made(self) -> dict[str, str]:
         """What of it results are made with, for `hime.restoring.batch.run_batch`, naming nobody."""
         options = f"video {self.everyone} {self.only_person} {self.enlargement}"
+        options += "" if self.keep_date else " undated"  # so that earlier results count as made like this
         return {"options": together([options]), "report": str(self.report)}
 
 
@@ -142,6 +147,7 @@ class ClipJob:
         if page is not None:
             output.claim(page)
         people = self.cast.without(content)
+        modified = each.path.stat().st_mtime_ns
         with Meter(f"{each.path.name}{count}") as meter:
             chosen: dict[str, Any] = {
                 "everyone": choice.everyone,
@@ -158,6 +164,8 @@ class ClipJob:
                 each.path, people, self.restorer, output.path,
                 overwrite=choice.overwrite, report=page, **chosen,
             )  # fmt: skip
+        if choice.keep_date:
+            os.utime(restored.path, ns=(modified, modified))
         _tell(each.path, restored, self.summary)
 
     def skip(self, each: Input, output: Output) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.files import open_file
 from hime.pictures.formats import format_of
 from hime.restoring.video.beside import NAMES, UNKNOWN, Light, carried
@@ -161,7 +161,7 @@ def library() -> ModuleType:
     try:
         import av
     except ModuleNotFoundError as error:
-        raise HimeError('av is not installed: pip install "hime-sr[video]"') from error
+        raise HimeError(f"av is not installed: {how_to_install('video')}") from error
     return av
 
 

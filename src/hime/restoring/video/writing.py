@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.processors import repeatable_x264
 from hime.restoring.video.findings import Arrays
 from hime.restoring.video.reading import WRITTEN, Clip, library, opened
@@ -120,7 +120,7 @@ def encoding_for(clip: Clip, suffix: str, enlargement: int, threads: int) -> Enc
         if codec in ("h264", "hevc"):  # whole chroma samples only
             width, height = _even(av, pixel_format, width, height)
         return Encoding(codec, pixel_format, width, height, threads)
-    raise HimeError('av cannot encode H.264 or VP9; install it anew: pip install "hime-sr[video]"')
+    raise HimeError(f"av cannot encode H.264 or VP9; install it anew: {how_to_install('video')}")
 
 
 def _nearest_format(own: str, formats: Sequence[str]) -> str:

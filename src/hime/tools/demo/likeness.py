@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from hime.errors import HimeError
+from hime.errors import HimeError, how_to_install
 from hime.evaluation.dlib_distance import DlibDistance
 from hime.evaluation.measures import Figures, Identity, Measure, Sample
 from hime.pictures.arrays import Image
@@ -45,7 +45,7 @@ class Likeness:
     def explained(self) -> str:
         """What the figures say, or why there are none."""
         if not self.metrics:
-            return 'likeness is not measured: pip install "hime-sr[faces]"'
+            return f"likeness is not measured: {how_to_install('faces')}"
         return "; ".join(EXPLAINED[name] for name in self.metrics)
 
 
