@@ -36,6 +36,7 @@ from hime.evaluation.dlib_distance import DlibDistance
 from hime.evaluation.evaluate import Degradation
 from hime.evaluation.measures import Distortion, Identity, Measure, Sample
 from hime.evaluation.provenance import provenance
+from hime.experiments.report import with_interval
 from hime.faces.album import Person, Reference, read_person
 from hime.faces.embedding import similarity
 from hime.faces.found import FoundFace
@@ -270,12 +271,12 @@ def format_markdown(result: Mapping[str, Any]) -> str:
         cells = []
         for metric in metrics:
             decimals = COLUMNS[metric][1]
-            cells.append(f"{means[metric]:.{decimals}f}")
+            cells.append(with_interval(means[metric], None, decimals))
             if name == CHANCE:
                 cells.append("")
                 continue
-            mean, (low, high) = (differences[name][key][metric] for key in ("mean", "interval"))
-            cells.append(f"{mean:+.{decimals}f} ({low:+.{decimals}f} … {high:+.{decimals}f})")
+            mean, interval = (differences[name][key][metric] for key in ("mean", "interval"))
+            cells.append(with_interval(mean, interval, decimals, "+"))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -296,9 +297,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         faces.require()
         restorer = open_measured(options.model, threads=1)
         degradation = open_degradation(options.degradation, options.seed)
-        result = compare(restorer, options.data, read_list(options.list), options.count, degradation)
+        entries = read_list(options.list)
+        source = provenance(
+            options.data, list=options.list
+        )  # of what is measured, not of what lies there later
+        result = compare(restorer, options.data, entries, options.count, degradation)
         table = format_markdown(result)
-        found = {"provenance": provenance(options.data, list=options.list), "model": restorer.name, **result}
+        found = {"provenance": source, "model": restorer.name, **result}
         write_json(options.out / "choosing.json", found)
         write_atomically(options.out / "choosing.md", lambda path: path.write_text(table, encoding="utf-8"))
     except HimeError as error:

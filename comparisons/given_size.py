@@ -6,13 +6,13 @@ For each level of `hime.evaluation.given.LEVELS`: the damaged picture itself; MO
 program chooses for each picture, and from 16, 32 and 64 pixels; and Real-ESRGAN from 64 pixels, if it is
 installed (README.md beside this file). Measured as by `hime evaluate --given-size`, and by dlib's distance as
 in `peers.py`. ``--out`` gets ``given.md``, and of each level ``LEVEL.json`` and ``LEVEL.png``, a sheet.
-The same command goes on where it was: a level whose ``LEVEL.json`` is there is not measured again.
+The same command goes on where it was: a level whose ``LEVEL.json`` is there is not measured again, and a file
+of other arguments, another list or other weights is refused.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,12 +27,13 @@ from hime.data.people import read_list
 from hime.errors import HimeError
 from hime.evaluation.evaluate import GIVEN, Method, Variant, evaluate
 from hime.evaluation.given import LEVELS, AnySize, Given
-from hime.evaluation.provenance import provenance
 from hime.evaluation.sheet import Sheet
-from hime.files import write_atomically, write_json
+from hime.experiments.report import with_interval
+from hime.files import write_atomically
 from hime.pictures.arrays import Image, from_planes, resize, to_planes
 from hime.pictures.writing import write_image
 from hime.restoring.restorer import Restorer
+from once import once
 from peers import Enlarged, Network, all_measures, real_esrgan
 
 WORKING = (16, 32, 64)
@@ -90,10 +91,12 @@ def format_markdown(results: dict[str, dict[str, Any]], name: str) -> str:
         ]
         for level, result in results.items():
             values = {method: means[metric] for method, means in result["methods"].items()}
-            best = (max if metric in ("identity", "psnr") else min)(values[method] for method in ours)
+            known = [values[method] for method in ours if values[method] is not None]
+            best = (max if metric in ("identity", "psnr") else min)(known, default=None)
             cells = [
-                f"**{values[each]:.{decimals}f}**" if values[each] == best else f"{values[each]:.{decimals}f}"
+                f"**{told}**" if values[each] == best is not None else told
                 for each in (GIVEN, *ours, *others)
+                for told in [with_interval(values[each], None, decimals)]
             ]
             lines.append(f"| {level} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -123,27 +126,29 @@ def _compare(options: argparse.Namespace) -> int:
     entries = read_list(options.list)
     _, restorer = open_method(options.model, threads=1)
     methods, measures = methods_of(restorer), all_measures("given_size")
+
+    def measured(level: str) -> dict[str, Any]:
+        sheet = Sheet(len(entries))
+        result = evaluate(
+            methods,
+            options.data,
+            entries,
+            lr_size=options.given_size,
+            list_name=options.list.name,
+            references=options.references,
+            degradation=Given(level, options.seed),
+            measures=measures,
+            sheet=sheet,
+        )
+        if result["images"]:
+            write_image(options.out / f"{level}.png", sheet.draw())
+        return result
+
     results: dict[str, dict[str, Any]] = {}
     table = ""
     for level in options.levels:
         file = options.out / f"{level}.json"
-        if not file.exists():
-            sheet = Sheet(len(entries))
-            result = evaluate(
-                methods,
-                options.data,
-                entries,
-                lr_size=options.given_size,
-                list_name=options.list.name,
-                references=options.references,
-                degradation=Given(level, options.seed),
-                measures=measures,
-                sheet=sheet,
-            )
-            write_json(file, {"provenance": provenance(options.data, list=options.list), **result})
-            if result["images"]:
-                write_image(file.with_suffix(".png"), sheet.draw())
-        results[level] = json.loads(file.read_text(encoding="utf-8"))
+        results[level] = once(file, options, restorer, partial(measured, level))
         table = format_markdown(results, restorer.name)
         write_atomically(options.out / "given.md", partial(Path.write_text, data=table, encoding="utf-8"))
     print(table, end="")

@@ -4,16 +4,17 @@
 
 PSNR, SSIM and identity as by `hime evaluate`, dlib's distance as in `peers.py`. Prints the mean of each
 metric on the processor, and by how much the device's differs, with its interval over people. ``--out`` gets
-``MODEL.json`` of each model, which is not measured again if it is there.
+``MODEL.json`` of each model, which is not measured again if it is there, and refused if it is of other
+arguments, another list or other weights.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hime.cli.models import open_measured
 from hime.data.people import read_list
@@ -22,10 +23,10 @@ from hime.evaluation.degradation import Realistic
 from hime.evaluation.dlib_distance import DlibDistance
 from hime.evaluation.evaluate import Variant, evaluate
 from hime.evaluation.measures import Distortion, Identity, Measure
-from hime.evaluation.provenance import provenance
-from hime.files import write_json
+from hime.experiments.report import with_interval
 from hime.processors import limit_threads
 from hime.restoring.devices import DEVICES, precision
+from once import once
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,11 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare(model: str, options: argparse.Namespace) -> int:
     """One model on both; whether anything failed."""
     here, there = (open_measured(model, threads=1, device=device) for device in ("cpu", options.device))
-    file = options.out / f"{here.name}.json"
-    if not file.exists():
-        name = f"{here.name}, {options.device} {precision(options.device)}"
-        result = evaluate(
-            [here, Variant(there, name)],
+
+    def measured() -> dict[str, Any]:
+        return evaluate(
+            [here, Variant(there, f"{here.name}, {options.device} {precision(options.device)}")],
             options.data,
             read_list(options.list),
             lr_size=int(here.card["lr_size"]),
@@ -62,14 +62,13 @@ def _compare(model: str, options: argparse.Namespace) -> int:
             degradation=Realistic(options.degradation, options.seed) if options.degradation else None,
             measures=_measures(),
         )
-        write_json(file, {"provenance": provenance(options.data, list=options.list), **result})
-    result = json.loads(file.read_text(encoding="utf-8"))
+
+    result = once(options.out / f"{here.name}.json", options, here, measured)
     (difference,) = (each for each in result["differences"] if each["minus"] == here.name)
     print(f"{difference['method']} − {here.name}, {result['images']} images of {result['people']} people")
     for metric, change in difference["mean"].items():
-        low, high = difference["interval"][metric] or (float("nan"), float("nan"))  # of one person none
-        mean = result["methods"][here.name][metric]
-        print(f"  {metric:<20} {mean:8.4f} {change:+.4f} ({low:+.4f} … {high:+.4f})")
+        mean = with_interval(result["methods"][here.name][metric], None, 4)
+        print(f"  {metric:<20} {mean:>8} {with_interval(change, difference['interval'][metric], 4, '+')}")
     return 1 if result["failed"] else 0
 
 

@@ -353,6 +353,7 @@ def _compare(options: argparse.Namespace) -> int:
     for line in without:
         print(f"peers: {line}", file=sys.stderr)
     measures = all_measures("peers")
+    source = provenance(options.data, list=options.list)  # of what is measured, not of what lies there later
     sheet = Sheet(len(entries), options.sheet_images)
     result = evaluate(
         methods,
@@ -370,9 +371,7 @@ def _compare(options: argparse.Namespace) -> int:
     }
     table = format_markdown(result)
     print(table, end="")
-    write_json(
-        options.out / "peers.json", {"provenance": provenance(options.data, list=options.list), **result}
-    )
+    write_json(options.out / "peers.json", {"provenance": source, **result})
     write_atomically(options.out / "peers.md", lambda path: path.write_text(table, encoding="utf-8"))
     if result["images"]:
         write_image(options.out / "sheet.png", sheet.draw())

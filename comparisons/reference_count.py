@@ -8,7 +8,7 @@ Each MODEL gets the first 0, 1, 2, … of each entry's references (`--counts`), 
 on the same inputs. Measured as by `hime evaluate`, and by dlib's distance where it is installed (README.md
 beside this file). ``--out`` gets ``MODEL.json`` of each, the methods being ``MODEL@N`` and differences those
 to the first count, and ``counts.md``. The same command goes on where it was: a model whose file is there is
-not measured again.
+not measured again, and a file of other arguments, another list or other weights is refused.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from hime.cli.evaluate import open_degradation
-from hime.cli.models import open_measured
 from hime.data.people import read_list
 from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE, Method, Variant, evaluate
+from hime.experiments.report import with_interval
 from hime.files import write_atomically
+from hime.restoring.restorer import Restorer
 from once import each_model
 from peers import all_measures
 
@@ -45,13 +47,12 @@ Results = Mapping[str, Mapping[str, Any]]
 """Model → what `evaluate` gave."""
 
 
-def measured(model: str, counts: Sequence[int], options: argparse.Namespace) -> dict[str, Any]:
+def measured(restorer: Restorer, counts: Sequence[int], options: argparse.Namespace) -> dict[str, Any]:
     """One model with each count: what `evaluate` returns.
 
     Raises:
-        HimeError: no such model, or the list has fewer references.
+        HimeError: the list has fewer references, or cannot be read.
     """
-    restorer = open_measured(model, threads=1)
     methods: list[Method] = [Variant(restorer, f"{restorer.name}@{count}", count) for count in counts]
     return evaluate(
         methods,
@@ -70,13 +71,17 @@ def count_of(method: str) -> int:
     return int(method.rpartition("@")[2])
 
 
-def gained(result: Mapping[str, Any], method: str, metric: str) -> tuple[float, float, float]:
-    """How much more a method has than the first: mean, and both ends of its 95 % interval."""
+def gained(
+    result: Mapping[str, Any], method: str, metric: str
+) -> tuple[float | None, Sequence[float] | None]:
+    """How much more a method has than the first: mean, and both ends of its 95 % interval over people; None
+    where nothing was measured, or one person only.
+    """
     first = result["models"][0]
     if method == first:
-        return 0.0, 0.0, 0.0
+        return 0.0, (0.0, 0.0)
     found = next(each for each in result["differences"] if (each["method"], each["minus"]) == (method, first))
-    return found["mean"][metric], *found["interval"][metric]
+    return found["mean"][metric], found["interval"][metric]
 
 
 def format_markdown(results: Results) -> str:
@@ -97,11 +102,11 @@ def format_markdown(results: Results) -> str:
             cells = []
             for metric in metrics:
                 decimals = COLUMNS[metric][1]
-                cells.append(f"{result['methods'][method][metric]:.{decimals}f}")
-                more = (
-                    "" if method in (BASELINE, result["models"][0]) else "{:+.{d}f} ({:+.{d}f} … {:+.{d}f})"
+                cells.append(with_interval(result["methods"][method][metric], None, decimals))
+                is_first = method in (BASELINE, result["models"][0])
+                cells.append(
+                    "" if is_first else with_interval(*gained(result, method, metric), decimals, "+")
                 )
-                cells.append(more and more.format(*gained(result, method, metric), d=decimals))
             lines.append(f"| {label} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
@@ -120,10 +125,10 @@ def drawn(results: Results) -> bytes:
         for model, result in results.items():
             counts = [count_of(method) for method in result["models"]]
             means = [result["methods"][method][metric] for method in result["models"]]
-            ends = [gained(result, method, metric)[1:] for method in result["models"]]
-            axes.fill_between(
-                counts, [means[0] + low for low, _ in ends], [means[0] + high for _, high in ends], alpha=0.2
-            )
+            known = [gained(result, method, metric)[1] for method in result["models"]]
+            ends = [means[0] + np.array(each) for each in known if each is not None]
+            if len(ends) == len(counts):  # of one person there is no interval
+                axes.fill_between(counts, *np.transpose(ends), alpha=0.2)
             axes.plot(counts, means, marker="o", label=model)
         axes.axhline(first["methods"][BASELINE][metric], linestyle=":", color="grey", label="bicubic")
         axes.set(xlabel="references", ylabel=COLUMNS[metric][0])
@@ -156,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
-    results = dict(each_model(options, lambda model: measured(model, options.counts, options)))
+    results = dict(each_model(options, lambda restorer: measured(restorer, options.counts, options)))
     table = format_markdown(results)
     write_atomically(options.out / "counts.md", lambda path: path.write_text(table, encoding="utf-8"))
     print(table, end="")

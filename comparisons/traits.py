@@ -34,6 +34,7 @@ from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE, Method, Variant, check_methods, evaluate
 from hime.evaluation.measures import Figures, Measure, Sample
 from hime.evaluation.provenance import provenance
+from hime.experiments.report import with_interval
 from hime.faces.headshot import Frame
 from hime.files import write_atomically, write_json
 from hime.pictures.arrays import Image
@@ -333,10 +334,8 @@ def format_markdown(result: Mapping[str, Any]) -> str:
     for method in (BASELINE, *result["models"]):
         cells = []
         for metric in metrics:
-            decimals = COLUMNS[metric][1]
-            low, high = result["intervals"][method][metric]
-            mean = result["methods"][method][metric]
-            cells.append(f"{mean:.{decimals}f} ({low:.{decimals}f} … {high:.{decimals}f})")
+            mean, interval = (result[key][method][metric] for key in ("methods", "intervals"))
+            cells.append(with_interval(mean, interval, COLUMNS[metric][1]))
         lines.append(f"| {method} | {' | '.join(cells)} |")
     told = [f"{label} {value:.2f}" for label, value in result.get("yardstick", {}).items()]
     return "\n".join([*lines, *(["", "Between photos: " + "; ".join(told)] if told else [])]) + "\n"
@@ -376,6 +375,7 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         root, name, entries = options.data, options.list.name, read_list(options.list)
     measures: list[Measure] = [Moles()] if rendered else [EyeColour()]
+    source = provenance(root, list=options.list)  # of what is measured, not of what lies there hours later
     result = evaluate(
         methods,
         root,
@@ -387,7 +387,7 @@ def _compare(options: argparse.Namespace) -> int:
     )
     if not rendered:
         result["yardstick"] = yardstick(root, entries, lr_size * methods[0].scale)
-    write_json(options.out / "traits.json", {"provenance": provenance(root, list=options.list), **result})
+    write_json(options.out / "traits.json", {"provenance": source, **result})
     table = format_markdown(result)
     write_atomically(options.out / "traits.md", lambda path: path.write_text(table, encoding="utf-8"))
     print(table, end="")

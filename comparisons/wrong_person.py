@@ -13,8 +13,8 @@ the right one, and how many it would call hardly like them, is counted too (`arr
 
 ``--out`` gets ``MODEL.json`` of each, as `hime evaluate --out` writes it; in it ``references`` are the wrong
 person's photos, so that ``identity_references`` is the likeness to that person. And ``wrong.md``, the table.
-The same command goes on where it was: a model whose file is there is not measured again. Models may be of
-different scales and LR sizes.
+The same command goes on where it was: a model whose file is there is not measured again, and a file of other
+arguments, another list or other weights is refused. Models may be of different scales and LR sizes.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ import torch
 
 from hime import faces
 from hime.cli.evaluate import open_degradation
-from hime.cli.models import open_measured
 from hime.data.people import ListEntry, read_list
 from hime.errors import HimeError
 from hime.evaluation.evaluate import Degradation, Variant, evaluate, wrong_references
 from hime.evaluation.measures import Distortion, Identity
+from hime.experiments.report import with_interval
 from hime.faces.album import SAME_PERSON
 from hime.faces.embedding import FloatArray, similarity
 from hime.files import write_atomically
 from hime.pictures.arrays import downscale, upscale
 from hime.pictures.reading import read_target
 from hime.restoring.face import HARDLY_LIKE
+from hime.restoring.restorer import Restorer
 from once import each_model
 
 LIMITS = {"psnr": -0.05, "identity_references": 0.02}
@@ -61,13 +62,12 @@ def with_others(entries: Sequence[ListEntry], list_name: str) -> list[ListEntry]
     ]
 
 
-def measured(model: str, options: argparse.Namespace) -> dict[str, Any]:
+def measured(restorer: Restorer, options: argparse.Namespace) -> dict[str, Any]:
     """One model without references and with the wrong ones: what `evaluate` returns, and `arriving`.
 
     Raises:
-        HimeError: no such model, or the list is of one person.
+        HimeError: the list is of one person, or cannot be read.
     """
-    restorer = open_measured(model, threads=1)
     own = read_list(options.list)
     entries = with_others(own, options.list.name)
     degradation = open_degradation(options.degradation, options.seed)
@@ -141,19 +141,21 @@ def arriving(
     }
 
 
-def difference(result: Mapping[str, Any], metric: str) -> tuple[float, float, float]:
-    """With another person's photos less without: mean, and both ends of its 95 % interval."""
+def difference(result: Mapping[str, Any], metric: str) -> tuple[float | None, Sequence[float] | None]:
+    """With another person's photos less without: mean, and both ends of its 95 % interval over people; None
+    where nothing was measured, or one person only.
+    """
     without, own = result["models"]
     found = next(each for each in result["differences"] if (each["method"], each["minus"]) == (own, without))
-    return found["mean"][metric], *found["interval"][metric]
+    return found["mean"][metric], found["interval"][metric]
 
 
 def harm(result: Mapping[str, Any]) -> list[str]:
-    """In which of `LIMITS` the means miss it."""
+    """In which of `LIMITS` the means miss it, or are not known."""
     missed = []
     for metric, limit in LIMITS.items():
         mean = difference(result, metric)[0]
-        if mean < limit if limit < 0 else mean > limit:
+        if mean is None or (mean < limit if limit < 0 else mean > limit):
             missed.append(metric)
     return missed
 
@@ -174,9 +176,8 @@ def format_markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
     for name, result in results.items():
         cells = []
         for metric, (_, decimals) in columns.items():
-            mean, low, high = difference(result, metric)
-            cells.append(f"{result['methods'][result['models'][0]][metric]:.{decimals}f}")
-            cells.append(f"{mean:+.{decimals}f} ({low:+.{decimals}f} … {high:+.{decimals}f})")
+            cells.append(with_interval(result["methods"][result["models"][0]][metric], None, decimals))
+            cells.append(with_interval(*difference(result, metric), decimals, "+"))
         missed = harm(result)
         verdict = "yes" if not missed else "**no**: " + ", ".join(columns[metric][0] for metric in missed)
         size = f"{result['lr_size']}→{result['lr_size'] * result['scale']}"
@@ -209,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     results: dict[str, dict[str, Any]] = {}
-    for name, result in each_model(options, lambda model: measured(model, options)):
+    for name, result in each_model(options, lambda restorer: measured(restorer, options)):
         results[name] = result
         table = format_markdown(results)
         write_atomically(options.out / "wrong.md", lambda path: path.write_text(table, encoding="utf-8"))  # noqa: B023

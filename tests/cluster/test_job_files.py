@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hime import processors
+from hime.cli import main
 from hime.cluster.engine import Pool
 from hime.cluster.evaluation import evaluate
 from hime.cluster.job import JobSummary, run_job
@@ -45,7 +46,7 @@ from hime.cluster.listing import Found, clip_ending_of, ending_of, find_sources
 from hime.cluster.planning import plan_job, tell_loop
 from hime.cluster.storage import Store, fetch
 from hime.cluster.work import MOST_ATTEMPTS, Clips, Headshots, Photographs, Work, Worker, by_files
-from hime.data.people import ListEntry
+from hime.data.people import ListEntry, read_list, write_list
 from hime.errors import HimeError, NothingToRestore
 from hime.evaluation.evaluate import Evaluation
 from hime.evaluation.measures import Distortion
@@ -380,6 +381,29 @@ def test_entries_whose_photos_have_changed_are_measured_anew(
         (root / "ada" / f"{old}.webp").rename(root / "ada" / f"{new}.webp")
     figures()
     assert measured == ["ada/0.webp"]
+
+
+def test_figures_of_other_code_are_measured_anew(
+    demo_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same version: what is measured now must not be told of figures of before."""
+    made: list[dict[str, str]] = []
+
+    def in_bulk(_: object, evaluation: Evaluation, parts: dict[str, str], *__: object) -> dict[str, Any]:
+        made.append(parts)
+        return evaluation.result([evaluation.measure(0)], [])
+
+    monkeypatch.setattr("hime.cluster.require", lambda: None)
+    monkeypatch.setattr("hime.cluster.evaluation.evaluate", in_bulk)
+    chosen = tmp_path / "list.jsonl"
+    write_list(chosen, read_list(demo_people / "list.jsonl")[:1])
+    command = ["evaluate", "small-x4", "--data", str(demo_people), "--list", str(chosen)]
+    command += ["--out", str(tmp_path / "out.json"), "--engine", "ray"]
+    assert main(command) == main(command) == 0
+    monkeypatch.setattr("hime.evaluation.provenance.source_digest", lambda: "another")
+    assert main(command) == 0
+    assert made[0] == made[1] == {**made[2], "code": made[0]["code"]}
+    assert made[0] != made[2]
 
 
 # ---------------------------------------------------------------------------------------------- what is left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -62,6 +63,48 @@ def test_a_shape_tells_neither_size_nor_place_nor_tilt() -> None:
     np.testing.assert_allclose(choosing.shape(3 * points @ turn.T + 7), choosing.shape(points), atol=1e-9)
     smiling = points + np.array([[0, 0], [0, 0], [0, 0], [-5, 0], [5, 0]])
     assert np.abs(choosing.shape(smiling) - choosing.shape(points)).max() > 0.1
+
+
+def test_of_one_person_there_are_no_intervals_and_of_none_no_figures() -> None:
+    changes = {"identity": 0.1, "dlib": None, "psnr": -0.25}
+    differences = [{"method": "a", "minus": choosing.CHANCE, "mean": changes}]
+    result = {
+        "images": 1, "people": 1, "count": 3, "degradation": "bicubic", "left_out": [],
+        "methods": {choosing.CHANCE: {**changes, "psnr": 20.25}, "a": {**changes, "psnr": 20.0}},
+        "differences": [{**each, "interval": dict.fromkeys(changes)} for each in differences],
+    }  # fmt: skip
+    told = choosing.format_markdown(result).splitlines()
+    assert told[-2] == "| by chance | 0.1000 |  | – |  | 20.250 |  |"
+    assert told[-1] == "| a | 0.1000 | +0.1000 | – | – | 20.000 | -0.250 |"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_list_that_goes_while_it_is_measured(
+    gone: bool,
+    demo_people: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was measured is kept, with the list that there was."""
+    chosen, out = tmp_path / "list.jsonl", tmp_path / "out"
+    write_list(chosen, make_list(demo_people, ["ada"], references=3, inputs_per_person=1))
+    expected = hashlib.sha256(chosen.read_bytes()).hexdigest()
+
+    def compare(*_: object) -> dict[str, object]:
+        if gone:
+            chosen.unlink()
+        else:
+            chosen.write_text("another", encoding="utf-8")
+        return {"figure": 1}
+
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)  # it would be for good
+    monkeypatch.setattr(choosing, "compare", compare)
+    monkeypatch.setattr(choosing, "format_markdown", lambda _: "")
+    command = [str(tiny_model), "--data", str(demo_people), "--list", str(chosen), "--out", str(out)]
+    assert choosing.main(command) == 0
+    kept = json.loads((out / "choosing.json").read_text(encoding="utf-8"))
+    assert (kept["figure"], kept["provenance"]["data"]["list"]["sha256"]) == (1, expected)
 
 
 def test_the_table(

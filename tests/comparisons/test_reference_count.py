@@ -58,6 +58,22 @@ def test_each_count_is_measured_with_that_many_photos(
     assert "99 inputs" in capsys.readouterr().out
 
 
+def test_a_list_of_one_person_has_no_intervals(
+    demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen, out = tmp_path / "list.jsonl", tmp_path / "out"
+    write_list(chosen, make_list(demo_people, ["ada"], references=1, inputs_per_person=1))
+    command = [str(tiny_model), "--data", str(demo_people), "--list", str(chosen), "--out", str(out)]
+    command += ["--counts", "0", "1", "--lr-size", "32", "--plot", str(tmp_path / "plot.png")]
+    assert reference_count.main(command) == 0
+    result = json.loads((out / "tiny-x4.json").read_text(encoding="utf-8"))
+    psnr = [result["methods"][f"tiny-x4@{count}"]["psnr"] for count in (0, 1)]
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("| 1 |"))
+    assert f"| {psnr[1]:.3f} | {psnr[1] - psnr[0]:+.3f} |" in row
+    assert "…" not in row
+    assert read_image(tmp_path / "plot.png").shape[0] == 400
+
+
 def test_a_list_with_too_few_references_is_refused(
     demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,3 +162,13 @@ def test_the_tables(
         assert told.count(f"\n| {name} | {result['methods'][name]['eye']:.2f} (") == 1
     with pytest.raises(SystemExit):
         traits.main([str(tiny_model), "--data", str(demo_people), "--out", str(out)])
+
+
+def test_of_one_person_there_are_no_intervals_and_of_none_no_figures() -> None:
+    means = {"eye": 2.5, "eye_hue": None}
+    result = {
+        "list": "one.jsonl", "images": 1, "people": 1, "lr_size": 32, "scale": 4, "references": 3,
+        "degradation": "bicubic", "models": ["m"], "methods": {"bicubic": means, "m": means},
+        "intervals": {"bicubic": dict.fromkeys(means), "m": dict.fromkeys(means)},
+    }  # fmt: skip
+    assert traits.format_markdown(result).splitlines()[-1] == "| m | 2.50 | – |"

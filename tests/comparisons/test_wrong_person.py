@@ -43,6 +43,19 @@ def test_harm_is_what_lies_beyond_the_limits(psnr: float, likeness: float, misse
     assert wrong_person.harm(result(psnr, likeness)) == missed
 
 
+def test_of_one_person_there_are_no_intervals_and_what_is_not_measured_is_not_within() -> None:
+    """As where all but one person's photos are missing."""
+    found = result(0.25, 0.0)
+    found |= {"methods": {"m@0": {"psnr": 20.0, "identity_references": None, "identity": None}}, "images": 1}
+    found |= {"lr_size": 32, "scale": 4, "degradation": "bicubic"}
+    found["arriving"] = {whose: {"taken": 0.0, "hardly": 0.0} for whose in ("wrong", "own")}
+    found["differences"][1]["interval"] = dict.fromkeys(found["methods"]["m@0"])
+    found["differences"][1]["mean"]["identity_references"] = None
+    assert wrong_person.harm(found) == ["identity_references"]
+    told = wrong_person.format_markdown({"m": found})
+    assert "| 20.000 | +0.250 | – | – | – | +0.000 | **no**: likeness to that person |" in told
+
+
 def test_every_input_gets_another_persons_photos(
     demo_people: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,7 +78,17 @@ def test_every_input_gets_another_persons_photos(
     assert status == (3 if harmed else 0)
     assert ("**no**" in told) == harmed
 
+    for changed, others in (
+        ([str(tiny_model), "--degradation", "strong"], "degradation"),
+        ([str(tiny_model), "--seed", "1"], "seed"),
+    ):
+        assert wrong_person.main([*changed, *command[1:]]) == 1
+        refused = f"wrong_person: {out / 'tiny-x4.json'}: holds figures of another {others}, or does not tell"
+        assert refused in capsys.readouterr().err
+
     write_list(chosen, entries[:1])
+    assert wrong_person.main(command) == 1
+    assert "holds figures of another list, or" in capsys.readouterr().err
     assert wrong_person.main([*command[:-1], str(tmp_path / "alone")]) == 1
     assert "nobody but" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ import pytest
 from hime.cli import main
 from hime.errors import HimeError
 from hime.evaluation import provenance as module
-from hime.evaluation.provenance import provenance, revision, told
+from hime.evaluation.provenance import provenance, revision, source_digest, told
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,21 @@ def test_data_are_named_and_told_by_their_content(tmp_path: Path) -> None:
     assert provenance(command=["hime"])["data"] == {}
     with pytest.raises(HimeError, match=r"gone\.jsonl: no such file"):
         provenance(command=["hime"], list=tmp_path / "gone.jsonl")
+
+
+def test_code_is_told_by_its_content(tmp_path: Path) -> None:
+    package, other = tmp_path / "one", tmp_path / "two"
+    for folder in (package, other):
+        (folder / "part" / "__pycache__").mkdir(parents=True)
+        (folder / "part" / "a.py").write_text("a = 1\n")
+        (folder / "b.py").write_text("")
+    (package / "part" / "__pycache__" / "a.pyc").write_text("compiled")
+    assert source_digest(package) == source_digest(other)
+    (package / "part" / "a.py").write_text("a = 2\n")
+    assert source_digest(package) != source_digest(other)
+    (other / "part" / "a.py").rename(other / "a.py")
+    assert source_digest(package) != source_digest(other)
+    assert source_digest() == source_digest(Path(module.__file__).parents[1])
 
 
 def test_the_form() -> None:

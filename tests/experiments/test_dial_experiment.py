@@ -67,7 +67,9 @@ def test_networks_of_other_architectures_have_no_weights_between(tiny_network: H
 
 
 def test_what_has_no_figures(model: Path, tmp_path: Path) -> None:
-    listed = write_list(tmp_path / "list.jsonl", [ListEntry("nobody/0.webp", ("nobody/1.webp",) * 3)])
+    listed = write_list(
+        tmp_path / "list.jsonl", [ListEntry("nobody/0.webp", tuple(f"nobody/{n}.webp" for n in (1, 2, 3)))]
+    )
     with pytest.raises(
         HimeError, match=r"list\.jsonl: none of it can be measured; the first: .*no such file"
     ):

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from hime.cli import main
-from hime.restoring.card import FILES, PAGE, read_card
+from hime.restoring.card import FILES, PAGE, read_card, trainings_of
 from hime.restoring.exported import PRETRAINED
 from hime.tools.export import export
 from hime.tools.model_page import model_page
@@ -24,6 +24,17 @@ def test_every_released_model_has_the_page_of_its_card(folder: Path) -> None:
     page = (folder / PAGE).read_text(encoding="utf-8")
     told = f"hime info {folder.relative_to(REPOSITORY)} --readme > {folder.relative_to(REPOSITORY)}/{PAGE}"
     assert page == model_page(read_card(folder)), f"write it anew: {told}"
+
+
+def test_the_card_of_small_x8_tells_all_that_its_weights_were_trained_on() -> None:
+    """The first release, then 2,500 people on a GPU, then the same on a processor: docs/experiments.md."""
+    trainings = trainings_of(read_card(PRETRAINED / "small-x8")["training"])
+    assert [(part["steps"], part["batch_size"]) for part in trainings] == [
+        (20_000, 8),
+        (1337, 256),
+        (2100, 128),
+    ]
+    assert trainings[0]["init"] is None
 
 
 @pytest.mark.parametrize("folder", RELEASED, ids=lambda folder: folder.name)

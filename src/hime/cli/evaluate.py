@@ -254,9 +254,11 @@ def _in_bulk(options: argparse.Namespace, asked: Asked, opened: Opened) -> dict[
 
     require()
     from hime.cluster.evaluation import evaluate as evaluate_in_bulk
+    from hime.evaluation.provenance import source_digest
 
     made = {
         "version": hime.__version__,
+        "code": source_digest(),
         "models": " ".join(model_digest(restorer) for restorer in opened.restorers),
         "metrics": " ".join(opened.evaluation.metrics),
         "asked": str(replace(asked, entries=(), threads=None)),

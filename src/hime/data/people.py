@@ -2,7 +2,7 @@
 
 A people folder is ``ROOT/PERSON/*.{jpg,jpeg,png,webp}``. A split is a text file with a person a line. An
 evaluation list is JSON Lines, ``{"input": "PERSON/FILE", "references": ["PERSON/FILE", …]}``, paths below
-ROOT; every method is measured on the same list.
+ROOT: references are other photos of the same person, each once. Every method is measured on the same list.
 
 Choices depend on the seed and on names alone: candidates are ordered by the SHA-256 of seed and name and
 taken from the front. That is the same on every machine and Python version, in whatever order a folder is
@@ -328,7 +328,15 @@ def _parse_entry(value: object) -> ListEntry:
         wrong = "\0" in name or not _is_readable(name) or any(part in ("", ".", "..") for part in parts)
         if len(parts) != 2 or len(name) > LONGEST_PATH or wrong:
             raise HimeError(f"{name[:100]!r} is not PERSON/FILE")
-    return ListEntry(given, tuple(references))
+    entry = ListEntry(given, tuple(references))
+    for number, name in enumerate(references):
+        if name == given:
+            raise HimeError(f"{name[:100]!r} is given as a reference of itself")
+        if name in references[:number]:
+            raise HimeError(f"{name[:100]!r} is given as a reference twice")
+        if PurePosixPath(name).parts[0] != entry.person:
+            raise HimeError(f"{name[:100]!r} is no photo of {entry.person[:100]}")
+    return entry
 
 
 def _read_text(path: Path) -> str:

@@ -16,7 +16,9 @@ from typing import Any
 from hime import __version__
 from hime.files import open_file
 from hime.processors import usable_threads
+from hime.restoring.inputs import together
 
+PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("numpy", "onnxruntime", "openvino", "torch")
 VECTOR_UNITS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "sve")
 """Flags of `/proc/cpuinfo` that say how wide and in which precisions a processor computes."""
@@ -95,6 +97,14 @@ def revision(file: Path) -> str | None:
         return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def source_digest(package: Path = PACKAGE) -> str:
+    """A digest of a package's code, also of one that is installed, or that differs from its commit."""
+    return together(
+        f"{file.relative_to(package).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+        for file in package.rglob("*.py")
+    )
 
 
 def machine() -> dict[str, Any]:

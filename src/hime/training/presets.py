@@ -36,8 +36,9 @@ class ReferenceSampling:
     probability ``wrong``. With probability ``wrong_person`` all references of a pair are of one other person:
     what a network sees to whom somebody else's album is given.
 
-    ``misalignment``: each reference is turned by up to so many radians, scaled and shifted by up to such a
-    share of its side, as faces found in photos are; 0 leaves them as they are.
+    ``misalignment``: each reference is turned by up to so many radians, scaled by up to such a share, and
+    shifted to either side and up or down by up to half such a share of its side, as faces found in photos
+    are; 0 leaves them as they are.
 
     ``flip``: "even" mirrors the target and its references together with probability ½, "uneven" mirrors
     one of the two (the paper's Table 7 b), "none" nothing.
@@ -245,7 +246,7 @@ REAL: dict[str, Any] = {
     "sampling": ReferenceSampling(misalignment=0.04),
 }
 """Faces as they are found in photos: small in different ways, of different sizes, and not quite aligned
-(0.04: five pixels of 128, 2.3 degrees). Needs photos of 256 pixels. Starts from the bicubic model."""
+(0.04: five pixels of 256, 2.3 degrees). Needs photos of 256 pixels. Starts from the bicubic model."""
 
 VIDEO: dict[str, Any] = {"degradation": "frames"}
 """Faces in clips. Give folders of frames, a person's in one, beside those of photos: their references are
