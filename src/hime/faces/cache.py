@@ -116,7 +116,7 @@ class LookCache:
             with self._lock:
                 if not self._ready() or not _is_still(path, photo):
                     return looks
-                looks = self._keep(path, photo, looks)
+                looks = self._keep(photo, looks)
         with self._lock:
             self._looked_at[photo.name] = photo, looks
         return looks
@@ -174,7 +174,7 @@ class LookCache:
         self._written |= set(verdicts)
         return looks
 
-    def _keep(self, path: Path, photo: Identity, looks: Sequence[Look]) -> Sequence[Look]:
+    def _keep(self, photo: Identity, looks: Sequence[Look]) -> Sequence[Look]:
         """Write what was learned of a photo; its looks, whose headshots then lie there."""
         for number, look in enumerate(looks):
             if look.problem is None:
@@ -208,7 +208,7 @@ class LookCache:
         looks = look_at(path) if _is_still(path, photo) else []
         if number >= len(looks):
             raise HimeError(f"{path}: what was kept of it is gone, and it has changed; run the command again")
-        self._keep(path, photo, looks)
+        self._keep(photo, looks)
         return looks[number].crop
 
     # ------------------------------------------------------------------------------------------- files

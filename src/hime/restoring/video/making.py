@@ -115,7 +115,7 @@ def _changed(
 
 def _restored(own: _Changed, around: Sequence[_Changed], clip: Clip, enlargement: int) -> Any:
     """The frame with its faces restored, as steady as those around it let them be."""
-    result = _result(own.frame, clip, enlargement)
+    result = _result(own.frame, enlargement)
     if not own.tasks:
         return result
     target = Planes(result, clip.turn)
@@ -135,7 +135,7 @@ def _restored(own: _Changed, around: Sequence[_Changed], clip: Clip, enlargement
     return result
 
 
-def _result(frame: Any, clip: Clip, enlargement: int) -> Any:
+def _result(frame: Any, enlargement: int) -> Any:
     """The frame that becomes the result: a copy, enlarged."""
     if enlargement > 1:
         result = frame.reformat(

@@ -24,9 +24,7 @@ from hime.pictures.names import spelled
 from hime.processors import threads
 from hime.restoring.restorer import Restorer, check_count, check_only_person, check_restorer
 from hime.restoring.video.cast import REFERENCES, RestoredRole, Role, roles, with_references
-from hime.restoring.video.faces import (
-    FittedReferences,
-)
+from hime.restoring.video.faces import FittedReferences
 from hime.restoring.video.findings import (
     Findings,
     Workplace,
@@ -165,7 +163,7 @@ def restore_video(
             lambda done: tell(Progress("restoring", done, total)),
         )  # fmt: skip
         target = incomplete(out) if looked.damage else out
-        line = _damage_line(looked.damage, clip, findings) if looked.damage else None
+        line = _damage_line(looked.damage) if looked.damage else None
         remark = f"Incomplete: {line}." if line else ""
         copied = join(clip, encoding, workplace, findings.pts, target, remark, looked.damage)
         if report is not None:
@@ -291,7 +289,7 @@ def _look(
     if not plan.frames:
         workplace.clear()
         nothing = NothingToRestore if only_person is None else HimeError
-        raise nothing(f"{clip.path}: {_nothing(faces, people)}")
+        raise nothing(f"{clip.path}: {_nothing(faces)}")
     return _Looked(damage, findings, cast, chosen, plan, faces)
 
 
@@ -369,7 +367,7 @@ def _told(role: Role, status: str, frames: int) -> RestoredRole:
     return RestoredRole(role.name, status, frames, seen, role.references if frames else ())
 
 
-def _nothing(faces: Sequence[RestoredRole], people: Sequence[Person]) -> str:
+def _nothing(faces: Sequence[RestoredRole]) -> str:
     """Why nothing is restored in a clip with these faces, and what to do."""
     present = [face for face in faces if face.seen]
     if not present:
@@ -380,7 +378,7 @@ def _nothing(faces: Sequence[RestoredRole], people: Sequence[Person]) -> str:
     return f"nothing to restore ({reasons}); give photos with --refs, or restore without: --everyone"
 
 
-def _damage_line(damage: Damage, clip: Clip, findings: Findings) -> str:
+def _damage_line(damage: Damage) -> str:
     assert damage.first is not None
     if damage.until is None:
         return f"does not decode from {damage.first:.1f} s on ({damage.reason})"
