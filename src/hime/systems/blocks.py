@@ -5,8 +5,6 @@ Shapes: ``M`` maps, ``C`` channels, ``H W`` rows and columns.
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -83,13 +81,3 @@ def glorot_weights(network: nn.Module) -> None:
 def resized_bicubic(maps: Tensor, factor: int) -> Tensor:
     """Bicubic enlargement by ``factor``, M×C×H×W → M×C×fH×fW."""
     return F.interpolate(maps, scale_factor=float(factor), mode="bicubic", align_corners=False)
-
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def frozen(network: Network) -> Network:
-    """``network`` whose weights are not trained."""
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
-    return network
