@@ -27,9 +27,8 @@ import PIL.Image
 
 from hime.errors import HimeError
 from hime.faces.splines import sample
-from hime.pictures.arrays import Image, resize
+from hime.pictures.arrays import FloatArray, Image, resize
 
-FloatArray = npt.NDArray[np.float32]
 FloatMatrix = npt.NDArray[np.float64]
 
 MASK_FULL = 0.72

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from hime.faces.detection import detect
-from hime.faces.embedding import FloatArray
 from hime.faces.found import FoundFace
 from hime.faces.networks import opencv
-from hime.pictures.arrays import Image, resize
+from hime.pictures.arrays import LUMA, FloatArray, Image, resize
 from hime.pictures.reading import read_image
 
 MINIMUM_SIDE, MAXIMUM_SIDE = 64, 512
@@ -134,7 +133,7 @@ def sharpness_of(grey: FloatArray) -> float:
 
 def _look(path: Path, face: FoundFace) -> Look:
     crop = face.headshot(MAXIMUM_SIDE)
-    luminance = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+    luminance = np.array(LUMA, np.float32)
     grey: FloatArray = resize(crop, LOOK_SIDE, LOOK_SIDE) @ luminance
     inner = grey[INNER_FACE]
     small = opencv().resize(grey, (SMALL_SIDE, SMALL_SIDE), interpolation=opencv().INTER_AREA)

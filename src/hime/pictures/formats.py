@@ -146,7 +146,7 @@ def check_sides(path: Path | str, width: int, height: int) -> None:
 # ------------------------------------------------------------------------------------------- folders
 
 
-def images_in(folder: Path | str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+def images_in(folder: Path | str) -> list[Path]:
     """The picture files of a folder by their suffix, sorted by name; hidden files and subfolders left out.
 
     For data sets, whose folders hold hundreds of thousands; photographs are found by `find_pictures`.
@@ -160,7 +160,7 @@ def images_in(folder: Path | str, suffixes: Sequence[str] = SUFFIXES) -> list[Pa
     except OSError as error:
         raise _unreadable_folder(folder, error) from None
     candidates = (folder / name for name in names if not name.startswith("."))
-    return [path for path in candidates if path.suffix.lower() in suffixes and path.is_file()]
+    return [path for path in candidates if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
 @dataclass(frozen=True)

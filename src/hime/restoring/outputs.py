@@ -142,8 +142,8 @@ class Outputs:
         self._beside = beside
         files = [file for path in read for file in (path, *sidecars(path))]
         self._read = {_identity(file) for file in files} - {None}
-        self._is_file = is_file(out, (*known, *READ, *ENDINGS))
-        if self._is_file:
+        self.is_file = is_file(out, (*known, *READ, *ENDINGS))
+        if self.is_file:
             if len(given) > 1 or len(inputs) > 1 or is_folder(Path(given[0])):
                 raise HimeError(f"{out}: is one file for {len(inputs)} inputs; give a folder as --out")
             if out.suffix.lower() not in written:
@@ -164,11 +164,6 @@ class Outputs:
         self._taken = {key(place) for place in found}
         for place in found:
             self._refuse_what_is_read(self.folder / place)
-
-    @property
-    def is_file(self) -> bool:
-        """Whether one file was named as the result."""
-        return self._is_file
 
     def output(self, each: Input, content: str) -> Output:
         """Where the result of an input goes whose content has that digest.

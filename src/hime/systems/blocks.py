@@ -8,6 +8,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+DEVIATION = 0.02
+"""Of weights at the start."""
+
 
 def conv(inputs: int, outputs: int, side: int = 3, stride: int = 1) -> nn.Conv2d:
     """A convolution of "same" size (before the stride), beyond the border zeros, with a bias."""
@@ -50,19 +53,19 @@ def residual_blocks(channels: int, count: int) -> nn.Sequential:
     )
 
 
-def shuffled_up(channels: int, outputs: int | None = None) -> nn.Sequential:
-    """A convolution to four sub-pixels and their shuffle: M×C×H×W → M×outputs×2H×2W."""
-    return nn.Sequential(conv(channels, 4 * (outputs or channels)), nn.PixelShuffle(2))
+def shuffled_up(channels: int) -> nn.Sequential:
+    """A convolution to four sub-pixels and their shuffle: M×C×H×W → M×C×2H×2W."""
+    return nn.Sequential(conv(channels, 4 * channels), nn.PixelShuffle(2))
 
 
-def normal_weights(network: nn.Module, deviation: float = 0.02) -> None:
-    """Weights N(0, deviation) and γ N(1, deviation), biases 0, as the originals of several systems start."""
+def normal_weights(network: nn.Module) -> None:
+    """Weights N(0, `DEVIATION`) and γ N(1, `DEVIATION`), biases 0, as several originals start."""
     for module in network.modules():
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and isinstance(weight, Tensor):
-            nn.init.normal_(weight, 0.0, deviation)
+            nn.init.normal_(weight, 0.0, DEVIATION)
         elif isinstance(module, nn.BatchNorm2d) and isinstance(weight, Tensor):
-            nn.init.normal_(weight, 1.0, deviation)
+            nn.init.normal_(weight, 1.0, DEVIATION)
         else:
             continue
         if isinstance(bias, Tensor):

@@ -24,13 +24,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hime.pictures.arrays import LUMA
 from hime.processors import repeatable_x264
 
 Mode = Literal["area", "bilinear", "bicubic"]
 MODES: tuple[Mode, ...] = ("area", "bilinear", "bicubic")
-
-LUMA = (0.299, 0.587, 0.114)
-"""Of Rec. 601, as in JPEG."""
 
 BLOCK = 16
 """Side in pixels of the blocks in which video codecs, and JPEG and WebP with halved colour, work."""

@@ -39,10 +39,20 @@ from hime.restoring.video.restore import (
     incomplete,
     rehearse_video,
     restore_video,
-    result_path,
 )
 from hime.restoring.video.writing import ENCODERS, encoding_for, result_suffix
-from restoring.video.scenes import Actor, leaving, of_fields, read_clip, scene, still, walk, woven, write_clip
+from restoring.video.scenes import (
+    Actor,
+    leaving,
+    of_fields,
+    read_clip,
+    result_path,
+    scene,
+    still,
+    walk,
+    woven,
+    write_clip,
+)
 
 
 @pytest.fixture

@@ -38,12 +38,11 @@ from hime.faces.look import (
     sharpness_of,
 )
 from hime.files import LOCK, held, write_atomically, write_json
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import FloatArray, Image
 from hime.restoring.video.planes import Planes
 from hime.restoring.video.reading import Clip, Damage, read_frames
 from hime.restoring.video.tracking import Sighting, Tracker
 
-FloatArray = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
 
 CHUNK = 250

@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from hime.faces.headshot import Frame
 from hime.faces.networks import opencv
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import FloatArray, Image
 
-FloatArray = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 BT601, BT709, BT2020 = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)

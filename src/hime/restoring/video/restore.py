@@ -39,7 +39,7 @@ from hime.restoring.video.plan import Plan, largest_side
 from hime.restoring.video.reading import WRITTEN, Clip, Damage, open_clip
 from hime.restoring.video.report import explain, write_clip_report
 from hime.restoring.video.smoothing import steady_tracks
-from hime.restoring.video.writing import Encoding, encoding_for, result_suffix
+from hime.restoring.video.writing import Encoding, encoding_for
 
 FORMAT = 4
 """Of the files in the workplace; another version's are not gone on with."""
@@ -88,11 +88,6 @@ class RestoredClip:
     frames: int
     damage: str | None
     notes: tuple[str, ...]
-
-
-def result_path(clip: Clip, folder: Path) -> Path:
-    """Where the result of a clip goes in a folder."""
-    return folder / f"{clip.path.stem}{result_suffix(clip)}"
 
 
 def incomplete(path: AnyPath) -> AnyPath:
@@ -165,7 +160,7 @@ def restore_video(
         target = incomplete(out) if looked.damage else out
         line = _damage_line(looked.damage) if looked.damage else None
         remark = f"Incomplete: {line}." if line else ""
-        copied = join(clip, encoding, workplace, findings.pts, target, remark, looked.damage)
+        left_out = join(clip, encoding, workplace, findings.pts, target, remark, looked.damage)
         if report is not None:
             found = explain(
                 clip, target, looked.cast, looked.plan, total, enlargement,
@@ -175,7 +170,7 @@ def restore_video(
         workplace.clear()
     damage = looked.damage
     told = {INTERLACED: damage.interlaced, RESIZED: damage.resized, JOINED: bool(damage.shifts)}
-    notes = (*clip.notes, *(line for line, is_so in told.items() if is_so), *copied.left_out)
+    notes = (*clip.notes, *(line for line, is_so in told.items() if is_so), *left_out)
     return RestoredClip(target, looked.faces, total, line, notes)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
@@ -154,7 +153,7 @@ def open_encoder(clip: Clip, encoding: Encoding) -> Any:
 def configure(context: Any, clip: Clip, encoding: Encoding) -> None:
     """Set up an encoder, or the stream of a result that says how it was encoded."""
     context.width, context.height, context.pix_fmt = encoding.width, encoding.height, encoding.format
-    context.time_base, context.framerate = _time_base(clip), clip.rate
+    context.time_base, context.framerate = clip.time_base, clip.rate
     context.color_range, context.color_primaries, context.color_trc, context.colorspace = _colours(
         clip, encoding
     )
@@ -169,11 +168,6 @@ def configure(context: Any, clip: Clip, encoding: Encoding) -> None:
     context.flags |= 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER: the containers want the header apart
     if encoding.codec == "hevc":
         context.codec_tag = "hvc1"  # what players of Apple ask for
-
-
-def _time_base(clip: Clip) -> Fraction:
-    """Of the encoder: the clip's own, as far as encoders take it."""
-    return clip.time_base
 
 
 def _colours(clip: Clip, encoding: Encoding) -> tuple[int, int, int, int]:
