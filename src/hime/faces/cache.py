@@ -44,7 +44,7 @@ from hime.faces.look import LOOK_SIDE, MAXIMUM_SIDE, MOST_FACES, SMALL_SIDE, SMA
 from hime.faces.networks import embedder_path, opencv
 from hime.faces.sealed import Identity, seal, unseal
 from hime.faces.yunet import DETECTOR
-from hime.files import open_file, write_atomically
+from hime.files import open_file, reason_of, write_atomically
 from hime.pictures.arrays import Image
 
 log = logging.getLogger(__name__)
@@ -252,7 +252,7 @@ class LookCache:
                 else:
                     self.folder.chmod(0o700)
             except OSError as error:
-                self._give_up(error.strerror or str(error))
+                self._give_up(reason_of(error))
         return self._is_ready
 
     def _give_up(self, reason: str) -> None:
@@ -365,6 +365,6 @@ def _delete(paths: Iterable[Path]) -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise HimeError(f"{path}: cannot be deleted ({error.strerror}); delete it by hand") from None
+            raise HimeError(f"{path}: cannot be deleted ({reason_of(error)}); delete it by hand") from None
         names.add(path.name[:64])
     return len(names)

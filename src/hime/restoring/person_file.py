@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.errors import HimeError
-from hime.files import open_file
+from hime.files import open_file, unreadable
 from hime.pictures.arrays import FloatArray
 
 Value = TypeVar("Value")
@@ -165,9 +165,7 @@ class StoredFile:
                 file.seek(place)
                 content = file.read(count)
         except OSError as error:
-            raise HimeError(
-                f"{self.path}: cannot be read ({error.strerror or error}); check the file"
-            ) from error
+            raise unreadable(self.path, error) from error
         if len(content) != count:
             raise self.damaged("cut short")
         return content

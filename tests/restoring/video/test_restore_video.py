@@ -26,6 +26,7 @@ import pytest
 import hime
 from hime.errors import HimeError
 from hime.faces.album import read_person
+from hime.files import incomplete
 from hime.processors import limit_threads
 from hime.restoring.restorer import Restorer
 from hime.restoring.video import joining, restore
@@ -36,7 +37,6 @@ from hime.restoring.video.reading import Damage, _progressive, open_clip, read_f
 from hime.restoring.video.restore import (
     Progress,
     RestoredClip,
-    incomplete,
     rehearse_video,
     restore_video,
 )

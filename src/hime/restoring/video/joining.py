@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.errors import HimeError
-from hime.files import write_atomically
+from hime.files import reason_of, write_atomically
 from hime.pictures.xmp import ALTERED
 from hime.restoring.video.beside import NAMES, carried
 from hime.restoring.video.clock import Clock
 from hime.restoring.video.findings import Workplace
 from hime.restoring.video.reading import JUMP, WRITTEN, Clip, Damage, is_cover, library, opened, video_stream
 from hime.restoring.video.writing import Encoding, configure
+from hime.terminal import some_of
 
 NOTE = "Faces in this video were restored by a trained model (hime)."
 """What a result says of itself in its comment."""
@@ -135,8 +136,7 @@ def _join(
             for _, packet in heapq.merge(*packets, key=lambda item: item[0]):
                 result.mux_one(packet)
     except av.FFmpegError as error:
-        reason = error.strerror or error
-        raise HimeError(f"{target}: cannot be written ({reason}); choose another --out") from error
+        raise HimeError(f"{target}: cannot be written ({reason_of(error)}); choose another --out") from error
 
 
 def _options(container_format: str, source: Any) -> dict[str, str]:
@@ -248,8 +248,9 @@ def _compare(clip: Clip, path: Path, target: Path, left_out: list[str], beside: 
             chapters = bool(source.chapters() and result.chapters())
             there = carried(next(result.decode(video_stream(result))))
     except (library().FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise HimeError(f"{target}: cannot be read again ({reason}); choose another --out") from error
+        raise HimeError(
+            f"{target}: cannot be read again ({reason_of(error)}); choose another --out"
+        ) from error
     missing = Counter(kind for kind, _ in before) - Counter(kind for kind, _ in after)
     if chapters:  # in .mov and .mp4 their titles are data too
         missing -= Counter({"bin_data": 1})
@@ -260,10 +261,9 @@ def _compare(clip: Clip, path: Path, target: Path, left_out: list[str], beside: 
         key for key, value in said.items() if key != "comment" and not _is_same(key, value, kept.get(key))
     ]
     if lost:
-        named = ", ".join(lost[:MOST_NAMED])
-        more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
         left_out.append(
-            f"metadata that {target.suffix} does not hold as it was is left out or changed: {named}{more}"
+            f"metadata that {target.suffix} does not hold as it was is left out or changed: "
+            f"{some_of(lost, MOST_NAMED)}"
         )
 
 

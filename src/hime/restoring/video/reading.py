@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from hime.errors import HimeError
-from hime.files import open_file
+from hime.files import open_file, reason_of
 from hime.pictures.formats import format_of
 from hime.restoring.video.beside import NAMES, UNKNOWN, Light, carried
 from hime.restoring.video.clock import Clock
@@ -242,12 +242,12 @@ def open_clip(path: Path | str) -> Clip:
             first = _first_frame(av, container, stream)
             return _described(path, container, stream, first)
     except (av.FFmpegError, OSError, LookupError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable_clip(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> HimeError:
-    reason = getattr(error, "strerror", None) or error
-    return HimeError(f"{path}: not a video that can be read ({reason}); give another file")
+def unreadable_clip(path: Path, error: Exception) -> HimeError:
+    """The one line about a file of which no video can be read."""
+    return HimeError(f"{path}: not a video that can be read ({reason_of(error)}); give another file")
 
 
 def _first_frame(av: ModuleType, container: Any, stream: Any) -> Any:
@@ -430,14 +430,14 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
             break
         except (av.FFmpegError, OSError) as error:
             yield from rest()
-            damage.at(now(), str(getattr(error, "strerror", None) or error))
+            damage.at(now(), reason_of(error))
             break
         cut.look(packet, now())
         try:
             frames = packet.decode()
         except (av.FFmpegError, OSError) as error:
             if not isinstance(error, EOFError):
-                damage.at(now(), str(getattr(error, "strerror", None) or error))
+                damage.at(now(), reason_of(error))
             continue
         for frame in frames:
             for each in clock.take(frame, frame.pts, step):

@@ -14,12 +14,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 from hime.errors import HimeError, NothingToRestore
 from hime.faces.album import Person, check_people
 from hime.faces.networks import require
+from hime.files import incomplete
 from hime.pictures.names import spelled
 from hime.processors import threads
 from hime.restoring.restorer import Restorer, check_count, check_only_person, check_restorer
@@ -52,8 +53,6 @@ JOINED = "its times begin anew within it, as recordings do that were joined; tho
 """The line about a clip of which that is so."""
 LARGEST_RESULT = 8192 * 4352
 """Pixels of a frame of the result at the most."""
-
-AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,6 @@ class RestoredClip:
     frames: int
     damage: str | None
     notes: tuple[str, ...]
-
-
-def incomplete(path: AnyPath) -> AnyPath:
-    """What a result is called from which something is missing, since the clip does not decode to its end."""
-    return path.with_name(f"{path.stem}.incomplete{path.suffix}")
 
 
 def restore_video(
@@ -132,7 +126,8 @@ def restore_video(
         progress: called after each frame.
 
     Returns:
-        What became of it; ``path`` is another than ``out`` (`incomplete`) if a part of the clip is missing.
+        What became of it; ``path`` is another than ``out`` (`hime.files.incomplete`) if a part of the clip is
+        missing.
 
     Raises:
         NothingToRestore: nothing in the clip is to be restored.
