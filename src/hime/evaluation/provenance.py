@@ -15,7 +15,7 @@ from typing import Any
 
 from hime import __version__
 from hime.files import open_file
-from hime.processors import usable_threads
+from hime.processors import cpuinfo, usable_threads
 
 LIBRARIES = ("numpy", "onnxruntime", "openvino", "torch")
 VECTOR_UNITS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "sve")
@@ -99,7 +99,7 @@ def revision(file: Path) -> str | None:
 
 def machine() -> dict[str, Any]:
     """The machine and the libraries that do the work, see `provenance`."""
-    flags = _cpuinfo("flags", "Features").split()
+    flags = cpuinfo("flags", "Features").split()
     return {
         "processor": processor(),
         "cores": usable_threads(),
@@ -112,19 +112,7 @@ def machine() -> dict[str, Any]:
 
 def processor() -> str:
     """The processor's name, where the system tells it."""
-    return _cpuinfo("model name") or platform.processor() or platform.system()
-
-
-def _cpuinfo(*keys: str) -> str:
-    """The first value of one of these keys in `/proc/cpuinfo`; empty where there is none."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    found = (
-        value.strip() for key, _, value in (line.partition(":") for line in lines) if key.strip() in keys
-    )
-    return next(found, "")
+    return cpuinfo("model name") or platform.processor() or platform.system()
 
 
 def _graphics() -> str | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hime.errors import HimeError
+from hime.losses.adversarial import at_least_single
 from hime.losses.frozen import frozen_features
 from hime.model.flow import IMAGENET_DEVIATION, IMAGENET_MEAN
 
@@ -62,7 +63,7 @@ class PerceptualLoss(nn.Module):
         found = []
         for stage in self.stages:
             maps = stage(maps)
-            found.append(maps.to(torch.promote_types(maps.dtype, torch.float32)))
+            found.append(at_least_single(maps))
         return found
 
 

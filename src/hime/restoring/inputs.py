@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 from hime.errors import HimeError
 from hime.files import is_folder, open_file, unreadable
 from hime.pictures.formats import ENDINGS, FILM, READ, WRITTEN, find_pictures, format_of
+from hime.pictures.sidecars import sidecar_names
 
 
 @dataclass(frozen=True)
@@ -317,8 +318,7 @@ def digest(path: Path) -> str:
 
 def sidecars(picture: Path) -> list[Path]:
     """The ``.xmp`` files that are read with a picture (`hime.pictures.sidecars`)."""
-    stems = dict.fromkeys([picture.stem, picture.name])
-    names = [f"{stem}{ending}" for stem in stems for ending in (".xmp", ".XMP")]
+    names = sidecar_names(picture.name)
     return [path for name in names if os.path.lexists(path := picture.with_name(name))]
 
 

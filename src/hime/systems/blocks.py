@@ -5,8 +5,12 @@ Shapes: ``M`` maps, ``C`` channels, ``H W`` rows and columns.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Resize = Literal["up", "down", "same"]
 
 DEVIATION = 0.02
 """Of weights at the start."""
@@ -20,6 +24,14 @@ def conv(inputs: int, outputs: int, side: int = 3, stride: int = 1) -> nn.Conv2d
 def reflected(inputs: int, outputs: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
     """A 3×3 convolution that sees the picture mirrored beyond its border."""
     return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=bias, padding_mode="reflect")
+
+
+def shortcut(inputs: int, outputs: int, resize: Resize) -> nn.Module:
+    """What a residual block passes by: the maps themselves, or brought to its channels and size."""
+    if inputs == outputs and resize == "same":
+        return nn.Identity()
+    before = [Doubled()] if resize == "up" else []
+    return nn.Sequential(*before, reflected(inputs, outputs, 2 if resize == "down" else 1, bias=True))
 
 
 def leaky(slope: float = 0.2) -> nn.LeakyReLU:

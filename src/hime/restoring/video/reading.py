@@ -27,7 +27,7 @@ from hime.files import open_file, reason_of
 from hime.pictures.formats import format_of
 from hime.restoring.video.beside import NAMES, UNKNOWN, Light, carried
 from hime.restoring.video.clock import Clock
-from hime.restoring.video.planes import Turn, is_planar
+from hime.restoring.video.planes import Turn, colour_as, is_planar
 
 USUAL_RATE = Fraction(25)
 """Frames a second of a clip that does not say."""
@@ -384,7 +384,7 @@ def read_frames(clip: Clip, damage: Damage, threads: int = 0) -> Iterator[Any]:
             frames = _decoded(av, clip, container, stream, damage)
             yield from _progressive(av, clip, frames, damage, threads)
     except (av.FFmpegError, OSError, LookupError) as error:
-        raise _unreadable(clip.path, error) from error
+        raise unreadable_clip(clip.path, error) from error
 
 
 def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
@@ -557,8 +557,7 @@ def _filtered(clip: Clip, graph: Any, waiting: deque[Any]) -> Iterator[Any]:
             return
         like = waiting.popleft()
         frame.pts, frame.time_base = like.pts, clip.time_base
-        for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
-            setattr(frame, name, getattr(like, name))
+        colour_as(frame, like)
         yield frame
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from hime.faces.headshot import Frame
+from hime.faces.headshot import Frame, ease
 from hime.restoring.video.findings import Findings
 from hime.restoring.video.tracking import LOOK_SECONDS
 
@@ -145,5 +145,4 @@ def _fades(start: int, count: int, rate: float, cuts: set[int], frames: int) -> 
         weight = np.minimum(weight, ramp)
     if start + count not in cuts and start + count < frames:
         weight = np.minimum(weight, ramp[::-1])
-    weight = np.clip(weight, 0, 1)
-    return weight * weight * (3 - 2 * weight)
+    return ease(weight)

@@ -14,11 +14,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hime.errors import HimeError
 from hime.processors import repeatable_x264
 from hime.restoring.video.findings import Arrays
+from hime.restoring.video.planes import colour_as, samples_of
 from hime.restoring.video.reading import WRITTEN, Clip, library, opened
 
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -227,16 +227,8 @@ def _padded(frame: Any, encoding: Encoding) -> Any:
     """A frame with its last row and column repeated up to the size that is encoded."""
     padded = library().VideoFrame(encoding.width, encoding.height, encoding.format)
     for old, new in zip(frame.planes, padded.planes, strict=True):
-        unit = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
-        source, target = (_rows(plane, unit) for plane in (old, new))
+        source, target = (samples_of(plane, frame.format.components[0].bits) for plane in (old, new))
         missing = [(0, there - here) for here, there in zip(source.shape, target.shape, strict=True)]
         target[...] = np.pad(source, missing, mode="edge")
-    for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
-        setattr(padded, name, getattr(frame, name))
+    colour_as(padded, frame)
     return padded
-
-
-def _rows(plane: Any, unit: Any) -> npt.NDArray[Any]:
-    rows = np.frombuffer(plane, np.uint8)[: plane.line_size * plane.height]
-    samples: npt.NDArray[Any] = rows.reshape(plane.height, plane.line_size).view(unit)
-    return samples[:, : plane.width]
