@@ -35,7 +35,7 @@ from scipy.ndimage import gaussian_filter
 
 from hime.evaluation.given import LEVELS, Given
 from hime.files import write_atomically
-from hime.pictures.arrays import Image, resize
+from hime.pictures.arrays import LUMA, Image, resize
 from hime.pictures.reading import read_image
 from hime.restoring import detail
 from hime.training.photo_recipe import draw_photo_recipe, photo_lr
@@ -150,7 +150,7 @@ def drawn(curves: dict[str, list[tuple[float, FloatArray]]]) -> bytes:
 
 def true_side(truth: Image, damaged: Image) -> float:
     """Up to which side of a picture the damaged one shows the truth."""
-    luminance = np.array(detail.LUMA)
+    luminance = np.array(LUMA)
     waves, others = (dctn(image @ luminance, norm="ortho") for image in (truth, damaged))
     places = np.arange(SIDE)
     edges = detail.SMALLEST * 2 ** (np.arange(4 * 5 + 1) / 4)

@@ -22,9 +22,8 @@ import numpy as np
 
 from hime.faces import detect
 from hime.faces.album import Person
-from hime.faces.embedding import FloatArray
 from hime.faces.matching import match
-from hime.pictures.arrays import resize
+from hime.pictures.arrays import FloatArray, resize
 from hime.pictures.formats import images_in
 from hime.pictures.reading import read_image
 

@@ -35,15 +35,13 @@ from hime.errors import HimeError
 from hime.evaluation.metrics import psnr
 from hime.faces.detection import detect
 from hime.faces.headshot import MASK_EXPONENT, MASK_FULL, Frame, cut
-from hime.pictures.arrays import Image, from_planes, resize, to_planes
+from hime.pictures.arrays import LUMA, FloatArray, Image, from_planes, resize, to_planes
 from hime.pictures.formats import images_in
 from hime.pictures.reading import Picture, read_image
 from hime.restoring.exported import DEFAULT_PHOTO_MODEL, Backend
 from hime.restoring.face import RestoredFace
 from hime.restoring.photo import restore_photo
 from hime.restoring.restorer import Restorer, load
-
-FloatArray = npt.NDArray[np.float32]
 
 SCALE = 4
 BORDER = 1.5
@@ -168,7 +166,7 @@ def seam(image: Image, plain: Image, frame: Frame) -> float:
     length = np.hypot(across, down) + 1e-9
 
     def steepness(picture: Image, part: npt.NDArray[np.bool_]) -> float:
-        luminance = picture @ np.array([0.299, 0.587, 0.114])
+        luminance = picture @ np.array(LUMA)
         by_row, by_column = np.gradient(luminance)
         slope = np.abs(by_column * across + by_row * down) / length
         return float(slope[part].mean())

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from hime.cli.evaluate import open_degradation
@@ -37,10 +36,9 @@ from hime.evaluation.provenance import provenance
 from hime.evaluation.sheet import Sheet
 from hime.evaluation.table import COLUMNS as EVALUATED
 from hime.files import write_atomically, write_json
-from hime.pictures.arrays import Image, from_planes, to_planes
+from hime.pictures.arrays import FloatArray, Image, from_planes, to_planes
 from hime.pictures.writing import write_image
 
-FloatArray = npt.NDArray[np.float32]
 Network = Callable[[FloatArray], FloatArray]
 """1×3×H×W in [0, 1] → 1×3×4H×4W (or without the first axis), not yet clipped."""
 

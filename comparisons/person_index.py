@@ -21,12 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from hime.faces.album import SAME_PERSON, Person
 from hime.faces.matching import Crowd, match
-
-FloatArray = npt.NDArray[np.float32]
+from hime.pictures.arrays import FloatArray
 
 FACES = 5
 PICTURES = 20

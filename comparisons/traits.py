@@ -37,7 +37,7 @@ from hime.evaluation.provenance import provenance
 from hime.experiments.report import with_interval
 from hime.faces.headshot import Frame
 from hime.files import write_atomically, write_json
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import LUMA, Image
 from hime.pictures.reading import read_target
 from peers import SCALE, Peer, real_esrgan
 
@@ -285,7 +285,7 @@ def skin(side: int, landmarks: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 def luminance_of(image: Image) -> FloatArray:
     """BT.601, in levels."""
-    return np.asarray(image, np.float64) @ (0.299, 0.587, 0.114)
+    return np.asarray(image, np.float64) @ LUMA
 
 
 def _disc(radius: float) -> npt.NDArray[np.bool_]:

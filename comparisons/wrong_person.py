@@ -36,9 +36,9 @@ from hime.evaluation.evaluate import Degradation, Variant, evaluate, wrong_refer
 from hime.evaluation.measures import Distortion, Identity
 from hime.experiments.report import with_interval
 from hime.faces.album import SAME_PERSON
-from hime.faces.embedding import FloatArray, similarity
+from hime.faces.embedding import similarity
 from hime.files import write_atomically
-from hime.pictures.arrays import downscale, upscale
+from hime.pictures.arrays import FloatArray, downscale, upscale
 from hime.pictures.reading import read_target
 from hime.restoring.face import HARDLY_LIKE
 from hime.restoring.restorer import Restorer

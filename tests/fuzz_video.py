@@ -14,13 +14,10 @@ import collections
 import functools
 import json
 import os
-import queue
 import random
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from fuzz_files import damaged, peak_memory
+from fuzz_worker import Worker, in_workers
 from restoring.video.scenes import Actor, leaving, scene, still, write_clip
 
 os.environ.setdefault("SVT_LOG", "1")  # of the encoder that makes clips here
@@ -233,70 +231,12 @@ def complaint(status: int | str, said: str, case: Case, results: Sequence[Path],
     return None
 
 
-class Worker:
-    """A process that does cases, and what it answers."""
-
-    def __init__(self, model: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--work", "--model", model],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        self.answers: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-        if self.answers.get(timeout=300) is None:
-            raise SystemExit("the worker does not start")
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.answers.put(line)
-        self.answers.put(None)
-
-    def do(self, seed: int, index: int, seconds: float) -> dict[str, Any]:
-        """Outcome of a case; a worker that did not give one is gone."""
-        assert self.process.stdin is not None
-        start = time.monotonic()
-        self.process.stdin.write(json.dumps({"seed": seed, "index": index}) + "\n")
-        self.process.stdin.flush()
-        gone = {"said": "", "status": None, "peak": 0.0, "frames": 0}
-        try:
-            line = self.answers.get(timeout=seconds)
-        except queue.Empty:
-            self.close()
-            return {**gone, "problem": f"more than {seconds:g} s", "seconds": seconds}
-        if line is None:
-            return {**gone, "problem": f"the process ended with {self.process.wait()}", "seconds": 0.0}
-        return {**json.loads(line), "seconds": time.monotonic() - start}
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can do another."""
-        return self.process.poll() is None
-
-    def close(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait()
-
-
 def outcomes(
     indices: Iterable[int], seed: int, model: str, seconds: float = SECONDS
 ) -> Iterator[tuple[Case, dict[str, Any]]]:
     """Every case with how it ended."""
-    worker: Worker | None = None
-    try:
-        for done, index in enumerate(indices):
-            if worker is not None and (done % BATCH == 0 or not worker.alive):
-                worker.close()
-                worker = None
-            worker = worker or Worker(model)
-            yield make_case(seed, index), worker.do(seed, index, seconds)
-    finally:
-        if worker is not None:
-            worker.close()
+    start = functools.partial(Worker, __file__, model, {"PYTHONPATH": os.pathsep.join(sys.path)})
+    return in_workers(make_case, indices, seed, start, seconds, BATCH)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -19,8 +19,9 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import FrameType
+from typing import TypeVar
 
 from hime.errors import HimeError
 
@@ -28,6 +29,8 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 _LONGEST_SUFFIX = 32
 """Bytes of a name's ending that a temporary name repeats: no ending by which a format is told is longer."""
@@ -89,8 +92,45 @@ def unreadable(path: Path, error: OSError) -> HimeError:
         errno.EPERM: "may not be read; check the file's permissions",
         errno.ELOOP: "is a link that leads back to itself; give the file itself",
     }
-    reason = " ".join(str(error.strerror or error).split())
-    return HimeError(f"{path}: {told.get(error.errno or 0) or f'cannot be read ({reason}); check the disk'}")
+    otherwise = f"cannot be read ({reason_of(error)}); check the disk"
+    return HimeError(f"{path}: {told.get(error.errno or 0, otherwise)}")
+
+
+def unreadable_folder(folder: Path, error: OSError) -> HimeError:
+    """The one line about a folder that the system does not let us read."""
+    return HimeError(f"{folder}: not a folder that can be read ({reason_of(error)}); check the path")
+
+
+def reason_of(error: BaseException) -> str:
+    """What the system says of an error, on one line; what the error says of itself where it says nothing."""
+    return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
+
+
+# ------------------------------------------------------------------------------------------- telling apart
+
+
+def is_folder(path: Path | os.DirEntry[str]) -> bool:
+    """Whether it is a folder; what cannot be looked at is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a link that leads back to itself, a name that is none
+        return False
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What the system knows a file by, whatever it is called; None if it is not there."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def incomplete(path: AnyPath) -> AnyPath:
+    """What a clip's result is called from which something is missing, since the clip does not decode to its
+    end.
+    """
+    return path.with_name(f"{path.stem}.incomplete{path.suffix}")
 
 
 # ------------------------------------------------------------------------------------------- writing
@@ -186,8 +226,7 @@ def _temporary(folder: Path, suffix: str, mode: int) -> Path:
 
 
 def _unwritable(path: Path, error: OSError) -> HimeError:
-    reason = error.strerror or error
-    return HimeError(f"{path}: cannot write there ({reason}); choose another place")
+    return HimeError(f"{path}: cannot write there ({reason_of(error)}); choose another place")
 
 
 @contextlib.contextmanager
@@ -202,7 +241,7 @@ def temporary_folder() -> Iterator[Path]:
             yield Path(folder)
     except OSError as error:
         raise HimeError(
-            f"temporary files: cannot be written ({error.strerror or error}); make room on the disk, or let "
+            f"temporary files: cannot be written ({reason_of(error)}); make room on the disk, or let "
             "TMPDIR name another folder"
         ) from error
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+CPUINFO = Path("/proc/cpuinfo")
 AVX_512F = 13
 """OpenCV's number for it (`cv::CpuFeatures`), which its Python module has no name for."""
 
@@ -88,6 +89,14 @@ def repeatable_x264() -> dict[str, str]:
     except ModuleNotFoundError:
         return {}
     return {"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(AVX_512F) else {}
+
+
+def cpuinfo(*keys: str) -> str:
+    """The first value of one of these keys in `CPUINFO`; empty where there is none, as where there is no
+    Linux.
+    """
+    lines = (line.partition(":") for line in _text(CPUINFO).splitlines())
+    return next((value.strip() for key, _, value in lines if key.strip() in keys), "")
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -23,6 +23,7 @@ from typing import TextIO, TypeVar
 from tqdm import tqdm
 
 from hime.errors import HimeError
+from hime.files import reason_of
 
 Item = TypeVar("Item")
 
@@ -44,6 +45,12 @@ def shown(text: str) -> str:
         _code(character) if character in _TURNING or unicodedata.category(character) in _UNSEEN else character
         for character in text
     )
+
+
+def some_of(names: Sequence[str], most: int = 8) -> str:
+    """The first names, ``most`` of them, and how many more there are: "a, b and 3 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _code(character: str) -> str:
@@ -86,8 +93,9 @@ def answer(*lines: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        reason = error.strerror or error
-        raise HimeError(f"standard output: cannot write there ({reason}); choose another place") from None
+        raise HimeError(
+            f"standard output: cannot write there ({reason_of(error)}); choose another place"
+        ) from None
 
 
 def complain(*lines: str) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hime.cli import main
 from hime.data import read_source
 from hime.data.people import choose_entries, make_list, people_in, read_list, read_people, split_people
 from hime.data.placing import Outcome, Placement
@@ -22,8 +21,7 @@ from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image, read_target
 from hime.pictures.writing import write_image
 from hime.training.photos import load_photos
-
-Capture = pytest.CaptureFixture[str]
+from integration.command_line import Capture, refused, run
 
 HEADER = "idx        orig_idx    orig_file\n"
 
@@ -52,19 +50,6 @@ def celebamask_hq(tmp_path: Path, pictures: list[Image]) -> Path:
     (pack / "CelebA-HQ-to-CelebA-mapping.txt").write_text(mapping)
     (root / "identity_CelebA.txt").write_text(identities, newline="")
     return root
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def refused(capsys: Capture, *arguments: object) -> str:
-    """Run a command that must fail with one line on standard error; the line."""
-    assert run(*arguments) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("hime: ")
-    return lines[0]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -151,6 +151,15 @@ def test_several_methods_on_the_same_inputs(demo_people: Path) -> None:
     assert Variant(first, "other").scale == 4
 
 
+def test_a_variant_takes_some_of_the_references() -> None:
+    method = MeanOfReferences()
+    pictures = [np.full((4, 4, 3), level, np.uint8) for level in range(3)]
+    for variant in (Variant(method, "all"), Variant(method, "two", 2), Variant(method, "second", 1, 1)):
+        variant.set_references(pictures)
+    Variant(method, "second", 1, 1).set_references(pictures[:1])
+    assert [[int(each.max()) for each in given] for given in method.given] == [[0, 1, 2], [0, 1], [1], []]
+
+
 def test_luminance_is_said(demo_people: Path) -> None:
     entries = read_list(demo_people / "list.jsonl")
     result = run(demo_people, entries, 0, measures=[Distortion(luminance=True)])

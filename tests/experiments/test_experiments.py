@@ -37,6 +37,7 @@ from hime.restoring.restorer import load
 from hime.training.checkpoint import LAST, load_state
 from hime.training.loop import train
 from hime.training.presets import PERCEPTION, PRESETS, override
+from integration.command_line import run
 
 TRAINING_PEOPLE = DEMO_PEOPLE / "train.txt"
 TINY_CHANGES = [
@@ -52,10 +53,6 @@ TINY_CHANGES = [
     "discriminator_channels=4",
 ]
 Capture = pytest.CaptureFixture[str]
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 # --------------------------------------------------------------------------------------------- Figure 6

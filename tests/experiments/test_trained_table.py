@@ -13,7 +13,6 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from hime import HimeError
-from hime.cli import main
 from hime.data.people import DEMO_PEOPLE, people_in, read_list, read_people, write_list
 from hime.errors import Diverged
 from hime.evaluation.checkpoint import TorchBackend
@@ -36,16 +35,13 @@ from hime.restoring.restorer import Restorer, load
 from hime.training.checkpoint import load_model
 from hime.training.presets import PRESETS, SYSTEM_PRESETS, TrainingConfig, override, preset
 from hime.training.run_folder import RunFolder
+from integration.command_line import run
 
 CHANGES = [
     "steps=2", "warmup_steps=1", "batch_size=1", "precision=fp32", "channels_last=false",
     "model.width=0.03125", "model.depth=0.1",
 ]  # fmt: skip
 SETTINGS = [word for change in CHANGES for word in ("--set", change)]
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def write_labels(path: Path) -> None:

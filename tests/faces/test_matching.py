@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from hime.faces import detect, matching
 from hime.faces.album import SAME_PERSON, Person, Reference, read_person
-from hime.faces.embedding import FloatArray
 from hime.faces.face import yaw_of
 from hime.faces.matching import (
     AGAIN,
@@ -24,6 +23,7 @@ from hime.faces.matching import (
     choose_references,
     match,
 )
+from hime.pictures.arrays import FloatArray
 from hime.pictures.reading import read_image
 
 FRONTAL = np.array([[100, 100], [160, 100], [130, 135], [107, 170], [153, 170]], float)

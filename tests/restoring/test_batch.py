@@ -31,12 +31,9 @@ from hime.restoring.photo import restore_photo
 from hime.restoring.records import FILE
 from hime.restoring.restorer import load
 from hime.restoring.sources import Sources
+from integration.command_line import run
 
 Capture = pytest.CaptureFixture[str]
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def names_in(folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 import hime
 from hime.cli import main
 from hime.errors import HimeError
+from hime.pictures.arrays import FloatArray
 from hime.restoring.devices import (
     DEVICES,
     TOLERANCE,
@@ -21,7 +22,7 @@ from hime.restoring.devices import (
     precision,
     providers,
 )
-from hime.restoring.exported import FloatArray, OnnxBackend
+from hime.restoring.exported import OnnxBackend
 from hime.restoring.graphs import OnnxRuntimeGraph
 
 ABSENT = [name for name in DEVICES if name not in installed_devices()]

@@ -14,7 +14,8 @@ import hime
 from hime.data.people import DEMO_PEOPLE
 from hime.pictures.arrays import Image, downscale, upscale
 from hime.pictures.reading import Picture, read_image, read_target
-from hime.restoring.face import restore_face
+from hime.restoring.any_size import together
+from hime.restoring.face import face_steps
 from hime.restoring.hue import LUMINANCE, keep_hue, tone_of
 from hime.restoring.restorer import References
 
@@ -86,7 +87,8 @@ def test_a_large_headshot_that_is_blurred_and_noisy_keeps_its_hue(tint: Any) -> 
     blurred = np.rint(soft.clip(0, 255)).astype(np.uint8)
     grey = np.rint(blurred @ LUMINANCE).astype(np.uint8)[:, :, np.newaxis].repeat(3, axis=2)
     headshot = grey if tint is None else toned(blurred, *tint)
-    found = restore_face(headshot, References(photos[1:]), hime.load("small-x4-real-p", threads=1))
+    restorer = hime.load("small-x4-real-p", threads=1)
+    (found,) = together([face_steps(headshot, References(photos[1:]), restorer)])
     assert len(found.passes) > 1
     if tint is None:
         assert np.ptp(found.image.astype(int), axis=2).max() == 0

@@ -19,11 +19,11 @@ import pytest
 import hime
 from hime.cli import main
 from hime.errors import HimeError
-from hime.pictures.arrays import resize
+from hime.pictures.arrays import FloatArray, resize
 from hime.restoring import devices, openvino
 from hime.restoring.card import GRAPHS
 from hime.restoring.devices import ROUNDED_PICTURE, ROUNDED_SCORES, TOLERANCE, check_same
-from hime.restoring.exported import FloatArray, OnnxBackend, find_model, read_checked, read_weights
+from hime.restoring.exported import OnnxBackend, find_model, read_checked, read_weights
 
 pytestmark = pytest.mark.skipif(
     not openvino.is_installed(), reason='OpenVINO is not installed: pip install "hime-sr[openvino]"'

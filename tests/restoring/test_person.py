@@ -460,6 +460,18 @@ def test_a_new_file_is_its_owner_s_alone_and_an_old_one_keeps_its_mode(
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_the_restorers_own_references_stay(
+    eva: Person, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hime.restoring.person.SIDES", (16,))  # sooner done
+    restorer = load(tiny_model, threads=1)
+    crop = eva.references[0].crop
+    assert crop is not None
+    restorer.set_references([crop])
+    save_person(tmp_path / "eva.person", eva, restorer)
+    assert len(restorer.restore(resize(crop, 16, 16)).shares) == 1
+
+
 def test_a_full_disk_is_one_line(
     eva: Person, restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import PIL.Image
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -20,14 +19,12 @@ from hime.data.people import DEMO_PEOPLE
 from hime.errors import HimeError, NothingToRestore
 from hime.faces.album import Person, read_person
 from hime.faces.detection import detect
-from hime.pictures.arrays import Image, from_planes, resize, to_planes
+from hime.pictures.arrays import FloatArray, Image, from_planes, resize, to_planes
 from hime.pictures.reading import Picture, read_image
 from hime.pictures.writing import write_picture
 from hime.restoring.face import COLOUR_SMOOTHING, RestoredFace, _smooth
 from hime.restoring.photo import restore_photo
 from hime.restoring.restorer import Restorer
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def enlarge(image: Image, factor: int, method: PIL.Image.Resampling = PIL.Image.Resampling.LANCZOS) -> Image:

@@ -10,18 +10,14 @@ import PIL.Image
 import pytest
 from PIL import ExifTags
 
-from hime.cli import main
 from hime.pictures.arrays import Image, resize
 from hime.pictures.reading import read_image, read_picture
+from integration.command_line import run
 
 pytest.importorskip("cv2", reason="the extra faces is not installed")
 Capture = pytest.CaptureFixture[str]
 LONG_AGO = 1_089_550_800
 """A day in 2004, in seconds since 1970."""
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 @pytest.fixture

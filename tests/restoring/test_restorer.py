@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import hime
 from hime import HimeError, Restorer
-from hime.pictures.arrays import Image, from_planes, resize, to_planes
+from hime.pictures.arrays import FloatArray, Image, from_planes, resize, to_planes
 from hime.restoring.card import WEIGHTS
 from hime.restoring.devices import installed_devices
-from hime.restoring.exported import PRETRAINED, Backend, FloatArray, OnnxBackend, find_model
+from hime.restoring.exported import PRETRAINED, Backend, OnnxBackend, find_model
 from hime.restoring.restorer import CACHED_FEATURES, References, centre_crop
 
 

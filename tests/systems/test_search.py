@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hime.systems import search as module
-from hime.systems.search import cover, folded, patches, search, similarity, transfer, unfolded
+from hime.systems.search import cover, patches, search, similarity, transfer
 
 
 def slow_search(queries: Tensor, keys: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,10 +68,10 @@ def test_transfer_is_unfolding_and_folding_with_gradients(factor: int, padding: 
     maps = torch.randn(2, 3, 6 * factor, 5 * factor, requires_grad=True)
     rows, columns = 4 + 2 * padding, 3 + 2 * padding
     index = torch.randint(rows * columns, (2, rows * columns))
-    values = F.pad(folded(maps, 6), (padding,) * 4)[:, None]
+    values = F.pad(F.pixel_unshuffle(maps, factor), (padding,) * 4)[:, None]
     laid = transfer(values, index, (rows, columns))
     inner = laid[:, :, padding : laid.shape[2] - padding, padding : laid.shape[3] - padding]
-    found = unfolded(inner, factor)
+    found = F.pixel_shuffle(inner, factor)
     wanted = slow_transfer(maps, index, (rows, columns), factor, padding)
     torch.testing.assert_close(found, wanted)
     weights = torch.randn_like(found)
@@ -106,8 +106,8 @@ def test_a_pasted_patch_is_recovered(down: int, right: int, seed: int) -> None:
     places = [(down + y) * 10 + right + x for y in range(4) for x in range(4)]
     assert index[0].tolist() == places
     torch.testing.assert_close(similarity(queries, keys, index), torch.ones(1, 16))
-    laid = transfer(folded(other_fine, 12)[:, None], index, (4, 4)) / cover((4, 4))
-    torch.testing.assert_close(unfolded(laid, 4), own_fine)
+    laid = transfer(F.pixel_unshuffle(other_fine, 4)[:, None], index, (4, 4)) / cover((4, 4))
+    torch.testing.assert_close(F.pixel_shuffle(laid, 4), own_fine)
 
 
 def test_an_absent_reference_is_never_found() -> None:

@@ -9,8 +9,7 @@ import pytest
 import torch
 from tiny import SOURCES, TINY, assert_same_state
 
-from hime import HimeError
-from hime.training import arithmetic
+from hime import HimeError, processors
 from hime.training.arithmetic import Arithmetic, Settled, of_machine, settle
 from hime.training.checkpoint import load_model
 from hime.training.loop import train
@@ -64,7 +63,7 @@ def test_a_pytorch_that_does_not_tell(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, expected: Arithmetic
 ) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    monkeypatch.setattr(arithmetic, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processors, "CPUINFO", tmp_path / "cpuinfo")
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
     assert of_machine(CPU)[0] == expected

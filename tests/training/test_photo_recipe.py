@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hime.data.people import DEMO_PEOPLE, people_in
-from hime.pictures.arrays import resize
+from hime.pictures.arrays import LUMA, resize
 from hime.pictures.reading import read_image
 from hime.training import damage, photo_recipe
 from hime.training.damage import (
@@ -115,7 +115,7 @@ def test_noise_in_the_lr_is_as_strong_as_drawn() -> None:
         2.0, rel=0.15
     )
     blotched = lr(Noise(0.0, 0.0, False, blotches=0.05, cell=4.0))
-    luma = (blotched * torch.tensor(damage.LUMA)[:, None, None]).sum(0)
+    luma = (blotched * torch.tensor(LUMA)[:, None, None]).sum(0)
     assert blotched[2].std() > 0.03
     assert luma.std() < 0.005  # colour only
     neighbours = blotched[2, :, 1:] - blotched[2, :, :-1]

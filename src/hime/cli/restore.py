@@ -21,13 +21,13 @@ from hime.cli.bulk import add_engine, check_engine, restore_in_bulk
 from hime.cli.models import open_restorer
 from hime.cli.summary import tell, tell_json
 from hime.errors import HimeError
-from hime.files import check_writable
+from hime.files import check_writable, is_folder
 from hime.pictures.names import spelled
 from hime.processors import limit_threads
 from hime.restoring.batch import Summary
 from hime.restoring.exported import DEFAULT_MODEL, DEFAULT_PHOTO_MODEL, DEFAULT_VIDEO_MODEL
 from hime.restoring.headshots import MAX_LR_SIDE, restore_headshots
-from hime.restoring.inputs import Listing, find_inputs, is_folder
+from hime.restoring.inputs import Listing, find_inputs
 from hime.restoring.people import SEVERAL_PEOPLE, check_encoded
 from hime.restoring.person_file import SUFFIX
 from hime.restoring.photographs import restore_photos

@@ -14,6 +14,7 @@ from hime.cluster.ledger import BEGUN, NOTHING, RESTORED, Ledger
 from hime.cluster.listing import Found, place
 from hime.cluster.storage import Store, is_url
 from hime.errors import HimeError
+from hime.files import identity, incomplete
 from hime.restoring.inputs import digest, key, numbered, sidecars, together
 from hime.restoring.outputs import path_digest
 from hime.restoring.records import FACE, Record, Records, append, needed, serving
@@ -88,7 +89,7 @@ def plan_job(
         row = rows.get(each.source)
         if row is not None and _is_done(row, each, at, made, there):
             (plan.nothing if row["status"] == NOTHING else plan.skipped).append(each.source)
-            if (part := _incomplete(at)) in row["files"]:
+            if (part := str(incomplete(PurePosixPath(at)))) in row["files"]:
                 plan.notes.append(
                     f"{each.source}: {store.place(part)} is there, which lacks what does not decode"
                 )
@@ -164,7 +165,7 @@ class _Present:
         """Those that may be a part of the result in that place."""
         path = PurePosixPath(place)
         more = (f"{path.name}.html", f"{path.name}.xmp", f"{path.stem}.xmp", f"{path.stem}.json")
-        names = [path.name, *more, PurePosixPath(_incomplete(place)).name]
+        names = [path.name, *more, incomplete(path).name]
         found = [name for each in names if (name := str(path.with_name(each))) in self.names]
         return found + self._faces.get((str(path.parent), path.stem), [])
 
@@ -178,12 +179,6 @@ class _Present:
 def _files_of(row: Mapping[str, Any] | None) -> dict[str, str]:
     """The files that a row has, each with its digest."""
     return {} if row is None else dict(zip(row["files"], row["digests"], strict=True))
-
-
-def _incomplete(place: str) -> str:
-    """What a video's result there is called if it lacks something, see `hime.restoring.video.restore`."""
-    path = PurePosixPath(place)
-    return str(path.with_name(f"{path.stem}.incomplete{path.suffix}"))
 
 
 def _in_question(files: Iterable[str], row: Mapping[str, Any] | None, *, is_planned: bool) -> Sequence[str]:
@@ -288,15 +283,7 @@ def _refuse_what_is_read(
         if not targets:
             return
         files = [*read, *(Path(each.source) for each in sources if not is_url(each.source))]
-        identities = {_identity(file) for path in files for file in (path, *sidecars(path))} - {None}
-        wrong = next((str(path) for path in targets if _identity(path) in identities), None)
+        identities = {identity(file) for path in files for file in (path, *sidecars(path))} - {None}
+        wrong = next((str(path) for path in targets if identity(path) in identities), None)
     if wrong is not None:
         raise HimeError(f"{wrong}: would overwrite what is read from there; choose another --out")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116, a path may be no name at all
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hime.errors import HimeError
-from hime.files import write_atomically
+from hime.files import is_folder, write_atomically
 
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "obs", "r2", "tos"}
 """Protocols whose files appear when they are whole; with others a file is moved into place."""
@@ -260,13 +260,6 @@ def _files_in(folder: Path) -> list[str]:
     """The names of the files in a folder; one that cannot be read, or is none, holds none."""
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if not _is_folder(entry)]
+            return [entry.name for entry in entries if not is_folder(entry)]
     except OSError:
         return []
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hime.cluster.ledger import FAILED, NOTHING, RESTORED, Part, filled
@@ -23,6 +23,7 @@ from hime.errors import NothingToRestore
 from hime.faces.album import Reference
 from hime.faces.matching import Crowd
 from hime.files import check_writable
+from hime.pictures.sidecars import sidecar_names
 from hime.processors import limit_threads
 from hime.restoring.batch import Summary, told
 from hime.restoring.headshots import HeadshotChoice, HeadshotJob, HeadshotReference
@@ -296,10 +297,9 @@ class _Attempt:
         if not self._source.endswith(name):  # what a web address asks for with it is of this file alone
             return local
         above = self._source.removesuffix(name)
-        for stem in dict.fromkeys([PurePosixPath(name).stem, name]):
-            for ending in (".xmp", ".XMP"):
-                with contextlib.suppress(FileNotFoundError):  # asking first would take a request more
-                    fetch(f"{above}{stem}{ending}", self._here)
+        for sidecar in sidecar_names(name):
+            with contextlib.suppress(FileNotFoundError):  # asking first would take a request more
+                fetch(f"{above}{sidecar}", self._here)
         return local
 
     def _text(self, line: str, local: Path) -> str:

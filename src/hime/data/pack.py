@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from hime.data.people import people_in
 from hime.errors import HimeError
-from hime.files import open_file, write_atomically
+from hime.files import open_file, reason_of, unreadable, write_atomically
 from hime.pictures.reading import read_target
 from hime.processors import usable_threads
 from hime.terminal import note, track
@@ -150,7 +150,7 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise HimeError(f"{path}: cannot be replaced ({error.strerror}); choose another folder") from None
+        raise HimeError(f"{path}: cannot be replaced ({reason_of(error)}); choose another folder") from None
 
 
 def _shards_in(folder: Path) -> list[Path]:
@@ -283,7 +283,7 @@ class PackedPixels:
             try:
                 done = os.preadv(self._descriptor(int(shard)), [buffer], begin)
             except OSError as error:
-                raise HimeError(f"{self.files[shard]}: cannot be read ({error.strerror})") from error
+                raise unreadable(self.files[shard], error) from error
             if done != length:
                 raise HimeError(f"{self.files[shard]}: is cut short; pack the photos anew")
 

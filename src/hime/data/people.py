@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from hime.errors import HimeError
-from hime.files import open_file, write_atomically
+from hime.files import open_file, unreadable, unreadable_folder, write_atomically
 from hime.pictures.formats import images_in
-from hime.terminal import complain
+from hime.terminal import complain, some_of
 
 _SHIPPED = Path(__file__).parents[1] / "demo_people"
 DEMO_PEOPLE = _SHIPPED / "rendered"
@@ -66,7 +66,7 @@ def people_in(root: Path | str) -> dict[str, list[Path]]:
     try:
         names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
     except OSError as error:
-        raise HimeError(f"{root}: not a folder that can be read ({error.strerror}); check the path") from None
+        raise unreadable_folder(root, error) from None
     people = {name: images_in(root / name) for name in names if not name.startswith(".")}
     people = {name: photos for name, photos in people.items() if photos}
     unfit = [name for name in people if not can_be_listed(name)]
@@ -75,7 +75,7 @@ def people_in(root: Path | str) -> dict[str, list[Path]]:
         unfit += [f"{name}/{path.name}" for path in photos if not _is_readable(path.name)]
         people[name] = [path for path in photos if _is_readable(path.name)]
     people = {name: photos for name, photos in people.items() if photos}
-    told = f"{root}: {_some(unfit)}: names that no list can hold {UNFIT}; rename them"
+    told = f"{root}: {some_of(unfit)}: names that no list can hold {UNFIT}; rename them"
     if unfit and not people:
         raise HimeError(told)
     if unfit:
@@ -118,7 +118,9 @@ def photos_of(root: Path | str, people: Iterable[str]) -> dict[str, list[Path]]:
     wanted = list(people)
     missing = [name for name in wanted if name not in known]
     if missing:
-        raise HimeError(f"{root}: no photos of {_some(missing)}; check the folder, or take them off the list")
+        raise HimeError(
+            f"{root}: no photos of {some_of(missing)}; check the folder, or take them off the list"
+        )
     return {name: known[name] for name in wanted}
 
 
@@ -173,7 +175,7 @@ def write_people(path: Path | str, people: Sequence[str]) -> Path:
     """
     unfit = [name for name in people if not can_be_listed(name)]
     if unfit:
-        raise HimeError(f"{path}: cannot hold {_some(unfit)} {UNFIT}; rename the folders")
+        raise HimeError(f"{path}: cannot hold {some_of(unfit)} {UNFIT}; rename the folders")
     text = "".join(f"{name}\n" for name in people)
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -230,7 +232,7 @@ def make_list(
     photos = photos_of(root, people)
     if short := short_of_photos(photos, references):
         raise HimeError(
-            f"{root}: fewer than {references + 1} photos of {_some(short)}; "
+            f"{root}: fewer than {references + 1} photos of {some_of(short)}; "
             "take them off the list or ask for fewer references"
         )
     names = {person: [path.name for path in paths] for person, paths in photos.items()}
@@ -347,7 +349,7 @@ def _read_text(path: Path) -> str:
             raise HimeError(f"{path}: more than {LARGEST_LIST >> 20} MiB is no list; check the path")
         text = content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as error:
-        raise HimeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError:
         raise HimeError(f"{path}: is not a text file in UTF-8; check the path") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -357,8 +359,3 @@ def _shuffled(names: Iterable[str], stream: str) -> list[str]:
     return sorted(
         names, key=lambda name: hashlib.sha256(f"{stream}/{name}".encode(errors="surrogatepass")).digest()
     )
-
-
-def _some(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -24,7 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 from hime.data.sources import Landmarks, Source
 from hime.errors import HimeError
 from hime.faces.headshot import Frame, cut
-from hime.files import open_file, unreadable, write_atomically
+from hime.files import open_file, reason_of, unreadable, write_atomically
 from hime.pictures.arrays import Image, area_reduce
 from hime.pictures.reading import read_image
 from hime.processors import usable_threads
@@ -214,7 +214,7 @@ def _take_away_others(
             path.unlink()
         except OSError as error:
             raise HimeError(
-                f"{path}: is of another picture and cannot be taken away ({error.strerror}); do it yourself"
+                f"{path}: is of another picture and cannot be taken away ({reason_of(error)}); do it yourself"
             ) from None
     return left
 
@@ -300,7 +300,7 @@ def _link(source: Path, target: Path, hard: bool) -> Outcome:
             link.replace(target)
     except OSError as error:
         raise HimeError(
-            f"{target}: cannot be linked ({error.strerror}); give --size for copies, or "
+            f"{target}: cannot be linked ({reason_of(error)}); give --size for copies, or "
             f"{'leave out --hard-links' if hard else '--hard-links'}"
         ) from None
     return Outcome()

@@ -35,8 +35,8 @@ from hime.data.people import (
 from hime.data.placing import Placing, place
 from hime.data.sources import PARTS, Source, read_source
 from hime.errors import HimeError
-from hime.files import write_json
-from hime.terminal import note
+from hime.files import reason_of, write_json
+from hime.terminal import note, some_of
 
 HELD_OUT = 287 / 2887
 """Share of people in ``test`` where the split is ours: section 5.1 holds out 287 of 2,887."""
@@ -95,9 +95,7 @@ class Prepared:
         ]
         for name, found in self.problems.items():
             if found:
-                shown = ", ".join(found[:EXAMPLES])
-                more = ", …" if len(found) > EXAMPLES else ""
-                lines.append(f"  {name}: {len(found)} ({shown}{more})")
+                lines.append(f"  {name}: {len(found)} ({some_of(found, EXAMPLES)})")
         if self.is_done:
             parts = ", ".join(f"{part} {len(people)} people" for part, people in self.split.items())
             lines.append(f"  {parts}; {len(self.entries)} inputs to evaluate")
@@ -272,7 +270,9 @@ def _claim(out: Path, settings: Mapping[str, object], root: str) -> _Claim:
     try:
         is_free = not out.exists() or not any(out.iterdir())
     except OSError as error:
-        raise HimeError(f"{out}: not a folder to write to ({error.strerror}); choose another --out") from None
+        raise HimeError(
+            f"{out}: not a folder to write to ({reason_of(error)}); choose another --out"
+        ) from None
     if is_free:
         claim = _Claim(out, settings, [root])
         claim.write(settings)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from hime.data.people import people_in
 from hime.errors import HimeError
+from hime.files import reason_of
 from hime.pictures.formats import SUFFIXES
 
 PARTS = ("train", "val", "test")
@@ -361,7 +362,7 @@ def _ffhq_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
                     raise ValueError(f"{target!r}: pictures are called by their numbers")
                 yield target, list(references)
     except OSError as error:
-        raise HimeError(f"{path}: cannot be read ({error.strerror}); unpack FFHQ-Ref again") from None
+        raise HimeError(f"{path}: cannot be read ({reason_of(error)}); unpack FFHQ-Ref again") from None
     except (KeyError, TypeError, ValueError, SyntaxError, csv.Error, RecursionError, MemoryError) as error:
         reason = str(error) or "nested too deeply"
         raise HimeError(f"{path}: no table of FFHQ-Ref ({reason}); unpack it again") from None

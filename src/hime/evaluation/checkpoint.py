@@ -13,8 +13,8 @@ import torch
 
 from hime.evaluation.cost import count, frozen_parts
 from hime.model.system import System
+from hime.pictures.arrays import FloatArray
 from hime.restoring.card import CARD_FORMAT
-from hime.restoring.exported import FloatArray
 from hime.training.checkpoint import load_model
 from hime.training.presets import TrainingConfig, build_model, preset
 

@@ -101,11 +101,14 @@ class Degradation(Protocol):
 
 @dataclass
 class Variant:
-    """A method under another name, that gets the first ``references`` of the references at most."""
+    """A method under another name, that gets the first ``references`` of the references at most, from the one
+    of the number ``first`` on, counted from 0.
+    """
 
     method: Method
     name: str
     references: int | None = None
+    first: int = 0
 
     @property
     def scale(self) -> int:
@@ -113,8 +116,8 @@ class Variant:
         return self.method.scale
 
     def set_references(self, images: Sequence[Image]) -> None:
-        """Take the first of them."""
-        self.method.set_references(images[: self.references])
+        """Take those; none where there are fewer."""
+        self.method.set_references(images[self.first :][: self.references])
 
     def restore(self, lr: Image) -> Restored:
         """As the method does."""

@@ -26,6 +26,7 @@ from hime.pictures.arrays import Image
 from hime.restoring.any_size import AnySizeRestoration, restore_any_size
 from hime.restoring.restorer import Restorer
 from hime.training.batches import step_generator
+from hime.training.damage import gaussian
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,7 @@ class Given:
 
 def _blurred(image: Tensor, along: float, across: float, angle: float, reach: int) -> Tensor:
     """3×S×S filtered by a Gaussian of these standard deviations in pixels, cut off at ``reach``."""
-    # Below a third of a pixel a Gaussian on the grid is the identity; its width must not be 0.
-    first, second = max(along, 1 / 3), max(across, 1 / 3)
-    places = torch.arange(-reach, reach + 1, dtype=torch.float32)
-    y, x = torch.meshgrid(places, places, indexing="ij")
-    turned_x, turned_y = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    kernel = torch.exp(-0.5 * ((turned_x / first) ** 2 + (turned_y / second) ** 2))
+    kernel = gaussian(along, across, angle, reach)
     planes = F.pad(image[:, None], (reach,) * 4, mode="reflect")
     return F.conv2d(planes, (kernel / kernel.sum())[None, None])[:, 0]
 

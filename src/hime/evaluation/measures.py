@@ -12,8 +12,7 @@ import numpy as np
 from hime import faces
 from hime.errors import HimeError, how_to_install
 from hime.evaluation.metrics import psnr, ssim
-from hime.faces.embedding import FloatArray
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import FloatArray, Image
 from hime.pictures.reading import read_target
 
 Figures = dict[str, float | None]

@@ -15,7 +15,7 @@ from typing import Any
 
 from hime import __version__
 from hime.files import open_file
-from hime.processors import usable_threads
+from hime.processors import cpuinfo, usable_threads
 from hime.restoring.inputs import together
 
 PACKAGE = Path(__file__).parents[1]
@@ -109,7 +109,7 @@ def source_digest(package: Path = PACKAGE) -> str:
 
 def machine() -> dict[str, Any]:
     """The machine and the libraries that do the work, see `provenance`."""
-    flags = _cpuinfo("flags", "Features").split()
+    flags = cpuinfo("flags", "Features").split()
     return {
         "processor": processor(),
         "cores": usable_threads(),
@@ -122,19 +122,7 @@ def machine() -> dict[str, Any]:
 
 def processor() -> str:
     """The processor's name, where the system tells it."""
-    return _cpuinfo("model name") or platform.processor() or platform.system()
-
-
-def _cpuinfo(*keys: str) -> str:
-    """The first value of one of these keys in `/proc/cpuinfo`; empty where there is none."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    found = (
-        value.strip() for key, _, value in (line.partition(":") for line in lines) if key.strip() in keys
-    )
-    return next(found, "")
+    return cpuinfo("model name") or platform.processor() or platform.system()
 
 
 def _graphics() -> str | None:

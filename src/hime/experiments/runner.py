@@ -20,9 +20,8 @@ from hime.evaluation.measures import Distortion, Measure, Perception
 from hime.evaluation.provenance import provenance, without_place
 from hime.experiments.report import markdown, plot, save_figure, write_text
 from hime.experiments.tables import METRICS, Budget, Claim, Experiment, Row, experiment
-from hime.files import write_json
+from hime.files import is_folder, write_json
 from hime.pictures.formats import SUFFIXES, images_in
-from hime.restoring.inputs import is_folder
 from hime.restoring.restorer import Restorer
 from hime.terminal import complain
 from hime.training.checkpoint import CONFIG, load_model

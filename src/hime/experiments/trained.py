@@ -308,31 +308,11 @@ def contenders_of(run: Path, name: str, references: int) -> list[Contender]:
     if references > 1:
         rows.append(Contender(MostAlike(restorer, f"{name}, most alike"), card, 1))
         for number in range(2, references + 1):
-            only = OneOf(restorer, f"{name}, reference {number}", number)
+            only = Variant(restorer, f"{name}, reference {number}", 1, number - 1)
             rows.append(Contender(only, card, 1, None, oracle, is_shown=False))
         if model.most_references is None:
             rows.append(Contender(Variant(restorer, f"{name}, all", references), card, references))
     return rows
-
-
-class OneOf:
-    """A method that gets, of the references, the one of that number, from 1."""
-
-    def __init__(self, method: Method, name: str, number: int) -> None:
-        self.method, self.name, self.number = method, name, number
-
-    @property
-    def scale(self) -> int:
-        """The method's."""
-        return self.method.scale
-
-    def set_references(self, images: Sequence[Image]) -> None:
-        """Take that one; none where there are fewer."""
-        self.method.set_references(images[self.number - 1 : self.number])
-
-    def restore(self, lr: Image) -> Restored:
-        """As the method does."""
-        return self.method.restore(lr)
 
 
 class MostAlike:

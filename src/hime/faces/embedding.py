@@ -13,9 +13,7 @@ import numpy.typing as npt
 
 from hime.errors import HimeError
 from hime.faces.networks import embedder, opencv, resize_with_points
-from hime.pictures.arrays import Image, check_image
-
-FloatArray = npt.NDArray[np.float32]
+from hime.pictures.arrays import FloatArray, Image, check_image
 
 ALIGNED_SIDE = 112
 TEMPLATE = np.array(

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from hime.faces.headshot import Frame
 from hime.faces.yunet import OVERLAP
+from hime.pictures.arrays import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
 
 SAME_PLACE = 0.3

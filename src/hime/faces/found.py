@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hime.faces.embedding import embedding_of
-from hime.faces.face import Face, FloatArray
+from hime.faces.face import Face
 from hime.faces.headshot import cut
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import FloatArray, Image
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +28,10 @@ import PIL.Image
 
 from hime.errors import HimeError
 from hime.faces.splines import sample
-from hime.pictures.arrays import Image, resize
+from hime.pictures.arrays import FloatArray, Image, resize
 
-FloatArray = npt.NDArray[np.float32]
 FloatMatrix = npt.NDArray[np.float64]
+Values = TypeVar("Values", FloatArray, FloatMatrix)
 
 MASK_FULL = 0.72
 """The mask is 1 up to this distance from the centre, in halves of a side, and falls to 0 at 1."""
@@ -189,11 +190,11 @@ def mask(
         strangers: faces that must stay as they are: what is theirs takes nothing.
     """
     own = _distance(frame, corner, shape)
-    weight = _ease((1 - own) / (1 - MASK_FULL))
+    weight = ease((1 - own) / (1 - MASK_FULL))
     for other in others:
-        weight *= _ease(0.5 + (_distance(other, corner, shape) - own) / (2 * OVERLAP))
+        weight *= ease(0.5 + (_distance(other, corner, shape) - own) / (2 * OVERLAP))
     for stranger in strangers:
-        weight *= _ease((_distance(stranger, corner, shape) - own) / OVERLAP)
+        weight *= ease((_distance(stranger, corner, shape) - own) / OVERLAP)
     return weight
 
 
@@ -210,10 +211,10 @@ def _distance(frame: Frame, corner: tuple[int, int], shape: tuple[int, int]) -> 
     return distance
 
 
-def _ease(values: FloatArray) -> FloatArray:
+def ease(values: Values) -> Values:
     """0 up to 0, 1 from 1 on, smooth between."""
     values = np.clip(values, 0, 1)
-    eased: FloatArray = values * values * (3 - 2 * values)
+    eased: Values = values * values * (3 - 2 * values)
     return eased
 
 

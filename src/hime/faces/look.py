@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from hime.faces.detection import detect
-from hime.faces.embedding import FloatArray
 from hime.faces.found import FoundFace
 from hime.faces.networks import opencv
-from hime.pictures.arrays import Image, resize
+from hime.pictures.arrays import LUMA, FloatArray, Image, resize
 from hime.pictures.reading import read_image
 
 MINIMUM_SIDE, MAXIMUM_SIDE = 64, 512
@@ -95,25 +94,13 @@ class Look:
 
     @property
     def quality(self) -> float:
-        """From 0 to 1: sharpness and size, each as a share of what is plenty."""
-        sharpness = min(1.0, self.sharpness / (10 * MINIMUM_SHARPNESS))
-        size = min(1.0, self.side / (4 * MINIMUM_SIDE))
-        return float(np.sqrt(sharpness * size))
+        """See `quality_of`."""
+        return quality_of(self.side, self.sharpness)
 
     @property
     def problem(self) -> str | None:
-        """Why the photo is no good as a reference, if so, in plain words."""
-        if self.side < MINIMUM_SIDE:
-            return f"the face is too small ({round(self.side)} pixels, at least {MINIMUM_SIDE} are needed)"
-        if abs(self.yaw) > MAXIMUM_YAW:
-            return "looks away"
-        if self.lights < DARKEST_LIGHTS:
-            return "underexposed"
-        if self.white > BLOWN_OUT:
-            return "overexposed"
-        if self.sharpness < MINIMUM_SHARPNESS:
-            return "blurred"
-        return None
+        """See `problem_of`."""
+        return problem_of(self.side, self.yaw, self.sharpness, self.lights, self.white)
 
 
 def look_at(path: Path) -> list[Look]:
@@ -125,18 +112,46 @@ def look_at(path: Path) -> list[Look]:
     return [_look(path, face) for face in detect(read_image(path), smallest=SMALLEST_FACE)[:MOST_FACES]]
 
 
-def sharpness_of(grey: FloatArray) -> float:
-    """See `MINIMUM_SHARPNESS`; of a headshot's luminance, float32 of `LOOK_SIDE` a side."""
+def light_of(grey: FloatArray) -> tuple[float, float, float]:
+    """Sharpness, lights and share of white, as `Look` has them, of a headshot's luminance, float32 of
+    `LOOK_SIDE` a side.
+    """
     cv2 = opencv()
+    inner = grey[INNER_FACE]
     edges = cv2.Laplacian(grey, cv2.CV_32F, borderType=cv2.BORDER_REFLECT)
-    return float(edges[INNER_FACE].var() / max(1.0, float(grey[INNER_FACE].var())))
+    sharpness = float(edges[INNER_FACE].var() / max(1.0, float(inner.var())))
+    return sharpness, float(np.percentile(inner, 95)), float((inner > 247).mean())
+
+
+def quality_of(side: float, sharpness: float) -> float:
+    """What a headshot is worth as a reference, from 0 to 1: sharpness and size, each as a share of what is
+    plenty.
+    """
+    sharpness = min(1.0, sharpness / (10 * MINIMUM_SHARPNESS))
+    size = min(1.0, side / (4 * MINIMUM_SIDE))
+    return float(np.sqrt(sharpness * size))
+
+
+def problem_of(side: float, yaw: float, sharpness: float, lights: float, white: float) -> str | None:
+    """Why a headshot is no good as a reference, if so, in plain words; the arguments as `Look` has them."""
+    if side < MINIMUM_SIDE:
+        return f"the face is too small ({round(side)} pixels, at least {MINIMUM_SIDE} are needed)"
+    if abs(yaw) > MAXIMUM_YAW:
+        return "looks away"
+    if lights < DARKEST_LIGHTS:
+        return "underexposed"
+    if white > BLOWN_OUT:
+        return "overexposed"
+    if sharpness < MINIMUM_SHARPNESS:
+        return "blurred"
+    return None
 
 
 def _look(path: Path, face: FoundFace) -> Look:
     crop = face.headshot(MAXIMUM_SIDE)
-    luminance = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+    luminance = np.array(LUMA, np.float32)
     grey: FloatArray = resize(crop, LOOK_SIDE, LOOK_SIDE) @ luminance
-    inner = grey[INNER_FACE]
+    sharpness, lights, white = light_of(grey)
     small = opencv().resize(grey, (SMALL_SIDE, SMALL_SIDE), interpolation=opencv().INTER_AREA)
     height, width = face.picture.shape[:2]
     x, y = (face.landmarks.mean(axis=0) + 0.5) / (width, height)
@@ -145,9 +160,9 @@ def _look(path: Path, face: FoundFace) -> Look:
         side=face.frame.side,
         yaw=face.yaw,
         embedding=face.embedding,
-        sharpness=sharpness_of(grey),
-        lights=float(np.percentile(inner, 95)),
-        white=float((inner > 247).mean()),
+        sharpness=sharpness,
+        lights=lights,
+        white=white,
         x=float(x),
         y=float(y),
         small=np.asarray(small, np.float32),

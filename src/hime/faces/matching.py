@@ -18,7 +18,8 @@ from typing import overload
 import numpy as np
 
 from hime.faces.album import BLOCK, SAME_PERSON, Person, Reference
-from hime.faces.embedding import FloatArray, similarity
+from hime.faces.embedding import similarity
+from hime.pictures.arrays import FloatArray
 
 DOUBT = 0.1
 """A face whose cosines to two people of a picture lie nearer together is taken for neither. Among 20 people,

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from hime.faces.face import Face, FloatArray
+from hime.faces.face import Face
 from hime.faces.headshot import Frame
 from hime.faces.networks import opencv, resize_with_points
 from hime.faces.scanning import detect_at
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import FloatArray, Image
 
 REFINED_SIDE = 416
 REFINED_MARGIN = 1.3

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.faces.networks import opencv
+from hime.pictures.arrays import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 FloatMatrix = npt.NDArray[np.float64]
 
 POLE = math.sqrt(3) - 2

@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from hime.pictures.arrays import Image
-
-FloatArray = npt.NDArray[np.float32]
+from hime.pictures.arrays import FloatArray, Image
 
 DETECTOR = Path(__file__).with_name("yunet.onnx")
 MINIMUM_SCORE = 0.6

@@ -31,6 +31,6 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean()
 
 
-def at_least_single(logits: Tensor) -> Tensor:
-    """Logits as float32, or as they are if wider: a mean over many halves would be coarse."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+def at_least_single(values: Tensor) -> Tensor:
+    """Values as float32, or as they are if wider: a mean over many halves would be coarse."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from hime.errors import HimeError
+from hime.losses.adversarial import at_least_single
 
 
 def correlation_loss(restored: Tensor, truth: Tensor, window: int = 5, dilation: int = 1) -> Tensor:
@@ -48,7 +48,7 @@ def correlation_loss(restored: Tensor, truth: Tensor, window: int = 5, dilation:
 
 def centred(image: Tensor) -> Tensor:
     """The image less the mean of each of its channels, in at least single precision."""
-    image = image.to(torch.promote_types(image.dtype, torch.float32))
+    image = at_least_single(image)
     return image - image.mean(dim=(-2, -1), keepdim=True)
 
 

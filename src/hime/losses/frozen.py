@@ -23,6 +23,7 @@ from torchvision.models import get_model, get_model_weights
 
 from hime.errors import HimeError
 from hime.faces.networks import embedder_path
+from hime.files import reason_of
 
 FrozenName = Literal["vgg19", "alexnet", "squeezenet1_1"]
 
@@ -175,8 +176,9 @@ def read_known(
         content = path.read_bytes()
         state = load(content)
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise HimeError(f"{path}: cannot read the weights of {whose} ({reason}); {remedy}") from error
+        raise HimeError(
+            f"{path}: cannot read the weights of {whose} ({reason_of(error)}); {remedy}"
+        ) from error
     shapes = {key: tensor.shape for key, tensor in expected.items()}
     if {key: tensor.shape for key, tensor in state.items()} != shapes:
         raise HimeError(f"{path}: its tensors are not those of {whose}; {remedy}")

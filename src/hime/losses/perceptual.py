@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from hime.errors import HimeError
+from hime.losses.adversarial import at_least_single
 from hime.losses.frozen import frozen_features
+from hime.model.flow import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 
 class PerceptualLoss(nn.Module):
@@ -38,9 +40,8 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         features = frozen_features("vgg19") if features is None else copy.deepcopy(features)
         self.stages = split_at(features, layers).requires_grad_(False).to(memory_format=torch.channels_last)
-        # ImageNet's channel statistics, which the public weights expect.
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_DEVIATION).view(1, 3, 1, 1))
 
     def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
         """B×3×H×W images in [0, 1] → scalar; the gradient goes to ``restored`` alone.
@@ -62,7 +63,7 @@ class PerceptualLoss(nn.Module):
         found = []
         for stage in self.stages:
             maps = stage(maps)
-            found.append(maps.to(torch.promote_types(maps.dtype, torch.float32)))
+            found.append(at_least_single(maps))
         return found
 
 

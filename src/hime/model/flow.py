@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from hime.model.sampling import pixel_grid, sample
 
 LEVELS = 6
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's channel statistics, which public weights expect."""
 
 
 class FlowResidual(nn.Module):
@@ -42,9 +44,8 @@ class SpyNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.basic_module = nn.ModuleList(FlowResidual() for _ in range(LEVELS))
-        # ImageNet's channel statistics, as in the public weights.
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_DEVIATION).view(1, 3, 1, 1))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """M×3×H×W pictures in [0, 1] of any size → M×2×H×W flow in pixels, x then y."""

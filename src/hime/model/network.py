@@ -97,12 +97,7 @@ class HIME(System):
         Raises:
             HimeError: the shapes do not belong together.
         """
-        expected = (lr.shape[0], 3, *(side * self.config.scale for side in lr.shape[-2:]))
-        if references.ndim != 5 or (references.shape[0], *references.shape[2:]) != expected:
-            raise HimeError(
-                f"references {tuple(references.shape)} do not fit an LR of {tuple(lr.shape)}: "
-                f"give B×N×3×{expected[2]}×{expected[3]}"
-            )
+        self.check_shapes(lr, references)
         features = self.encode(references.flatten(0, 1)).unflatten(0, references.shape[:2])
         return self.restore(lr, features, present)
 

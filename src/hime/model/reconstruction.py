@@ -62,8 +62,9 @@ def bicubic(maps: Tensor, scale: int) -> Tensor:
     return F.pixel_shuffle(sub_pixels, scale).reshape(-1, channels, scale * height, scale * width)
 
 
-def bicubic_kernel(scale: int, a: float = -0.75) -> Tensor:
+def bicubic_kernel(scale: int) -> Tensor:
     """Weights of the 5×5 pixels around a pixel in each of its s² sub-pixels: s²×1×5×5 (Keys 1981)."""
+    a = -0.75  # as PyTorch has it
 
     def weight(distance: float) -> float:
         x = abs(distance)

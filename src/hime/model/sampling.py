@@ -50,8 +50,8 @@ def warp(maps: Tensor, flow: Tensor) -> Tensor:
     return sample(maps, pixel_grid(maps.shape[-2], maps.shape[-1], flow) + flow.float())
 
 
-def deformable_sample(maps: Tensor, offsets: Tensor, mask: Tensor, kernel_size: int = 3) -> Tensor:
-    """The columns of a modulated deformable convolution (Zhu et al. 2019) with stride 1 and "same" size.
+def deformable_sample(maps: Tensor, offsets: Tensor, mask: Tensor) -> Tensor:
+    """The columns of a 3×3 modulated deformable convolution (Zhu et al. 2019) with stride 1 and "same" size.
 
     Each group of C/G channels is read at its own K positions: p + kernel position + offset, times the mask.
     All positions go through one ``grid_sample``; the convolution is then one product with a (C', C·K)
@@ -59,21 +59,19 @@ def deformable_sample(maps: Tensor, offsets: Tensor, mask: Tensor, kernel_size: 
     and exports to ONNX.
 
     Args:
-        maps: M×C×H×W, C divisible by G.
+        maps: M×C×H×W, C divisible by G; K = 9.
         offsets: M×(G·K·2)×H×W in pixels, ordered group, kernel position (row by row), then (x, y).
         mask: M×(G·K)×H×W, usually in [0, 1].
-        kernel_size: odd k, K = k².
 
     Returns:
         M×(C·K)×H×W, ordered channel then kernel position, as ``weight.flatten(1)`` of a convolution.
     """
     channels, height, width = maps.shape[1:]
-    positions = kernel_size * kernel_size
+    positions = 9
     groups = mask.shape[1] // positions
     per_group = channels // groups
-    reach = kernel_size // 2
-    taps = torch.arange(-reach, reach + 1, device=maps.device, dtype=torch.float32)
-    kernel = torch.stack([taps.repeat(kernel_size), taps.repeat_interleave(kernel_size)], dim=1)  # K×(x, y)
+    taps = torch.arange(-1, 2, device=maps.device, dtype=torch.float32)
+    kernel = torch.stack([taps.repeat(3), taps.repeat_interleave(3)], dim=1)  # K×(x, y)
     # Kernel positions are laid out as extra rows, so that one call samples all of them: (M·G)×2×(K·H)×W.
     coordinates = offsets.float().reshape(-1, positions, 2, height, width)
     coordinates = coordinates + kernel[None, :, :, None, None] + pixel_grid(height, width, offsets)

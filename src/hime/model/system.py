@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from hime.errors import HimeError
+
 
 class Restored(Protocol):
     """What a network gives back; `hime.model.HIMEOutput` is one."""
@@ -81,6 +83,19 @@ class System(nn.Module):
             HimeError: the shapes do not belong together.
         """
         raise NotImplementedError
+
+    def check_shapes(self, lr: Tensor, references: Tensor) -> None:
+        """Refuse references whose shape does not belong to that of the LR headshots, see `forward`.
+
+        Raises:
+            HimeError: they do not fit.
+        """
+        expected = (lr.shape[0], 3, *(side * self.config.scale for side in lr.shape[-2:]))
+        if references.ndim != 5 or (references.shape[0], *references.shape[2:]) != expected:
+            raise HimeError(
+                f"references {tuple(references.shape)} do not fit an LR of {tuple(lr.shape)}: "
+                f"give B×N×3×{expected[2]}×{expected[3]}"
+            )
 
     def encode(self, references: Tensor) -> Tensor:
         """References M×3×sH×sW → what is kept of them, M×F×H×W; done once a person."""

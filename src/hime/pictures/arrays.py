@@ -21,6 +21,10 @@ Image = npt.NDArray[np.uint8]
 DeepImage = npt.NDArray[np.uint16]
 """uint16 H×W×3, sRGB."""
 
+FloatArray = npt.NDArray[np.float32]
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in the brightness seen (BT.601)."""
 
 _TURNS: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: lambda array: array[:, ::-1],

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hime.errors import HimeError
-from hime.files import open_file, special
+from hime.files import is_folder, open_file, reason_of, special, unreadable_folder
 from hime.pictures.tiff import is_raw
 
 WRITTEN = {
@@ -146,7 +146,7 @@ def check_sides(path: Path | str, width: int, height: int) -> None:
 # ------------------------------------------------------------------------------------------- folders
 
 
-def images_in(folder: Path | str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+def images_in(folder: Path | str) -> list[Path]:
     """The picture files of a folder by their suffix, sorted by name; hidden files and subfolders left out.
 
     For data sets, whose folders hold hundreds of thousands; photographs are found by `find_pictures`.
@@ -158,9 +158,9 @@ def images_in(folder: Path | str, suffixes: Sequence[str] = SUFFIXES) -> list[Pa
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
-        raise _unreadable_folder(folder, error) from None
+        raise unreadable_folder(folder, error) from None
     candidates = (folder / name for name in names if not name.startswith("."))
-    return [path for path in candidates if path.suffix.lower() in suffixes and path.is_file()]
+    return [path for path in candidates if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
 @dataclass(frozen=True)
@@ -201,15 +201,15 @@ def find_pictures(folder: Path | str) -> FoundPictures:
             entries = sorted(os.scandir(current), key=lambda entry: entry.name)
         except OSError as error:
             if current == folder:
-                raise _unreadable_folder(folder, error) from None
-            passed_over.append((current, f"may not be read ({error.strerror}); check the permissions"))
+                raise unreadable_folder(folder, error) from None
+            passed_over.append((current, f"may not be read ({reason_of(error)}); check the permissions"))
             continue
         below: list[Path] = []
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in ("thumbs.db", "desktop.ini"):
                 continue
             path = current / entry.name
-            if _is_folder(entry):
+            if is_folder(entry):
                 below.append(path)
             elif (reason := why_no_picture(path)) is None:
                 pictures.append(path)
@@ -217,13 +217,6 @@ def find_pictures(folder: Path | str) -> FoundPictures:
                 passed_over.append((path, reason))
         waiting.extend(reversed(below))
     return FoundPictures(tuple(pictures), tuple(passed_over))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads back to itself
-        return False
 
 
 def why_no_picture(path: Path) -> str | None:
@@ -268,7 +261,3 @@ def tail(file: BinaryIO) -> bytes:
     size = file.tell()
     file.seek(max(0, size - len(_TGA_FOOTER)))
     return file.read(len(_TGA_FOOTER))
-
-
-def _unreadable_folder(folder: Path, error: OSError) -> HimeError:
-    return HimeError(f"{folder}: not a folder that can be read ({error.strerror}); check the path")

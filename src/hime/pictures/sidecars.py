@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from hime.errors import HimeError
 from hime.files import open_file
@@ -34,6 +34,12 @@ class Sidecar:
     def beside(self, picture: Path) -> Path:
         """Where it is, or belongs, beside a picture."""
         return _beside(picture, self.whole_name)
+
+
+def sidecar_names(picture: str) -> list[str]:
+    """What the sidecars of a picture of that name may be called."""
+    stems = dict.fromkeys([PurePath(picture).stem, picture])
+    return [f"{stem}{ending}" for stem in stems for ending in (".xmp", ".XMP")]
 
 
 def _beside(picture: Path, whole_name: bool) -> Path:

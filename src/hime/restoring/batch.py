@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from hime.errors import HimeError, NothingToRestore
-from hime.files import told_before_moving
+from hime.files import reason_of, told_before_moving
 from hime.restoring.inputs import Input, digest, digests, sidecars, together
 from hime.restoring.outputs import Output, Outputs, path_digest
 from hime.restoring.records import Record, Records, is_full, needed, serving
@@ -210,7 +210,7 @@ def told(path: Path, error: Exception, output: Output | None = None) -> str:
     if isinstance(error, MemoryError):
         return f"{path}: needs more memory than there is; make it smaller"
     if isinstance(error, OSError):
-        return f"{path}: {error.strerror or error}; check the file and its disk"
+        return f"{path}: {reason_of(error)}; check the file and its disk"
     reason = next(iter(str(error).splitlines()), "")
     kind = type(error).__name__
     return f"{path}: failed ({kind}{': ' if reason else ''}{reason}); leave it out, or see --debug for more"

@@ -23,17 +23,14 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from hime.pictures.arrays import Image, check_image, resize
+from hime.pictures.arrays import LUMA, FloatArray, Image, check_image, resize
 
-FloatArray = npt.NDArray[np.float32]
 FloatMatrix = npt.NDArray[np.float64]
 
 SIDE = 256
 """Pixels a side at which headshots are measured; what is finer is not restored anyway."""
 SMALLEST, LARGEST = 8.0, 256.0
 """Between these a side is told."""
-LUMA = (0.299, 0.587, 0.114)
-"""Of Rec. 601."""
 BANDS = tuple(SMALLEST * 2 ** (step / 2) for step in range(11))
 """Where the bands of the spectrum begin and end: half octaves."""
 DIAGONAL_BANDS = (16, 32, 64, 128)

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from hime.errors import HimeError, how_to_install
-from hime.pictures.arrays import resize, to_planes
+from hime.pictures.arrays import FloatArray, resize, to_planes
 from hime.restoring import openvino
 
-FloatArray = npt.NDArray[np.float32]
 Chain = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 """Headshot 1×3×H×W and photos N×3×sH×sW → picture and score maps, as a model makes them."""
 

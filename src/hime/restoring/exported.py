@@ -18,17 +18,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from hime.errors import HimeError
-from hime.files import open_file
+from hime.files import open_file, reason_of
+from hime.pictures.arrays import FloatArray
 from hime.processors import usable_threads
 from hime.restoring.card import FILES, GRAPHS, PAGE, WEIGHT_TYPES, WEIGHTS, read_card
 from hime.restoring.devices import PROCESSOR, check_installed, check_same, engine
 from hime.restoring.graphs import Graph, open_graph
 from hime.restoring.hub import fetch_model, is_address
-
-FloatArray = npt.NDArray[np.float32]
 
 DEFAULT_MODEL = "small-x4"
 """For headshots that were reduced as the paper's are."""
@@ -122,7 +120,7 @@ def read_checked(folder: Path, card: dict[str, Any], file: str) -> bytes:
     except HimeError as error:
         raise HimeError(f"{error}, {remedy}") from error
     except OSError as error:
-        raise HimeError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+        raise HimeError(f"{path}: cannot be read ({reason_of(error)}); {remedy}") from error
     if len(content) > LARGEST_FILE:
         raise HimeError(f"{path}: more than {LARGEST_FILE >> 20} MiB is no file of a model; {remedy}")
     if hashlib.sha256(content).hexdigest() != card["sha256"].get(file):

@@ -1,9 +1,10 @@
 """One face restored: a headshot and the person's photos in, the headshot restored out.
 
     references = References([reference.for_restorer for reference in choose_references(mum, face.yaw, 5)])
-    restore_face(headshot, references, restorer).image
+    (restoration,) = together([face_steps(headshot, references, restorer)])
+    restoration.image
 
-`restore_face` knows headshots only, wherever they come from; `found_steps` takes a face of a photograph,
+`face_steps` knows headshots only, wherever they come from; `found_steps` takes a face of a photograph,
 chooses the photos for its pose, and looks whether it has become less like the person. Both restore a headshot
 from the pixels that its detail fills, and leave what is sharp for its size (`hime.restoring.any_size`).
 """
@@ -14,7 +15,6 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from hime.errors import HimeError
 from hime.faces.album import Person
@@ -23,20 +23,17 @@ from hime.faces.face import Box
 from hime.faces.found import FoundFace
 from hime.faces.headshot import Frame
 from hime.faces.matching import choose_references
-from hime.pictures.arrays import Image, lanczos
+from hime.pictures.arrays import FloatArray, Image, lanczos
 from hime.restoring.any_size import (
     LARGEST_SIDE,
     AnySizeRestoration,
     Steps,
     any_size_steps,
     mixed,
-    together,
 )
 from hime.restoring.detail import Detail
 from hime.restoring.hue import keep_hue
 from hime.restoring.restorer import References, Restorer
-
-FloatArray = npt.NDArray[np.float32]
 
 LR_SIDES = (16, 128)
 """Sides in pixels of the faces (with hair and neck) that are restored whatever they show: below, too little
@@ -102,7 +99,7 @@ class RestoredFace:
     warning: str | None = None
 
 
-def restore_face(
+def face_steps(
     headshot: Image,
     references: References,
     restorer: Restorer,
@@ -110,7 +107,7 @@ def restore_face(
     at_least: int = 0,
     even_sharp: bool = False,
     strength: float = 1.0,
-) -> AnySizeRestoration:
+) -> Steps[AnySizeRestoration]:
     """A headshot restored, its colours and shading kept; as it is if it is sharp for its size.
 
     Args:
@@ -124,26 +121,6 @@ def restore_face(
     Raises:
         HimeError: as for `hime.restoring.any_size.restore_any_size`.
     """
-    (restoration,) = together(
-        [
-            face_steps(
-                headshot, references, restorer, at_least=at_least, even_sharp=even_sharp, strength=strength
-            )
-        ]
-    )
-    return restoration
-
-
-def face_steps(
-    headshot: Image,
-    references: References,
-    restorer: Restorer,
-    *,
-    at_least: int = 0,
-    even_sharp: bool = False,
-    strength: float = 1.0,
-) -> Steps[AnySizeRestoration]:
-    """The steps of `restore_face`."""
     restoration = yield from any_size_steps(
         headshot, restorer, references=references, at_least=at_least, even_sharp=even_sharp
     )

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
+from hime.pictures.arrays import FloatArray
 from hime.restoring.card import WEIGHTS
 from hime.restoring.devices import OPENVINO, check_used, configure, providers
 from hime.restoring.openvino import OpenVinoGraph
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class Graph(Protocol):

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import LUMA, Image
 
-LUMINANCE = np.array([0.299, 0.587, 0.114])
-"""BT.601."""
+LUMINANCE = np.array(LUMA)
 DEGREE = 3
 """Of the polynomials that give a tone: prints and scans are toned by curves as smooth as these."""
 SCATTER = 2.5

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from hime.errors import HimeError
-from hime.files import open_file
+from hime.files import is_folder, open_file, unreadable
 from hime.pictures.formats import ENDINGS, FILM, READ, WRITTEN, find_pictures, format_of
+from hime.pictures.sidecars import sidecar_names
 
 
 @dataclass(frozen=True)
@@ -201,14 +202,6 @@ def only_results(path: Path) -> HimeError:
     return HimeError(f"{path}: is a result of an earlier run, and no likeness; give photos of the person")
 
 
-def is_folder(path: Path) -> bool:
-    """Whether it is a folder; what cannot be looked at is none."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # a link that leads back to itself, a name that is none
-        return False
-
-
 # ---------------------------------------------------------------------------------------------- places
 
 
@@ -320,13 +313,12 @@ def digest(path: Path) -> str:
         with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise HimeError(f"{path}: cannot be read ({error.strerror or error}); check the disk") from error
+        raise unreadable(path, error) from error
 
 
 def sidecars(picture: Path) -> list[Path]:
     """The ``.xmp`` files that are read with a picture (`hime.pictures.sidecars`)."""
-    stems = dict.fromkeys([picture.stem, picture.name])
-    names = [f"{stem}{ending}" for stem in stems for ending in (".xmp", ".XMP")]
+    names = sidecar_names(picture.name)
     return [path for name in names if os.path.lexists(path := picture.with_name(name))]
 
 

@@ -18,12 +18,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hime.files import temporary_folder
+from hime.pictures.arrays import FloatArray
 from hime.restoring.card import WEIGHTS
-
-FloatArray = npt.NDArray[np.float32]
 
 ENGINE = "OpenVINO"
 EXACT = "exact"

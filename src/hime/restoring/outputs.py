@@ -17,9 +17,9 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 from hime.errors import HimeError
-from hime.files import check_writable, taking_turns
+from hime.files import check_writable, identity, is_folder, taking_turns
 from hime.pictures.formats import READ
-from hime.restoring.inputs import Input, absolute, is_folder, key, numbered, places, sidecars
+from hime.restoring.inputs import Input, absolute, key, numbered, places, sidecars
 from hime.restoring.records import FACE, FACES, Record, Records
 from hime.terminal import note
 
@@ -75,7 +75,7 @@ class Output:
             HimeError: it must not be replaced, or cannot be written.
         """
         self._owner.check(path)
-        self._claimed[path] = self._there[path] = _identity(path)
+        self._claimed[path] = self._there[path] = identity(path)
         return path
 
     def check_still(self, path: Path, filled: Path) -> None:
@@ -88,9 +88,9 @@ class Output:
         Raises:
             HimeError: somebody has put another file there meanwhile.
         """
-        if _identity(path) not in (None, self._there[path]):
+        if identity(path) not in (None, self._there[path]):
             raise HimeError(f"{path}: was written by somebody else meanwhile; run the command again")
-        self._there[path] = _identity(filled)
+        self._there[path] = identity(filled)
 
     def is_claimed(self, path: Path) -> bool:
         """Whether a file is one of the result's."""
@@ -98,7 +98,7 @@ class Output:
 
     def written(self) -> list[Path]:
         """The files claimed that were written: those that were there are others now."""
-        return [path for path, before in self._claimed.items() if _identity(path) not in (None, before)]
+        return [path for path, before in self._claimed.items() if identity(path) not in (None, before)]
 
 
 class Outputs:
@@ -141,9 +141,9 @@ class Outputs:
         self._faces = faces
         self._beside = beside
         files = [file for path in read for file in (path, *sidecars(path))]
-        self._read = {_identity(file) for file in files} - {None}
-        self._is_file = is_file(out, (*known, *READ, *ENDINGS))
-        if self._is_file:
+        self._read = {identity(file) for file in files} - {None}
+        self.is_file = is_file(out, (*known, *READ, *ENDINGS))
+        if self.is_file:
             if len(given) > 1 or len(inputs) > 1 or is_folder(Path(given[0])):
                 raise HimeError(f"{out}: is one file for {len(inputs)} inputs; give a folder as --out")
             if out.suffix.lower() not in written:
@@ -164,11 +164,6 @@ class Outputs:
         self._taken = {key(place) for place in found}
         for place in found:
             self._refuse_what_is_read(self.folder / place)
-
-    @property
-    def is_file(self) -> bool:
-        """Whether one file was named as the result."""
-        return self._is_file
 
     def output(self, each: Input, content: str) -> Output:
         """Where the result of an input goes whose content has that digest.
@@ -212,7 +207,7 @@ class Outputs:
             HimeError: it would replace what is read or, without ``overwrite``, what is not a result as it was
                 written; or it cannot be written.
         """
-        if _identity(path) in self._read:
+        if identity(path) in self._read:
             raise _read_from(path)
         if os.path.lexists(path) and not self.overwrite and not self.records.wrote(path):
             raise _there(path, "not as this program wrote it")
@@ -257,7 +252,7 @@ class Outputs:
         else:
             paths = [path]
         for each in paths:
-            if _identity(each) in self._read:
+            if identity(each) in self._read:
                 raise _read_from(each)
 
 
@@ -269,15 +264,6 @@ def is_file(out: Path, known: Sequence[str]) -> bool:
 def path_digest(path: Path) -> str:
     """A digest that tells a path again without telling it."""
     return hashlib.sha256(os.fsencode(absolute(path))).hexdigest()
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What the system knows a file by, whatever it is called; None if it is not there."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _read_from(path: Path) -> HimeError:

@@ -41,13 +41,12 @@ from hime.errors import HimeError
 from hime.faces.album import Person, Reference
 from hime.faces.matching import choose_references
 from hime.files import write_atomically
+from hime.pictures.arrays import FloatArray
 from hime.restoring.card import GRAPHS, WEIGHTS
 from hime.restoring.exported import Backend
 from hime.restoring.inputs import digests
 from hime.restoring.person_file import FORMAT, LONGEST_NAME, MOST_REFERENCES, SUFFIX, StoredFile, key
-from hime.restoring.restorer import Restorer
-
-FloatArray = npt.NDArray[np.float32]
+from hime.restoring.restorer import References, Restorer
 
 SIDES = (*range(16, 33), 36, 40, 44, 48, 56, 64, 80, 96, 112, 128)
 """LR sizes whose features are stored."""
@@ -108,7 +107,7 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
     Args:
         path: the file to write.
         person: of photos.
-        restorer: of an exported model; its references are replaced.
+        restorer: of an exported model; its references are not touched.
 
     Raises:
         HimeError: another ending, a name that is too long, no usable photo, the person came from a .person
@@ -141,11 +140,10 @@ def save_person(path: Path | str, person: Person, restorer: Restorer) -> Path:
         "qualities": np.array([reference.quality for reference in chosen], np.float32),
         "yaws": np.array([reference.yaw for reference in chosen], np.float32),
     }
-    restorer.set_references(crops)
+    references = References(crops)
     for backend in backends:
         for side in SIDES:
-            tensors[key(_digest(backend), side)] = restorer.features(backend, side, side).astype(np.float16)
-    restorer.set_references([])
+            tensors[key(_digest(backend), side)] = references.features(backend, side, side).astype(np.float16)
     content = save(tensors, metadata)
     return write_atomically(path, lambda temporary: temporary.write_bytes(content), mode=0o600)
 

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.errors import HimeError
-from hime.files import open_file
+from hime.files import open_file, unreadable
+from hime.pictures.arrays import FloatArray
 
 Value = TypeVar("Value")
 
@@ -112,10 +113,10 @@ class StoredFile:
         for described in tensors.values():
             self._check_tensor(described)
         count = len(self.references)
-        self.embedding = self._tensor(tensors, "embedding", "F32", (EMBEDDING_SIZE,))
-        self.embeddings = self._tensor(tensors, "embeddings", "F32", (count, EMBEDDING_SIZE))
-        self.qualities = self._tensor(tensors, "qualities", "F32", (count,))
-        self.yaws = self._tensor(tensors, "yaws", "F32", (count,))
+        self.embedding = self._tensor(tensors, "embedding", (EMBEDDING_SIZE,))
+        self.embeddings = self._tensor(tensors, "embeddings", (count, EMBEDDING_SIZE))
+        self.qualities = self._tensor(tensors, "qualities", (count,))
+        self.yaws = self._tensor(tensors, "yaws", (count,))
         digest = hashlib.sha256(self._header)
         for values in (self.embedding, self.embeddings, self.qualities, self.yaws):
             digest.update(values.tobytes())
@@ -164,9 +165,7 @@ class StoredFile:
                 file.seek(place)
                 content = file.read(count)
         except OSError as error:
-            raise HimeError(
-                f"{self.path}: cannot be read ({error.strerror or error}); check the file"
-            ) from error
+            raise unreadable(self.path, error) from error
         if len(content) != count:
             raise self.damaged("cut short")
         return content
@@ -210,10 +209,8 @@ class StoredFile:
             raise self.damaged(f"{name} is not {'×'.join(map(str, shape))} numbers ({kind})")
         return 8 + len(self._header) + int(begin)
 
-    def _tensor(
-        self, tensors: dict[str, Any], name: str, kind: str, shape: tuple[int, ...]
-    ) -> npt.NDArray[Any]:
-        return self._values(kind, shape, self._place(tensors, name, kind, shape))
+    def _tensor(self, tensors: dict[str, Any], name: str, shape: tuple[int, ...]) -> FloatArray:
+        return self._values("F32", shape, self._place(tensors, name, "F32", shape))
 
     def _values(self, kind: str, shape: tuple[int, ...], place: int) -> npt.NDArray[Any]:
         content = self._at(place, math.prod(shape) * _KINDS[kind].itemsize)

@@ -111,7 +111,8 @@ def restore_photo(
     if not found:
         raise nothing("no face found; give a larger picture, or --aligned if it is the headshot alone")
     if only_face is not None and not 1 <= only_face <= len(found):
-        raise HimeError(f"has {_count(len(found), 'face')}, counted from left to right; check --face")
+        there = "1 face" if len(found) == 1 else f"{len(found)} faces"
+        raise HimeError(f"has {there}, counted from left to right; check --face")
     owners = _owners(found, people, named, only_face)
     factor = fitting_enlargement(picture.image.shape[:2], enlargement or restorer.scale, largest_side)
 
@@ -237,7 +238,3 @@ def fitting_enlargement(sides: tuple[int, ...], factor: int, largest_side: int |
     ):
         factor //= 2
     return factor
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

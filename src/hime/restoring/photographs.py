@@ -167,10 +167,7 @@ class PhotoJob:
     dry_run: bool = False
 
     def restore(self, each: Input, content: str, output: Output) -> None:
-        """One input of any kind, see `hime.restoring.batch.run_batch`."""
-        self._photograph(each, content, output)
-
-    def _photograph(self, each: Input, content: str, output: Output) -> None:
+        """One input, see `hime.restoring.batch.run_batch`."""
         from hime.restoring.photo import restore_photo
 
         choice = self.choice

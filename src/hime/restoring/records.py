@@ -22,7 +22,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hime.errors import HimeError
-from hime.files import open_file
+from hime.files import open_file, reason_of
 from hime.pictures.formats import FoundPictures
 from hime.restoring.inputs import digest, real_place
 
@@ -283,7 +283,7 @@ def append(folder: Path, records: Iterable[Record], *, lasting: bool = False) ->
                 os.fsync(file.fileno())
     except OSError as error:
         raise HimeError(
-            f"{path}: cannot be written ({error.strerror or error}), so that the next run will not know "
+            f"{path}: cannot be written ({reason_of(error)}), so that the next run will not know "
             "what made the results; check the permissions and the room on the disk"
         ) from error
 

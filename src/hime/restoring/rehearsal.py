@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from hime.pictures.arrays import from_planes, lanczos, to_planes
-from hime.restoring.exported import Backend, FloatArray
+from hime.pictures.arrays import FloatArray, from_planes, lanczos, to_planes
+from hime.restoring.exported import Backend
 from hime.restoring.restorer import Restorer
 
 

@@ -16,13 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.files import write_atomically
-from hime.pictures.arrays import Image, lanczos, resize
+from hime.pictures.arrays import FloatArray, Image, lanczos, resize
 from hime.restoring.detail import LARGEST, Detail
 from hime.restoring.face import LIKENESS_MARGIN, RestoredFace
 from hime.restoring.page import counted, figure, filled, img, note, reduced, row, section
 from hime.restoring.photo import RestoredPhoto
-
-FloatArray = npt.NDArray[np.float32]
 
 TEMPLATE = Path(__file__).with_name("report.html")
 

@@ -29,13 +29,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from hime.errors import HimeError
-from hime.pictures.arrays import Image, check_image, from_planes, resize, to_planes
+from hime.pictures.arrays import FloatArray, Image, check_image, from_planes, resize, to_planes
 from hime.restoring.card import read_card
 from hime.restoring.devices import PROCESSOR
 from hime.restoring.exported import (
     DEFAULT_MODEL,
     Backend,
-    FloatArray,
     OnnxBackend,
     available_models,
     find_model,

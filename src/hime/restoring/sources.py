@@ -17,11 +17,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hime.errors import HimeError
+from hime.files import is_folder, unreadable_folder
 from hime.pictures.formats import FoundPictures, check_pictures, find_pictures
 from hime.pictures.names import NamedFace, read_named_faces, spelled
-from hime.restoring.inputs import absolute, digests, is_folder, only_results, result_line
+from hime.restoring.inputs import absolute, digests, only_results, result_line
 from hime.restoring.person_file import SUFFIX, StoredFile
 from hime.restoring.records import Results
+from hime.terminal import some_of
 
 ALBUM = 0.5
 """Share of a folder's pictures from which, if so many name somebody, the names are taken and not the folders.
@@ -135,10 +137,9 @@ def find_person(paths: Sequence[Path | str], name: str | None = None, named: boo
     wanted = None if name is None else spelled(name)
     chosen = people if len(people) == 1 else [person for person in people if person.name == wanted]
     if not chosen:
-        names = ", ".join(str(person.name) for person in people[:TOLD_NAMES])
-        more = f" and {len(people) - TOLD_NAMES} more" if len(people) > TOLD_NAMES else ""
+        names = some_of([str(person.name) for person in people], TOLD_NAMES)
         raise HimeError(
-            f"{paths[0]}: {len(people)} people ({names}{more}), and a .person file is one's; give the photos "
+            f"{paths[0]}: {len(people)} people ({names}), and a .person file is one's; give the photos "
             "of one, --name with one of these, or --no-named if all show one"
         )
     return replace(found, people=chosen)
@@ -196,9 +197,8 @@ def _take_names(
             )
         return False
     names = list(dict.fromkeys(face.name for own in faces.values() for face in own))
-    told = ", ".join(names[:TOLD_NAMES])
-    more = f" and {len(names) - TOLD_NAMES} more" if len(names) > TOLD_NAMES else ""
-    found.notes.append(f"{place}: {count} name the faces in them: {told}{more}; --no-named goes by folders")
+    told = some_of(names, TOLD_NAMES)
+    found.notes.append(f"{place}: {count} name the faces in them: {told}; --no-named goes by folders")
     for picture, own in faces.items():
         for face in own:
             album[face.name][picture] = face
@@ -259,9 +259,7 @@ def _encoded_in(folder: Path) -> list[Source]:
     try:
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise HimeError(
-            f"{folder}: not a folder that can be read ({error.strerror}); check the path"
-        ) from None
+        raise unreadable_folder(folder, error) from None
     files = [path for path in entries if path.suffix.lower() == SUFFIX and not is_folder(path)]
     return [Source(None, (path,), is_encoded=True) for path in files]
 

@@ -100,12 +100,8 @@ class ComparedSystem(System):
             HimeError: the shapes do not belong together, or pictures are not of the size that the network is
                 built for.
         """
-        size = tuple(side * self.config.scale for side in lr.shape[-2:])
-        if references.ndim != 5 or (references.shape[0], *references.shape[2:]) != (lr.shape[0], 3, *size):
-            raise HimeError(
-                f"references {tuple(references.shape)} do not fit an LR of {tuple(lr.shape)}: "
-                f"give B×N×3×{size[0]}×{size[1]}"
-            )
+        self.check_shapes(lr, references)
+        size = tuple(references.shape[-2:])
         if self.is_of_one_size and size != (self.config.hr_size,) * 2:
             raise HimeError(
                 f"{self.config.system} is built for pictures of {self.config.hr_size}×{self.config.hr_size}, "

@@ -5,10 +5,15 @@ Shapes: ``M`` maps, ``C`` channels, ``H W`` rows and columns.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Resize = Literal["up", "down", "same"]
+
+DEVIATION = 0.02
+"""Of weights at the start."""
 
 
 def conv(inputs: int, outputs: int, side: int = 3, stride: int = 1) -> nn.Conv2d:
@@ -19,6 +24,14 @@ def conv(inputs: int, outputs: int, side: int = 3, stride: int = 1) -> nn.Conv2d
 def reflected(inputs: int, outputs: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
     """A 3×3 convolution that sees the picture mirrored beyond its border."""
     return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=bias, padding_mode="reflect")
+
+
+def shortcut(inputs: int, outputs: int, resize: Resize) -> nn.Module:
+    """What a residual block passes by: the maps themselves, or brought to its channels and size."""
+    if inputs == outputs and resize == "same":
+        return nn.Identity()
+    before = [Doubled()] if resize == "up" else []
+    return nn.Sequential(*before, reflected(inputs, outputs, 2 if resize == "down" else 1, bias=True))
 
 
 def leaky(slope: float = 0.2) -> nn.LeakyReLU:
@@ -52,19 +65,19 @@ def residual_blocks(channels: int, count: int) -> nn.Sequential:
     )
 
 
-def shuffled_up(channels: int, outputs: int | None = None) -> nn.Sequential:
-    """A convolution to four sub-pixels and their shuffle: M×C×H×W → M×outputs×2H×2W."""
-    return nn.Sequential(conv(channels, 4 * (outputs or channels)), nn.PixelShuffle(2))
+def shuffled_up(channels: int) -> nn.Sequential:
+    """A convolution to four sub-pixels and their shuffle: M×C×H×W → M×C×2H×2W."""
+    return nn.Sequential(conv(channels, 4 * channels), nn.PixelShuffle(2))
 
 
-def normal_weights(network: nn.Module, deviation: float = 0.02) -> None:
-    """Weights N(0, deviation) and γ N(1, deviation), biases 0, as the originals of several systems start."""
+def normal_weights(network: nn.Module) -> None:
+    """Weights N(0, `DEVIATION`) and γ N(1, `DEVIATION`), biases 0, as several originals start."""
     for module in network.modules():
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and isinstance(weight, Tensor):
-            nn.init.normal_(weight, 0.0, deviation)
+            nn.init.normal_(weight, 0.0, DEVIATION)
         elif isinstance(module, nn.BatchNorm2d) and isinstance(weight, Tensor):
-            nn.init.normal_(weight, 1.0, deviation)
+            nn.init.normal_(weight, 1.0, DEVIATION)
         else:
             continue
         if isinstance(bias, Tensor):
@@ -83,13 +96,3 @@ def glorot_weights(network: nn.Module) -> None:
 def resized_bicubic(maps: Tensor, factor: int) -> Tensor:
     """Bicubic enlargement by ``factor``, M×C×H×W → M×C×fH×fW."""
     return F.interpolate(maps, scale_factor=float(factor), mode="bicubic", align_corners=False)
-
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def frozen(network: Network) -> Network:
-    """``network`` whose weights are not trained."""
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
-    return network

@@ -20,7 +20,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from hime.model.system import StoredPhotos
 from hime.systems.base import ONE_SIZE, ComparedSystem, SystemConfig, to_unit
-from hime.systems.blocks import Residual, conv, frozen, leaky
+from hime.systems.blocks import Residual, conv, leaky
 from hime.systems.vgg import VGGFeatures
 
 LEVELS = ("relu2_2", "relu3_4", "relu4_4", "conv5_4")
@@ -168,7 +168,7 @@ class DFDNet(ComparedSystem):
     def __init__(self, config: SystemConfig) -> None:
         super().__init__(config)
         wide, half, quarter, last = (config.channels(channels) for channels in (512, 256, 128, 64))
-        self.vgg = frozen(VGGFeatures(LEVELS))
+        self.vgg = VGGFeatures(LEVELS).requires_grad_(False)
         for name, part in PARTS.items():
             for level, channels in enumerate(LEVEL_CHANNELS, start=1):
                 side = entry_side(part, config.hr_size, level)

@@ -24,13 +24,13 @@ from hime.systems.dfdnet import PARTS, box, entry_side, part_name
 
 PROJECTION = 256
 """Dimensions in which groups are found."""
+MOST_PHOTOS = 2000
+"""So many are looked at: they take some 5 GB at a side of 256."""
 PHOTOS_AT_ONCE = 8
 
 
 @torch.no_grad()
-def build_entries(
-    vgg: Module, photos: StoredPhotos, config: SystemConfig, seed: int, most_photos: int = 2000
-) -> dict[str, Tensor]:
+def build_entries(vgg: Module, photos: StoredPhotos, config: SystemConfig, seed: int) -> dict[str, Tensor]:
     """The dictionary, by the names of `DFDNet`'s buffers: each K×C×p×p.
 
     Args:
@@ -38,7 +38,6 @@ def build_entries(
         photos: M×3×S×S uint8.
         config: of the network; ``entries`` is K.
         seed: of the projection, of K-means, and of the photos drawn.
-        most_photos: so many of them are looked at; 2,000 take some 5 GB at a side of 256.
 
     Raises:
         HimeError: scikit-learn is not installed, or there are fewer photos than half of ``entries``.
@@ -50,7 +49,7 @@ def build_entries(
         )
     require()
     random = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(photos), generator=random)[:most_photos].sort().values
+    chosen = torch.randperm(len(photos), generator=random)[:MOST_PHOTOS].sort().values
     crops: dict[str, list[Tensor]] = {}
     for rows in tqdm(chosen.split(PHOTOS_AT_ONCE), "dictionary", unit="batch", disable=None):
         pictures = photos[rows.to(photos.device)].float() / 255

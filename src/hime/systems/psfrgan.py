@@ -12,7 +12,6 @@ Shapes: ``M`` maps, ``C`` channels, ``H W`` rows and columns; ``S`` the picture'
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,14 +21,13 @@ from torch.nn.utils.parametrizations import spectral_norm
 from hime.errors import HimeError
 from hime.losses.pixel import charbonnier
 from hime.systems.base import ONE_SIZE, ComparedSystem, SystemConfig, SystemOutput, to_signed, to_unit
-from hime.systems.blocks import Doubled, conv, leaky, reflected
+from hime.systems.blocks import Doubled, Resize, conv, leaky, reflected, shortcut
 from hime.systems.landmarks import UNKNOWN
 
 PARTS = 19
 """CelebAMask-HQ's labels. MediaPipe's pseudo-labels have 11 of them."""
 START = 16
 """Side of the learned constant."""
-Resize = Literal["up", "down", "same"]
 
 
 class ParseBlock(nn.Module):
@@ -39,9 +37,7 @@ class ParseBlock(nn.Module):
         super().__init__()
         stride = 2 if resize == "down" else 1
         before = [Doubled()] if resize == "up" else []
-        self.shortcut: nn.Module = nn.Identity()
-        if inputs != outputs or resize != "same":
-            self.shortcut = nn.Sequential(*before, reflected(inputs, outputs, stride, bias=True))
+        self.shortcut = shortcut(inputs, outputs, resize)
         self.body = nn.Sequential(
             *before, reflected(inputs, outputs), nn.BatchNorm2d(outputs), leaky(),
             reflected(outputs, outputs, stride), nn.BatchNorm2d(outputs),

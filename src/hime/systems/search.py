@@ -1,9 +1,9 @@
 """Texture search: for each place of the headshot the place of a reference that looks most alike, and what the
 reference shows there (SRNTT, TTSR).
 
-Patches are 3×3 of the coarsest map. A finer map is folded so that the r×r pixels of a place lie in its
-channels: its patches of side 3r and stride r are then 3×3 patches too, and all is one case. Nothing is ever
-unfolded but the queries and keys of the search, whose products are made in blocks.
+Patches are 3×3 of the coarsest map. A finer map is folded (`F.pixel_unshuffle`) so that the r×r pixels of a
+place lie in its channels: its patches of side 3r and stride r are then 3×3 patches too, and all is one case.
+Nothing is ever unfolded but the queries and keys of the search, whose products are made in blocks.
 
 Shapes: ``B`` batch, ``N`` references, ``C`` channels, ``H W`` the coarsest map, ``r`` how much finer another
 one is; ``P`` patches of the headshot, ``Q`` of a reference.
@@ -89,14 +89,3 @@ def cover(shape: tuple[int, int]) -> Tensor:
         for right in range(3):
             counts[down : down + shape[0], right : right + shape[1]] += 1
     return counts
-
-
-def folded(maps: Tensor, side: int) -> Tensor:
-    """Maps M×C×rH×rW with the pixels of a place in its channels: M×Cr²×H×W, H = ``side``."""
-    factor = maps.shape[-2] // side
-    return maps if factor == 1 else F.pixel_unshuffle(maps, factor)
-
-
-def unfolded(maps: Tensor, factor: int) -> Tensor:
-    """The opposite of `folded`."""
-    return maps if factor == 1 else F.pixel_shuffle(maps, factor)

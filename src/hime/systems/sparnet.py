@@ -8,14 +8,10 @@ Shapes: ``M`` maps, ``C`` channels, ``H W`` rows and columns; ``S`` the picture'
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 from hime.systems.base import ComparedSystem, SystemConfig, to_signed, to_unit
-from hime.systems.blocks import Doubled, leaky, normal_weights, reflected
-
-Resize = Literal["up", "down", "same"]
+from hime.systems.blocks import Doubled, Resize, leaky, normal_weights, reflected, shortcut
 
 HOURGLASS = 64
 """Channels of all maps in an hourglass."""
@@ -60,10 +56,7 @@ class FaceAttentionUnit(nn.Module):
     ) -> None:
         super().__init__()
         stride = 2 if resize == "down" else 1
-        self.shortcut: nn.Module = nn.Identity()
-        if inputs != outputs or resize != "same":
-            before = [Doubled()] if resize == "up" else []
-            self.shortcut = nn.Sequential(*before, reflected(inputs, outputs, stride, bias=True))
+        self.shortcut = shortcut(inputs, outputs, resize)
         self.branch = nn.Sequential(
             nn.BatchNorm2d(inputs),
             leaky(),

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from hime.losses.pixel import charbonnier
 from hime.model.system import StoredPhotos
 from hime.systems.base import REDUCES, ComparedSystem, SystemConfig, SystemOutput
-from hime.systems.blocks import conv, frozen, leaky, normal_weights, residual_blocks, shuffled_up
-from hime.systems.search import cover, folded, patches, search, similarity, transfer, unfolded
+from hime.systems.blocks import conv, leaky, normal_weights, residual_blocks, shuffled_up
+from hime.systems.search import cover, patches, search, similarity, transfer
 from hime.systems.vgg import VGGFeatures
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")
@@ -65,7 +65,7 @@ class SRNTT(ComparedSystem):
         )
         normal_weights(self)
         self.slope, self.offset = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
-        self.vgg = frozen(VGGFeatures(LAYERS))
+        self.vgg = VGGFeatures(LAYERS).requires_grad_(False)
 
     def compute(
         self, lr: Tensor, references: Tensor, present: Tensor | None
@@ -105,9 +105,9 @@ class SRNTT(ComparedSystem):
         swapped = []
         for maps in reversed(self.vgg(photos)):
             factor = maps.shape[-2] // height
-            values = folded(maps, height).unflatten(0, references.shape[:2])
+            values = F.pixel_unshuffle(maps, factor).unflatten(0, references.shape[:2])
             laid = transfer(values, index, inner) / cover(inner).to(lr)
-            swapped.append(unfolded(laid, factor))
+            swapped.append(F.pixel_shuffle(laid, factor))
         return swapped, alike
 
     def auxiliary(

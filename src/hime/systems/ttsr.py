@@ -28,7 +28,7 @@ from hime.systems.base import (
     to_unit,
 )
 from hime.systems.blocks import conv, residual_blocks, resized_bicubic, shuffled_up
-from hime.systems.search import folded, patches, search, similarity, transfer, unfolded
+from hime.systems.search import patches, search, similarity, transfer
 from hime.systems.vgg import VGGFeatures
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")
@@ -153,9 +153,9 @@ class TTSR(ComparedSystem):
         textures = []
         for maps in reversed(self.extractor(reference)):
             factor = maps.shape[-2] // size[0]
-            values = F.pad(folded(maps, size[0]), (1, 1, 1, 1))[:, None]
+            values = F.pad(F.pixel_unshuffle(maps, factor), (1, 1, 1, 1))[:, None]
             laid = transfer(values, index, (size[0], size[1]))[:, :, 1:-1, 1:-1]
-            textures.append(unfolded(laid / 9, factor))
+            textures.append(F.pixel_shuffle(laid / 9, factor))
         return textures, attention
 
     def auxiliary(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hime.losses.frozen import architecture, frozen_features
 from hime.losses.perceptual import convolution_names
+from hime.model.flow import IMAGENET_DEVIATION, IMAGENET_MEAN
 from hime.model.system import StoredPhotos
 from hime.systems.blocks import conv
 
@@ -53,8 +54,8 @@ class VGGFeatures(nn.Module):
                 self.features.append(nn.MaxPool2d(2))
             if layers[-1] in self.taps:
                 break
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION).view(3, 1, 1), persistent=False)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         maps = (pictures - self.mean) / self.deviation

@@ -22,9 +22,10 @@ import onnxruntime
 
 from hime.errors import how_to_install
 from hime.evaluation.provenance import LIBRARIES, provenance
+from hime.pictures.arrays import FloatArray
 from hime.processors import usable_threads
 from hime.restoring.devices import PROCESSOR, precision
-from hime.restoring.exported import DEFAULT_MODEL, Backend, FloatArray, OnnxBackend, find_model
+from hime.restoring.exported import DEFAULT_MODEL, Backend, OnnxBackend, find_model
 
 Product = Callable[[FloatArray, FloatArray], object]
 

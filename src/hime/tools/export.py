@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from hime.errors import HimeError, how_to_install
+from hime.files import reason_of
 
 try:
     import onnx
@@ -121,9 +122,7 @@ def export_model(
     try:
         _export(model, folder, metadata or {}, name, reconstruction, fidelity)
     except OSError as error:  # a full disk as well; PyTorch's own too
-        raise HimeError(
-            f"{folder}: cannot write there ({error.strerror or error}); choose another --out"
-        ) from error
+        raise HimeError(f"{folder}: cannot write there ({reason_of(error)}); choose another --out") from error
     return folder
 
 

@@ -17,14 +17,13 @@ So "auto" is bf16 and channels-last where the instructions are, fp32 and contigu
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 
+from hime.processors import cpuinfo
 from hime.training.presets import TrainingConfig
 
-CPUINFO = Path("/proc/cpuinfo")
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 """Those of x86 processors. How a training in bf16 fares on ARM was not measured: fp32 is taken there."""
 
@@ -64,12 +63,7 @@ def cpu_features() -> set[str]:
     """What the processor can do, by the names that Linux has for it (of interest here, also PyTorch's)."""
     if hasattr(torch.cpu, "get_capabilities"):  # not in PyTorch 2.10
         return {name for name, has in torch.cpu.get_capabilities().items() if has is True}
-    try:
-        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return set()
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return set(flags.partition(":")[2].split())
+    return set(cpuinfo("flags").split())
 
 
 def settle(

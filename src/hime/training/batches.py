@@ -341,8 +341,8 @@ def evaluation_pairs(
     seed: int = 0,
     lr_size: int | None = None,
     degradation: DegradationName = "bicubic",
-) -> tuple[Batch, tuple[str, ...]]:
-    """Fixed pairs for the periodic evaluation: at most ``pairs`` different targets, with their names.
+) -> Batch:
+    """Fixed pairs for the periodic evaluation: at most ``pairs`` different targets.
 
     Each has ``references`` photos of its person, drawn uniformly (fewer where there are fewer).
     """
@@ -356,4 +356,4 @@ def evaluation_pairs(
     drawn = Draw(target, choice, scale, lr_size)
     if recipes is not None:
         drawn = degrade(photos, drawn, recipes)
-    return gather(photos, drawn), tuple(photos.names[int(row)] for row in target)
+    return gather(photos, drawn)

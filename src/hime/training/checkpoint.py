@@ -32,6 +32,7 @@ from hime.model.system import System
 from hime.restoring.card import WEIGHTS, read_card
 from hime.restoring.exported import available_models, find_model, read_weights
 from hime.systems import Architecture, architecture_of, build
+from hime.terminal import some_of
 
 RELEASED, STATE = "hime-checkpoint-1", "hime-state-2"
 LAST, BEST, CONFIG = "last.safetensors", "best.safetensors", "config.json"
@@ -257,5 +258,4 @@ def check_names(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], pat
         if expected[name].shape != found[name].shape
     ]
     if problems:
-        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
-        raise HimeError(f"{path}: weights of another network ({min(problems)}{more})")
+        raise HimeError(f"{path}: weights of another network ({some_of(sorted(problems), 1)})")

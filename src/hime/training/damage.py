@@ -24,13 +24,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hime.pictures.arrays import LUMA
 from hime.processors import repeatable_x264
 
 Mode = Literal["area", "bilinear", "bicubic"]
 MODES: tuple[Mode, ...] = ("area", "bilinear", "bicubic")
-
-LUMA = (0.299, 0.587, 0.114)
-"""Of Rec. 601, as in JPEG."""
 
 BLOCK = 16
 """Side in pixels of the blocks in which video codecs, and JPEG and WebP with halved colour, work."""
@@ -47,10 +45,7 @@ class Gaussian:
     def __call__(self, image: Tensor, side: int, _: torch.Generator) -> Tensor:
         """The image blurred."""
         pixel = image.shape[-1] / side
-        # Below a third of a pixel a Gaussian on the grid is the identity; its width must not be 0.
-        first, second = (max(sigma * pixel, 1 / 3) for sigma in (self.along, self.across))
-        x, y = _turned_grid(math.ceil(3 * max(first, second)), self.angle)
-        return _filtered(image, torch.exp(-0.5 * ((x / first) ** 2 + (y / second) ** 2)))
+        return _filtered(image, gaussian(self.along * pixel, self.across * pixel, self.angle))
 
 
 @dataclass(frozen=True)
@@ -253,6 +248,16 @@ class H264:
 
 
 Step = Gaussian | Defocus | Motion | Sharpen | Noise | Print | Dirt | Resize | Compress | H264
+
+
+def gaussian(along: float, across: float, angle: float, reach: int | None = None) -> Tensor:
+    """A Gaussian of these standard deviations in pixels along its axes, k×k, cut off at ``reach`` pixels, by
+    default three deviations; its weights do not sum to 1.
+    """
+    # Below a third of a pixel a Gaussian on the grid is the identity; its width must not be 0.
+    first, second = max(along, 1 / 3), max(across, 1 / 3)
+    x, y = _turned_grid(math.ceil(3 * max(first, second)) if reach is None else reach, angle)
+    return torch.exp(-0.5 * ((x / first) ** 2 + (y / second) ** 2))
 
 
 def _turned_grid(reach: int, angle: float) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hime.training.damage import Compress, Gaussian, Noise, Resize, Step
+from hime.training.damage import MODES, Compress, Gaussian, Mode, Noise, Resize, Step, gaussian, to_size
 from hime.training.device_damage import Reduce, degraded
 from hime.training.photo_recipe import PhotoRecipe, draw_frame_recipe, draw_photo_recipe, photo_lr
 
@@ -71,7 +71,7 @@ class Recipe:
 
     order: tuple[str, ...]
     blur: tuple[float, float, float]
-    resize: tuple[float, Literal["area", "bilinear", "bicubic"]]
+    resize: tuple[float, Mode]
     noise: tuple[float, float, bool]
     jpeg: tuple[int, int]
     seed: int
@@ -95,11 +95,10 @@ def draw_recipe(generator: torch.Generator, strength: float = 1.0) -> Recipe:
     order = tuple(steps[place] for place in torch.randperm(len(steps), generator=generator).tolist())
     larger = choose(2) > 0
     factor = 1 + upto(1.0) if larger else 1 / (1 + upto(0.5))
-    modes: tuple[Literal["area", "bilinear", "bicubic"], ...] = ("area", "bilinear", "bicubic")
     return Recipe(
         order=order,
         blur=(upto(MAXIMUM_BLUR), upto(MAXIMUM_BLUR), math.pi * float(torch.rand((), generator=generator))),
-        resize=(factor, modes[choose(3)]),
+        resize=(factor, MODES[choose(3)]),
         noise=(upto(MAXIMUM_NOISE), upto(MAXIMUM_NOISE), choose(2) > 0),
         jpeg=(quality(), quality()),
         seed=choose(2**31),
@@ -112,7 +111,7 @@ def realistic_lr(hr: Tensor, side: int, recipe: Recipe) -> Tensor:
     image = hr.float() / 255
     for name in recipe.order:
         image = steps[name](image, side, recipe)
-    image = _to_size(image, side, "bicubic")
+    image = to_size(image, side, "bicubic")
     return _compress(image, recipe.jpeg[1]).mul(255).round().to(torch.uint8)
 
 
@@ -161,27 +160,13 @@ def lr_by(recipe: Recipe | PhotoRecipe, hr: Tensor, side: int) -> Tensor:
 def _blur(image: Tensor, side: int, recipe: Recipe) -> Tensor:
     along, across, angle = recipe.blur
     per_lr_pixel = image.shape[-1] / side
-    # Below a third of a pixel a Gaussian on the grid is the identity; that keeps the covariance invertible.
-    first, second = (max(sigma * per_lr_pixel, 1 / 3) for sigma in (along, across))
-    reach = math.ceil(3 * max(first, second))
-    places = torch.arange(-reach, reach + 1, dtype=torch.float32, device=image.device)
-    y, x = torch.meshgrid(places, places, indexing="ij")
-    turned_x, turned_y = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    kernel = torch.exp(-0.5 * ((turned_x / first) ** 2 + (turned_y / second) ** 2))
-    kernel = kernel / kernel.sum()
-    planes = F.pad(image[:, None], (reach,) * 4, mode="replicate")
-    return F.conv2d(planes, kernel[None, None])[:, 0]
+    kernel = gaussian(along * per_lr_pixel, across * per_lr_pixel, angle)
+    planes = F.pad(image[:, None], (kernel.shape[-1] // 2,) * 4, mode="replicate")
+    return F.conv2d(planes, (kernel / kernel.sum())[None, None])[:, 0]
 
 
 def _resize(image: Tensor, side: int, recipe: Recipe) -> Tensor:
-    factor, mode = recipe.resize
-    return _to_size(image, max(8, round(factor * side)), mode)
-
-
-def _to_size(image: Tensor, side: int, mode: str) -> Tensor:
-    antialias = {} if mode == "area" else {"antialias": True, "align_corners": False}
-    resized: Tensor = F.interpolate(image[None], (side, side), mode=mode, **antialias)[0]
-    return resized.clamp(0, 1)
+    return Resize(*recipe.resize)(image, side, torch.Generator())
 
 
 def _noise(image: Tensor, side: int, recipe: Recipe) -> Tensor:

@@ -26,10 +26,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hime.pictures.arrays import LUMA
 from hime.processors import usable_threads
 from hime.training.damage import (
     BLOCK,
-    LUMA,
     Compress,
     Defocus,
     Gaussian,
@@ -252,7 +252,7 @@ def with_noise(pictures: Pictures, steps: Sequence[Noise], grain: Grain) -> Pict
         cells = grain.cells
         cells = cells - (cells * torch.tensor(LUMA, device=cells.device)[:, None, None]).sum(1, keepdim=True)
         sizes = [_cells(step, side) for step in steps]
-        weights = _weights(sizes, sides, "smooth", cells.shape[-1], pixels)
+        weights = _weights(sizes, sides, cells.shape[-1], pixels)
         noisy += blotches * (weights @ cells @ weights.transpose(-1, -2))
     return pictures._replace(pixels=noisy.clamp(0, 1))
 
@@ -300,11 +300,11 @@ def _resized(pictures: Pictures, sizes: list[int], modes: Sequence[Mode]) -> Pic
     return pictures._replace(pixels=resized.clamp(0, 1), sides=sizes)
 
 
-def _weights(before: Sequence[int], after: Sequence[int], mode: str, width: int, like: Tensor) -> Tensor:
-    """K×1×m×width matrices that resize pictures of ``before`` pixels to ``after``, zero beyond."""
+def _weights(before: Sequence[int], after: Sequence[int], width: int, like: Tensor) -> Tensor:
+    """K×1×m×width matrices that resize pictures of ``before`` pixels to ``after``, smooth, zero beyond."""
     weights = torch.zeros(len(before), 1, like.shape[-1], width, device=like.device)
     for row, (first, last) in enumerate(zip(before, after, strict=True)):
-        weights[row, 0, :last, :first] = resampling(first, last, mode, like.device)
+        weights[row, 0, :last, :first] = resampling(first, last, "smooth", like.device)
     return weights
 
 

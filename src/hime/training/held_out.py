@@ -54,7 +54,7 @@ class HeldOut:
 
     def __init__(self, photos: Photos, config: TrainingConfig) -> None:
         self.scale = config.scale
-        self.pairs, _ = evaluation_pairs(
+        self.pairs = evaluation_pairs(
             photos,
             config.evaluation_pairs,
             config.scale,

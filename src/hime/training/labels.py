@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hime.errors import HimeError
+from hime.files import reason_of
 from hime.systems.landmarks import NOWHERE, POINTS, UNKNOWN, is_somewhere
 from hime.systems.psfrgan import PARTS
 
@@ -66,9 +67,8 @@ def read_labels(
         with np.load(path, allow_pickle=False) as file:
             known_names, known_points, known_parsing = _checked(*(file[key] for key in KEYS))
     except DAMAGED as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
         raise HimeError(
-            f"{path}: cannot be read as labels ({reason}); write it with comparisons/face_labels.py"
+            f"{path}: cannot be read as labels ({reason_of(error)}); write it with comparisons/face_labels.py"
         ) from error
     rows = {name: row for row, name in enumerate(known_names)}
     known = [rows.get(name, rows.get(other)) for name, other in zip(names, own or names, strict=True)]

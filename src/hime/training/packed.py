@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hime.data.pack import PackedPixels, read_pack
 from hime.errors import HimeError
+from hime.terminal import some_of
 
 RESIDENT_SHARE = 0.5
 """Of a GPU's free memory: photos that fit in it are copied there before the first step."""
@@ -92,7 +93,7 @@ def read_packed(sources: Sequence[tuple[Path | str, Sequence[str] | None]], size
         missing = [name for name in wanted if name not in of_person]
         if missing:
             raise HimeError(
-                f"{pack.folder}: no photos of {', '.join(missing[:8])}{', …' * (len(missing) > 8)}; "
+                f"{pack.folder}: no photos of {some_of(missing)}; "
                 "take them off the list, or pack a folder that has them"
             )
         chosen = [row for name in wanted for row in of_person[name]]

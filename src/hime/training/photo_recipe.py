@@ -22,10 +22,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hime.pictures.arrays import LUMA
 from hime.training.damage import (
     BLOCK,
     H264,
-    LUMA,
     MODES,
     Compress,
     Defocus,

@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from hime.pictures.arrays import from_planes, to_planes, upscale
+from hime.pictures.arrays import FloatArray, from_planes, to_planes, upscale
 from hime.restoring.restorer import Restorer
 from restoring.video.scenes import walk, write_clip
 
 pytest.importorskip("av", reason="videos need the extra video")
 pytest.importorskip("cv2", reason="the extra faces is not installed")
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class Textured:

@@ -18,9 +18,16 @@ from hime.data.people import DEMO_PEOPLE
 from hime.faces.detection import detect
 from hime.faces.headshot import Frame
 from hime.pictures.arrays import Image, resize
+from hime.restoring.video.reading import Clip
+from hime.restoring.video.writing import result_suffix
 
 Path4 = Callable[[int], tuple[float, float, float, float]]
 """Number of the frame → x, y, side and angle of the headshot's frame."""
+
+
+def result_path(clip: Clip, folder: Path) -> Path:
+    """Where the result of a clip goes in a folder."""
+    return folder / f"{clip.path.stem}{result_suffix(clip)}"
 
 
 @cache

@@ -147,7 +147,7 @@ def test_an_interrupted_first_pass_finds_the_same(tmp_path: Path, monkeypatch: p
 def track_of(sides: np.ndarray, tilts: float | np.ndarray = 0.0) -> SteadyTrack:
     frames = np.zeros((len(sides), 4))
     frames[:, 2], frames[:, 3] = sides, tilts
-    return SteadyTrack(0, 0, frames, np.ones(len(sides)), np.zeros(len(sides)))
+    return SteadyTrack(0, 0, frames, np.ones(len(sides)))
 
 
 @given(st.floats(8, 300), st.floats(8, 300), st.just(0.0) | st.floats(-1, 1), st.integers(40, 200))

@@ -26,6 +26,7 @@ import pytest
 import hime
 from hime.errors import HimeError
 from hime.faces.album import read_person
+from hime.files import incomplete
 from hime.processors import limit_threads
 from hime.restoring.restorer import Restorer
 from hime.restoring.video import joining, restore
@@ -36,13 +37,22 @@ from hime.restoring.video.reading import Damage, _progressive, open_clip, read_f
 from hime.restoring.video.restore import (
     Progress,
     RestoredClip,
-    incomplete,
     rehearse_video,
     restore_video,
-    result_path,
 )
 from hime.restoring.video.writing import ENCODERS, encoding_for, result_suffix
-from restoring.video.scenes import Actor, leaving, of_fields, read_clip, scene, still, walk, woven, write_clip
+from restoring.video.scenes import (
+    Actor,
+    leaving,
+    of_fields,
+    read_clip,
+    result_path,
+    scene,
+    still,
+    walk,
+    woven,
+    write_clip,
+)
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hime.pictures.arrays import Image
-from hime.restoring.video.faces import FloatArray
+from hime.pictures.arrays import FloatArray, Image
 from hime.restoring.video.planes import Planes
 from hime.restoring.video.steadying import REACH, Change, steadied, with_surroundings
 from restoring.video.scenes import background

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hime.errors import HimeError
+from hime.files import incomplete
 from hime.restoring.batch import Found, Summary, run_batch
 from hime.restoring.inputs import Input, Listing, find_inputs, together
 from hime.restoring.outputs import Output, Outputs
@@ -23,7 +24,6 @@ from hime.restoring.video.reading import ENDINGS, WRITTEN, open_clip
 from hime.restoring.video.restore import (
     Progress,
     RestoredClip,
-    incomplete,
     rehearse_video,
     restore_video,
 )

@@ -9,16 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from hime.faces.album import SAME_PERSON, STRANGER, Person, Reference
 from hime.faces.embedding import similarity
 from hime.faces.matching import DOUBT
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import FloatArray, Image
 from hime.restoring.video.findings import CROP_MARGIN, Candidate, Findings
 from hime.restoring.video.smoothing import SteadyTrack
-
-FloatArray = npt.NDArray[np.float32]
 
 SAME_CLIP = 0.5
 """Cosine of the mean embeddings of two tracks from which they are one person, where no photos say who is in

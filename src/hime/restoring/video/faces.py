@@ -7,20 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hime.faces.headshot import Frame, cut, mask
 from hime.faces.networks import opencv
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import FloatArray, Image
+from hime.restoring.face import COLOUR_SMOOTHING
 from hime.restoring.restorer import References
 from hime.restoring.video.cast import ClipReference
 from hime.restoring.video.plan import Pose
 from hime.restoring.video.planes import Planes
 
-FloatArray = npt.NDArray[np.float32]
-
-COLOUR_SMOOTHING = 1 / 8
-"""As in `hime.restoring.photo`: what is coarser than this share of the headshot's side is the clip's own."""
 CUT_MARGIN = 12.0
 """Pixels around a frame that cutting it out looks at, and more where it is reduced."""
 KEPT_POSES = 6

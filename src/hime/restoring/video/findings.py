@@ -28,22 +28,19 @@ from hime.faces.embedding import embed
 from hime.faces.face import Face
 from hime.faces.headshot import Frame, cut
 from hime.faces.look import (
-    BLOWN_OUT,
-    DARKEST_LIGHTS,
-    INNER_FACE,
     LOOK_SIDE,
     MAXIMUM_YAW,
-    MINIMUM_SHARPNESS,
     MINIMUM_SIDE,
-    sharpness_of,
+    light_of,
+    problem_of,
+    quality_of,
 )
-from hime.files import LOCK, held, write_atomically, write_json
-from hime.pictures.arrays import Image
+from hime.files import LOCK, held, reason_of, unreadable, write_atomically, write_json
+from hime.pictures.arrays import FloatArray, Image
 from hime.restoring.video.planes import Planes
 from hime.restoring.video.reading import Clip, Damage, read_frames
 from hime.restoring.video.tracking import Sighting, Tracker
 
-FloatArray = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
 
 CHUNK = 250
@@ -152,7 +149,7 @@ class Workplace:
                     path.unlink()
         except OSError as error:
             raise HimeError(
-                f"{self.folder}: cannot be removed ({error.strerror}); remove it by hand"
+                f"{self.folder}: cannot be removed ({reason_of(error)}); remove it by hand"
             ) from error
         with contextlib.suppress(OSError):
             self.folder.rmdir()
@@ -208,7 +205,7 @@ def fingerprint(path: Path) -> str:
             file.seek(max(0, size - part))
             digest.update(file.read(part))
     except OSError as error:
-        raise HimeError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise unreadable(path, error) from error
     return f"{size}-{digest.hexdigest()}"
 
 
@@ -298,19 +295,12 @@ class _Chunk:
         self, number: int, planes: Planes, track: int, face: Face, frame: Frame, yaw: float
     ) -> None:
         """Keep the headshot if it can serve as a reference and is the best of its pose."""
-        if frame.side < MINIMUM_SIDE or abs(yaw) > MAXIMUM_YAW:
+        if frame.side < MINIMUM_SIDE or abs(yaw) > MAXIMUM_YAW:  # most of them, before anything is sampled
             return
-        grey = planes.sample_luma(frame, LOOK_SIDE).astype(np.float32)
-        inner = grey[INNER_FACE]
-        sharpness = sharpness_of(grey)
-        if (
-            sharpness < MINIMUM_SHARPNESS
-            or np.percentile(inner, 95) < DARKEST_LIGHTS
-            or (inner > 247).mean() > BLOWN_OUT
-        ):
+        sharpness, lights, white = light_of(planes.sample_luma(frame, LOOK_SIDE).astype(np.float32))
+        if problem_of(frame.side, yaw, sharpness, lights, white) is not None:
             return
-        size = min(1.0, frame.side / (4 * MINIMUM_SIDE))
-        quality = float(np.sqrt(min(1.0, sharpness / (10 * MINIMUM_SHARPNESS)) * size))
+        quality = quality_of(frame.side, sharpness)
         pose = min(POSES - 1, int((yaw / MAXIMUM_YAW + 1) / 2 * POSES))
         key = track, pose, (number - self.start) * MOMENTS // CHUNK
         if quality <= BETTER * self.best.get(key, (0.0, None))[0]:
@@ -320,8 +310,7 @@ class _Chunk:
         part = planes.around(*(corners.min(axis=0) - 5), *(corners.max(axis=0) + 5))
         moved = Frame((wide.centre[0] - part[0], wide.centre[1] - part[1]), wide.side, wide.angle)
         crop = cut(planes.rgb(part), moved, round(CROP_MARGIN * min(LARGEST_CROP, frame.side)))
-        inverse = np.linalg.inv(wide.from_crop(crop.shape[0]))
-        landmarks = face.landmarks @ inverse[:2, :2].T + inverse[:2, 2]
+        landmarks = wide.to_crop(crop.shape[0], face.landmarks)
         self.best[key] = quality, (number, yaw, frame.side, crop, landmarks)
 
     def arrays(self, state: dict[str, Any]) -> Arrays:
@@ -349,8 +338,7 @@ def known(planes: Planes, face: Face) -> FloatArray:
     """Who a face is, see `hime.faces.embedding.embed`."""
     frame = Frame.of(face.landmarks)
     size = int(np.clip(round(frame.side), 32, LARGEST_CROP))
-    inverse = np.linalg.inv(frame.from_crop(size))
-    return embed(planes.sample(frame, size), face.landmarks @ inverse[:2, :2].T + inverse[:2, 2])
+    return embed(planes.sample(frame, size), frame.to_crop(size, face.landmarks))
 
 
 # ------------------------------------------------------------------------------------------- read again

@@ -11,7 +11,6 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.errors import HimeError
-from hime.files import write_atomically
+from hime.files import reason_of, write_atomically
 from hime.pictures.xmp import ALTERED
 from hime.restoring.video.beside import NAMES, carried
 from hime.restoring.video.clock import Clock
 from hime.restoring.video.findings import Workplace
 from hime.restoring.video.reading import JUMP, WRITTEN, Clip, Damage, is_cover, library, opened, video_stream
 from hime.restoring.video.writing import Encoding, configure
+from hime.terminal import some_of
 
 NOTE = "Faces in this video were restored by a trained model (hime)."
 """What a result says of itself in its comment."""
@@ -58,17 +58,6 @@ MOST_NAMED = 6
 """Keys of metadata that a line names at the most."""
 
 
-@dataclass
-class Copied:
-    """What became of a clip's other streams and its metadata.
-
-    Attributes:
-        left_out: a line for each thing that the result does not hold.
-    """
-
-    left_out: list[str] = field(default_factory=list)
-
-
 def join(
     clip: Clip,
     encoding: Encoding,
@@ -77,7 +66,7 @@ def join(
     target: Path,
     remark: str,
     damage: Damage,
-) -> Copied:
+) -> list[str]:
     """Write the result: all stretches, and what the clip holds beside its video.
 
     Args:
@@ -89,10 +78,13 @@ def join(
         remark: is added to the note that the video was altered.
         damage: what was told when the clip was read.
 
+    Returns:
+        A line for each thing of the clip that the result does not hold.
+
     Raises:
         HimeError: it cannot be written, or frames of it are missing.
     """
-    copied = Copied()
+    left_out: list[str] = []
     there = sum(
         len(workplace.load("made", number, "pts")["pts"]) for number in range(workplace.count("made"))
     )
@@ -102,11 +94,11 @@ def join(
         )
 
     def write(path: Path) -> None:
-        _join(clip, encoding, workplace, pts, path, target, remark, damage, copied)
-        _compare(clip, path, target, copied, damage.beside)
+        _join(clip, encoding, workplace, pts, path, target, remark, damage, left_out)
+        _compare(clip, path, target, left_out, damage.beside)
 
     write_atomically(target, write)
-    return copied
+    return left_out
 
 
 def _join(
@@ -118,7 +110,7 @@ def _join(
     target: Path,
     remark: str,
     damage: Damage,
-    copied: Copied,
+    left_out: list[str],
 ) -> None:
     av = library()
     container_format = WRITTEN[target.suffix.lower()]
@@ -134,7 +126,7 @@ def _join(
             if clip.matrix is not None:
                 stream.set_display_matrix(clip.matrix)
             _describe(stream, main)
-            pairs = _copied_streams(av, clip, source, result, main, copied)
+            pairs = _copied_streams(av, clip, source, result, main, left_out)
             _describe_all(source, result, remark)
             result.start_encoding()
             packets = [_video_packets(av, clip, workplace, pts, damage, stream)]
@@ -144,8 +136,7 @@ def _join(
             for _, packet in heapq.merge(*packets, key=lambda item: item[0]):
                 result.mux_one(packet)
     except av.FFmpegError as error:
-        reason = error.strerror or error
-        raise HimeError(f"{target}: cannot be written ({reason}); choose another --out") from error
+        raise HimeError(f"{target}: cannot be written ({reason_of(error)}); choose another --out") from error
 
 
 def _options(container_format: str, source: Any) -> dict[str, str]:
@@ -192,7 +183,7 @@ def _describe_all(source: Any, result: Any, remark: str) -> None:
 
 
 def _copied_streams(
-    av: ModuleType, clip: Clip, source: Any, result: Any, main: Any, copied: Copied
+    av: ModuleType, clip: Clip, source: Any, result: Any, main: Any, left_out: list[str]
 ) -> dict[int, Any]:
     """The result's stream for each of the clip's that is copied, by its index."""
     pairs = {}
@@ -209,7 +200,7 @@ def _copied_streams(
                 result.add_attachment(*_cover(clip.path, stream))
             continue
         if not _takes(av, result.format.name, stream):
-            copied.left_out.append(_left_out(f"{KINDS[stream.type]} ({_codec_name(stream)})"))
+            left_out.append(_left_out(f"{KINDS[stream.type]} ({_codec_name(stream)})"))
             continue
         copy = result.add_stream_from_template(stream, opaque=True)
         copy.metadata.update(stream.metadata)
@@ -244,7 +235,7 @@ def _left_out(what: str) -> str:
     return f"{what} cannot be copied and is left out"
 
 
-def _compare(clip: Clip, path: Path, target: Path, copied: Copied, beside: Iterable[str]) -> None:
+def _compare(clip: Clip, path: Path, target: Path, left_out: list[str], beside: Iterable[str]) -> None:
     """Read the result back, and tell what else of the clip it does not hold.
 
     Raises:
@@ -257,22 +248,22 @@ def _compare(clip: Clip, path: Path, target: Path, copied: Copied, beside: Itera
             chapters = bool(source.chapters() and result.chapters())
             there = carried(next(result.decode(video_stream(result))))
     except (library().FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise HimeError(f"{target}: cannot be read again ({reason}); choose another --out") from error
+        raise HimeError(
+            f"{target}: cannot be read again ({reason_of(error)}); choose another --out"
+        ) from error
     missing = Counter(kind for kind, _ in before) - Counter(kind for kind, _ in after)
     if chapters:  # in .mov and .mp4 their titles are data too
         missing -= Counter({"bin_data": 1})
     lines = [_left_out(what) for kind, what in before if kind in missing]
     lines += [_left_out(NAMES[kind]) for kind in beside if kind not in there]
-    copied.left_out.extend(dict.fromkeys(lines))
+    left_out.extend(dict.fromkeys(lines))
     lost = [
         key for key, value in said.items() if key != "comment" and not _is_same(key, value, kept.get(key))
     ]
     if lost:
-        named = ", ".join(lost[:MOST_NAMED])
-        more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
-        copied.left_out.append(
-            f"metadata that {target.suffix} does not hold as it was is left out or changed: {named}{more}"
+        left_out.append(
+            f"metadata that {target.suffix} does not hold as it was is left out or changed: "
+            f"{some_of(lost, MOST_NAMED)}"
         )
 
 

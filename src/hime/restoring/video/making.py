@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hime.errors import HimeError
 from hime.faces.headshot import Frame
 from hime.processors import threads
@@ -25,7 +23,7 @@ from hime.restoring.video.faces import (
 )
 from hime.restoring.video.findings import CHUNK, Workplace
 from hime.restoring.video.plan import Plan, Task
-from hime.restoring.video.planes import Planes
+from hime.restoring.video.planes import Planes, colour_as, rows_of
 from hime.restoring.video.reading import Clip, Damage, library, read_frames
 from hime.restoring.video.steadying import REACH, Change, steadied, with_surroundings
 from hime.restoring.video.writing import Encoding, Stretch
@@ -115,7 +113,7 @@ def _changed(
 
 def _restored(own: _Changed, around: Sequence[_Changed], clip: Clip, enlargement: int) -> Any:
     """The frame with its faces restored, as steady as those around it let them be."""
-    result = _result(own.frame, clip, enlargement)
+    result = _result(own.frame, enlargement)
     if not own.tasks:
         return result
     target = Planes(result, clip.turn)
@@ -135,7 +133,7 @@ def _restored(own: _Changed, around: Sequence[_Changed], clip: Clip, enlargement
     return result
 
 
-def _result(frame: Any, clip: Clip, enlargement: int) -> Any:
+def _result(frame: Any, enlargement: int) -> Any:
     """The frame that becomes the result: a copy, enlarged."""
     if enlargement > 1:
         result = frame.reformat(
@@ -144,13 +142,11 @@ def _result(frame: Any, clip: Clip, enlargement: int) -> Any:
     else:
         result = library().VideoFrame(frame.width, frame.height, frame.format.name)
         for old, new in zip(frame.planes, result.planes, strict=True):
-            rows = np.frombuffer(old, np.uint8)[: old.line_size * old.height].reshape(old.height, -1)
-            copy = np.frombuffer(new, np.uint8)[: new.line_size * new.height].reshape(new.height, -1)
+            rows, copy = rows_of(old), rows_of(new)
             width = min(rows.shape[1], copy.shape[1])
             copy[:, :width] = rows[:, :width]
     result.pts, result.time_base = frame.pts, frame.time_base
-    for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
-        setattr(result, name, getattr(frame, name))
+    colour_as(result, frame)
     return result
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hime.faces.headshot import Frame
+from hime.faces.headshot import Frame, ease
 from hime.restoring.video.cast import Role
 from hime.restoring.video.smoothing import SteadyTrack
 
@@ -57,8 +57,7 @@ def share_of(side: FloatMatrix, largest: float) -> FloatMatrix:
     """How much a face of that side is restored, from 0 to 1: all of far ones, nothing of near ones."""
     low = (side - SMALLEST[0]) / (SMALLEST[1] - SMALLEST[0])
     high = (PASSAGE * largest - side) / ((PASSAGE - 1) * largest)
-    share: FloatMatrix = np.clip(np.minimum(low, high), 0, 1)
-    return share * share * (3 - 2 * share)
+    return ease(np.minimum(low, high))
 
 
 @dataclass(frozen=True)

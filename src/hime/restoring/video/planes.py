@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from hime.faces.headshot import Frame
 from hime.faces.networks import opencv
-from hime.pictures.arrays import Image
+from hime.pictures.arrays import FloatArray, Image
 
-FloatArray = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 BT601, BT709, BT2020 = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)
@@ -28,6 +27,12 @@ HIGH_DEFINITION = 720
 """Rows from which a frame that does not say how its colours are stored is taken for BT.709."""
 FULL_RANGE = 2
 """libav's number for luma from 0 to the highest level."""
+
+
+def colour_as(frame: Any, like: Any) -> None:
+    """Let a frame say of its colours what another one says."""
+    for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
+        setattr(frame, name, getattr(like, name))
 
 
 def is_planar(video_format: Any) -> bool:
@@ -81,7 +86,7 @@ class Planes:
     def __init__(self, frame: Any, turn: Turn = Turn()) -> None:
         components = frame.format.components
         self.bits = int(components[0].bits)
-        self.planes: list[Plane] = [turn.upright(_view(plane, self.bits)) for plane in frame.planes]
+        self.planes: list[Plane] = [turn.upright(samples_of(plane, self.bits)) for plane in frame.planes]
         self.height, self.width = self.planes[0].shape
         # How many pixels a chroma sample stands for, across and down: a power of two each.
         self.step = (
@@ -242,10 +247,15 @@ class Planes:
         part[...] = np.rint(np.clip(part + values[: part.shape[0], : part.shape[1]], 0, highest))
 
 
-def _view(plane: Any, bits: int) -> Plane:
+def rows_of(plane: Any) -> npt.NDArray[np.uint8]:
+    """The rows of a plane of a frame, with the bytes that fill them up; writing to them changes the frame."""
+    rows = np.frombuffer(plane, np.uint8)[: plane.line_size * plane.height]
+    return rows.reshape(plane.height, plane.line_size)
+
+
+def samples_of(plane: Any, bits: int) -> Plane:
     """The samples of a plane, without the bytes that fill up its rows."""
-    rows = np.frombuffer(plane, np.uint8)
-    rows = rows[: plane.line_size * plane.height].reshape(plane.height, plane.line_size)
+    rows = rows_of(plane)
     if bits == 8:
         return rows[:, : plane.width]
     return rows.view(np.uint16)[:, : plane.width]

@@ -23,11 +23,11 @@ from types import ModuleType
 from typing import Any
 
 from hime.errors import HimeError, how_to_install
-from hime.files import open_file
+from hime.files import open_file, reason_of
 from hime.pictures.formats import format_of
 from hime.restoring.video.beside import NAMES, UNKNOWN, Light, carried
 from hime.restoring.video.clock import Clock
-from hime.restoring.video.planes import Turn, is_planar
+from hime.restoring.video.planes import Turn, colour_as, is_planar
 
 USUAL_RATE = Fraction(25)
 """Frames a second of a clip that does not say."""
@@ -242,12 +242,12 @@ def open_clip(path: Path | str) -> Clip:
             first = _first_frame(av, container, stream)
             return _described(path, container, stream, first)
     except (av.FFmpegError, OSError, LookupError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable_clip(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> HimeError:
-    reason = getattr(error, "strerror", None) or error
-    return HimeError(f"{path}: not a video that can be read ({reason}); give another file")
+def unreadable_clip(path: Path, error: Exception) -> HimeError:
+    """The one line about a file of which no video can be read."""
+    return HimeError(f"{path}: not a video that can be read ({reason_of(error)}); give another file")
 
 
 def _first_frame(av: ModuleType, container: Any, stream: Any) -> Any:
@@ -384,7 +384,7 @@ def read_frames(clip: Clip, damage: Damage, threads: int = 0) -> Iterator[Any]:
             frames = _decoded(av, clip, container, stream, damage)
             yield from _progressive(av, clip, frames, damage, threads)
     except (av.FFmpegError, OSError, LookupError) as error:
-        raise _unreadable(clip.path, error) from error
+        raise unreadable_clip(clip.path, error) from error
 
 
 def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
@@ -430,14 +430,14 @@ def _decoded(av: ModuleType, clip: Clip, container: Any, stream: Any, damage: Da
             break
         except (av.FFmpegError, OSError) as error:
             yield from rest()
-            damage.at(now(), str(getattr(error, "strerror", None) or error))
+            damage.at(now(), reason_of(error))
             break
         cut.look(packet, now())
         try:
             frames = packet.decode()
         except (av.FFmpegError, OSError) as error:
             if not isinstance(error, EOFError):
-                damage.at(now(), str(getattr(error, "strerror", None) or error))
+                damage.at(now(), reason_of(error))
             continue
         for frame in frames:
             for each in clock.take(frame, frame.pts, step):
@@ -557,8 +557,7 @@ def _filtered(clip: Clip, graph: Any, waiting: deque[Any]) -> Iterator[Any]:
             return
         like = waiting.popleft()
         frame.pts, frame.time_base = like.pts, clip.time_base
-        for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
-            setattr(frame, name, getattr(like, name))
+        colour_as(frame, like)
         yield frame
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from hime.faces.detection import detect
-from hime.faces.embedding import FloatArray, embedding_of, similarity
+from hime.faces.embedding import embedding_of, similarity
 from hime.files import write_atomically
-from hime.pictures.arrays import Image, resize
+from hime.pictures.arrays import FloatArray, Image, resize
 from hime.restoring.face import LIKENESS_MARGIN
 from hime.restoring.page import figure, filled, img, note, reduced, row, section
 from hime.restoring.video.cast import ClipReference, RestoredRole, Role

@@ -14,19 +14,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 from hime.errors import HimeError, NothingToRestore
 from hime.faces.album import Person, check_people
 from hime.faces.networks import require
+from hime.files import incomplete
 from hime.pictures.names import spelled
 from hime.processors import threads
 from hime.restoring.restorer import Restorer, check_count, check_only_person, check_restorer
 from hime.restoring.video.cast import REFERENCES, RestoredRole, Role, roles, with_references
-from hime.restoring.video.faces import (
-    FittedReferences,
-)
+from hime.restoring.video.faces import FittedReferences
 from hime.restoring.video.findings import (
     Findings,
     Workplace,
@@ -41,7 +40,7 @@ from hime.restoring.video.plan import Plan, largest_side
 from hime.restoring.video.reading import WRITTEN, Clip, Damage, open_clip
 from hime.restoring.video.report import explain, write_clip_report
 from hime.restoring.video.smoothing import steady_tracks
-from hime.restoring.video.writing import Encoding, encoding_for, result_suffix
+from hime.restoring.video.writing import Encoding, encoding_for
 
 FORMAT = 4
 """Of the files in the workplace; another version's are not gone on with."""
@@ -54,8 +53,6 @@ JOINED = "its times begin anew within it, as recordings do that were joined; tho
 """The line about a clip of which that is so."""
 LARGEST_RESULT = 8192 * 4352
 """Pixels of a frame of the result at the most."""
-
-AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 
 @dataclass(frozen=True)
@@ -90,16 +87,6 @@ class RestoredClip:
     frames: int
     damage: str | None
     notes: tuple[str, ...]
-
-
-def result_path(clip: Clip, folder: Path) -> Path:
-    """Where the result of a clip goes in a folder."""
-    return folder / f"{clip.path.stem}{result_suffix(clip)}"
-
-
-def incomplete(path: AnyPath) -> AnyPath:
-    """What a result is called from which something is missing, since the clip does not decode to its end."""
-    return path.with_name(f"{path.stem}.incomplete{path.suffix}")
 
 
 def restore_video(
@@ -139,7 +126,8 @@ def restore_video(
         progress: called after each frame.
 
     Returns:
-        What became of it; ``path`` is another than ``out`` (`incomplete`) if a part of the clip is missing.
+        What became of it; ``path`` is another than ``out`` (`hime.files.incomplete`) if a part of the clip is
+        missing.
 
     Raises:
         NothingToRestore: nothing in the clip is to be restored.
@@ -165,9 +153,9 @@ def restore_video(
             lambda done: tell(Progress("restoring", done, total)),
         )  # fmt: skip
         target = incomplete(out) if looked.damage else out
-        line = _damage_line(looked.damage, clip, findings) if looked.damage else None
+        line = _damage_line(looked.damage) if looked.damage else None
         remark = f"Incomplete: {line}." if line else ""
-        copied = join(clip, encoding, workplace, findings.pts, target, remark, looked.damage)
+        left_out = join(clip, encoding, workplace, findings.pts, target, remark, looked.damage)
         if report is not None:
             found = explain(
                 clip, target, looked.cast, looked.plan, total, enlargement,
@@ -177,7 +165,7 @@ def restore_video(
         workplace.clear()
     damage = looked.damage
     told = {INTERLACED: damage.interlaced, RESIZED: damage.resized, JOINED: bool(damage.shifts)}
-    notes = (*clip.notes, *(line for line, is_so in told.items() if is_so), *copied.left_out)
+    notes = (*clip.notes, *(line for line, is_so in told.items() if is_so), *left_out)
     return RestoredClip(target, looked.faces, total, line, notes)
 
 
@@ -291,7 +279,7 @@ def _look(
     if not plan.frames:
         workplace.clear()
         nothing = NothingToRestore if only_person is None else HimeError
-        raise nothing(f"{clip.path}: {_nothing(faces, people)}")
+        raise nothing(f"{clip.path}: {_nothing(faces)}")
     return _Looked(damage, findings, cast, chosen, plan, faces)
 
 
@@ -369,7 +357,7 @@ def _told(role: Role, status: str, frames: int) -> RestoredRole:
     return RestoredRole(role.name, status, frames, seen, role.references if frames else ())
 
 
-def _nothing(faces: Sequence[RestoredRole], people: Sequence[Person]) -> str:
+def _nothing(faces: Sequence[RestoredRole]) -> str:
     """Why nothing is restored in a clip with these faces, and what to do."""
     present = [face for face in faces if face.seen]
     if not present:
@@ -380,7 +368,7 @@ def _nothing(faces: Sequence[RestoredRole], people: Sequence[Person]) -> str:
     return f"nothing to restore ({reasons}); give photos with --refs, or restore without: --everyone"
 
 
-def _damage_line(damage: Damage, clip: Clip, findings: Findings) -> str:
+def _damage_line(damage: Damage) -> str:
     assert damage.first is not None
     if damage.until is None:
         return f"does not decode from {damage.first:.1f} s on ({damage.reason})"

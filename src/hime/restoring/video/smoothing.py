@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from hime.faces.headshot import Frame
+from hime.faces.headshot import Frame, ease
 from hime.restoring.video.findings import Findings
+from hime.restoring.video.tracking import LOOK_SECONDS
 
 FloatMatrix = npt.NDArray[np.float64]
 
@@ -37,14 +38,12 @@ class SteadyTrack:
         start: number of its first frame.
         frames: N×4: x, y, side and angle of the headshot's frame, in pixels of the frame as it is shown.
         weight: N: from 0 to 1, how much of what is done to it counts: less where the track begins and ends.
-        yaw: N: as `hime.faces.face.yaw_of` gives it.
     """
 
     number: int
     start: int
     frames: FloatMatrix
     weight: FloatMatrix
-    yaw: FloatMatrix
 
     @property
     def end(self) -> int:
@@ -91,7 +90,7 @@ def _steady(rows: FloatMatrix, rate: float, cuts: set[int], count: int) -> Stead
     rows = rows[:kept]
     start = int(rows[0, 0])
     # A look at a face once found is due every few frames; one that a search alone found was none.
-    looks = 1 + (kept - 1) * 1.0 / max(1.0, rate * 0.17)
+    looks = 1 + (kept - 1) / max(1.0, rate * LOOK_SECONDS)
     if len(rows) > 0.3 * rate and len(found) < LEAST_FOUND * looks:
         return None
     motion = np.where(np.isfinite(rows[:, 2:6]), rows[:, 2:6], 0)
@@ -107,9 +106,8 @@ def _steady(rows: FloatMatrix, rate: float, cuts: set[int], count: int) -> Stead
         apart = np.where(np.abs(apart - middle) > 4 * spread, middle, apart)
     steady = summed + _smoothed(found, apart, kept, SMOOTHING_SECONDS * rate)
     steady[:, 2] = np.exp(steady[:, 2])
-    yaw = _smoothed(found, rows[found, 10:11], kept, 0.5 * SMOOTHING_SECONDS * rate)[:, 0]
     weight = _fades(start, kept, rate, cuts, count)
-    return SteadyTrack(int(rows[0, 1]), start, steady, weight, yaw)
+    return SteadyTrack(int(rows[0, 1]), start, steady, weight)
 
 
 def _smoothed(
@@ -147,5 +145,4 @@ def _fades(start: int, count: int, rate: float, cuts: set[int], frames: int) -> 
         weight = np.minimum(weight, ramp)
     if start + count not in cuts and start + count < frames:
         weight = np.minimum(weight, ramp[::-1])
-    weight = np.clip(weight, 0, 1)
-    return weight * weight * (3 - 2 * weight)
+    return ease(weight)

@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hime.faces.networks import opencv
-from hime.pictures.arrays import Image
-from hime.restoring.video.faces import FloatArray
+from hime.pictures.arrays import FloatArray, Image
 from hime.restoring.video.planes import Planes
 
 REACH = 4

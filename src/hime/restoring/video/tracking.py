@@ -25,7 +25,6 @@ from hime.faces.yunet import seen
 from hime.pictures.arrays import Image
 from hime.restoring.video.planes import Planes
 
-FloatArray = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
 
 LOOK_SECONDS = 0.17

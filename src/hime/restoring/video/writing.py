@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hime.errors import HimeError, how_to_install
 from hime.processors import repeatable_x264
 from hime.restoring.video.findings import Arrays
+from hime.restoring.video.planes import colour_as, samples_of
 from hime.restoring.video.reading import WRITTEN, Clip, library, opened
 
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -154,7 +153,7 @@ def open_encoder(clip: Clip, encoding: Encoding) -> Any:
 def configure(context: Any, clip: Clip, encoding: Encoding) -> None:
     """Set up an encoder, or the stream of a result that says how it was encoded."""
     context.width, context.height, context.pix_fmt = encoding.width, encoding.height, encoding.format
-    context.time_base, context.framerate = _time_base(clip), clip.rate
+    context.time_base, context.framerate = clip.time_base, clip.rate
     context.color_range, context.color_primaries, context.color_trc, context.colorspace = _colours(
         clip, encoding
     )
@@ -169,11 +168,6 @@ def configure(context: Any, clip: Clip, encoding: Encoding) -> None:
     context.flags |= 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER: the containers want the header apart
     if encoding.codec == "hevc":
         context.codec_tag = "hvc1"  # what players of Apple ask for
-
-
-def _time_base(clip: Clip) -> Fraction:
-    """Of the encoder: the clip's own, as far as encoders take it."""
-    return clip.time_base
 
 
 def _colours(clip: Clip, encoding: Encoding) -> tuple[int, int, int, int]:
@@ -233,16 +227,8 @@ def _padded(frame: Any, encoding: Encoding) -> Any:
     """A frame with its last row and column repeated up to the size that is encoded."""
     padded = library().VideoFrame(encoding.width, encoding.height, encoding.format)
     for old, new in zip(frame.planes, padded.planes, strict=True):
-        unit = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
-        source, target = (_rows(plane, unit) for plane in (old, new))
+        source, target = (samples_of(plane, frame.format.components[0].bits) for plane in (old, new))
         missing = [(0, there - here) for here, there in zip(source.shape, target.shape, strict=True)]
         target[...] = np.pad(source, missing, mode="edge")
-    for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
-        setattr(padded, name, getattr(frame, name))
+    colour_as(padded, frame)
     return padded
-
-
-def _rows(plane: Any, unit: Any) -> npt.NDArray[Any]:
-    rows = np.frombuffer(plane, np.uint8)[: plane.line_size * plane.height]
-    samples: npt.NDArray[Any] = rows.reshape(plane.height, plane.line_size).view(unit)
-    return samples[:, : plane.width]
