@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from hime.errors import HimeError
 from hime.pictures.formats import READ
+from hime.pictures.reading import read_picture
+from hime.pictures.writing import write_picture
 from hime.restoring.inputs import Input, digest, find_inputs, find_references, key, places
 from hime.restoring.people import read_people
 from hime.restoring.records import Records, Results
@@ -179,6 +181,32 @@ def test_a_photo_that_is_called_like_a_result_is_a_photo(
         assert mum.files == (genuine,)
         assert [each.path for each in find_references(named).inputs] == [genuine]
     assert [each.path for each in find_inputs([folder]).inputs] == [genuine]
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["whole", "a face alone"])
+def test_a_result_that_was_copied_or_moved_is_no_photo_of_anybody(
+    alone: bool, demo_people: Path, tmp_path: Path
+) -> None:
+    """By its own marks, since no notes tell of it there; it is an input, as it was."""
+    photo = read_picture(demo_people / "ada" / "1.webp")
+    mum = Path(shutil.copytree(demo_people / "ada", tmp_path / "mum"))
+    photos = sorted(mum.iterdir())
+    copy = write_picture(mum / "ada restored.png", photo.image, photo.for_crop() if alone else photo)
+    assert copy in [each.path for each in find_inputs([mum]).inputs]
+    assert [each.path for each in find_inputs([copy]).inputs] == [copy]
+    line = f"{mum}: passed over: 1 result of earlier runs in it"
+    found = find_people([mum])
+    assert found.people[0].files == tuple(photos)
+    assert found.passed_over == [line]
+    listing = find_references([mum])
+    assert [each.path for each in listing.inputs] == photos
+    assert listing.passed_over == [line]
+    named = [copy, *photos]
+    assert find_people(named).passed_over == [f"{copy}: passed over: is a result of an earlier run"]
+    assert [each.path for each in find_references(named).inputs] == photos
+    for find in (find_references, find_people):
+        with pytest.raises(HimeError, match="is a result of an earlier run, and no likeness"):
+            find([copy])
 
 
 def test_a_folder_of_results_counts_as_if_they_were_named(demo_people: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 from hime.errors import HimeError
 from hime.files import open_file
 from hime.pictures.formats import FoundPictures
+from hime.pictures.marks import is_marked
 from hime.restoring.inputs import digest, real_place
 
 FILE = ".hime-restored.jsonl"
@@ -215,9 +216,14 @@ class Results:
     """The results of earlier runs wherever they lie, by the records of a file's own folder and of those above
     it. Each folder is looked at once. A file in a result's place that is not as it was written there (another
     photo, a result that was edited) is none.
+
+    Args:
+        marked: whether a picture that says so itself (`hime.pictures.marks`) is one too, wherever it was
+            moved or copied: as a photo of somebody. What is to be restored may be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, marked: bool = False) -> None:
+        self._marked = marked
         self._above: dict[Path, tuple[Records, ...]] = {}
 
     def has(self, path: Path) -> bool:
@@ -226,7 +232,7 @@ class Results:
             records.is_result(each)
             for each in {real_place(path), Path(os.path.realpath(path))}
             for records in self._records(each.parent)
-        )
+        ) or (self._marked and is_marked(path))
 
     def less(self, folder: Path, found: FoundPictures) -> tuple[FoundPictures, list[str]]:
         """What was found in a folder less the results in it and what explains them, and a line about them."""

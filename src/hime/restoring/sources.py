@@ -4,8 +4,8 @@ A folder with photos of its own is one person, with all photos in it and in its 
 holds people: each of its folders and each .person file in it. But where its pictures name the faces in them
 (`hime.pictures.names`), the people are those who are named, each with the faces of that name.
 
-Results of earlier runs (`hime.restoring.records`) are no photos of anybody: what a model made up is no
-likeness.
+Results of earlier runs (`hime.restoring.records`, or by their own marks, `hime.pictures.marks`) are no photos
+of anybody: what a model made up is no likeness.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
             files of which none is a picture, or none but results; two people of one name; nobody is named
             where names were asked for.
     """
-    found, earlier = Sources(), Results()
+    found, earlier = Sources(), Results(marked=True)
     loose: list[Path] = []
     album: dict[str, dict[Path, NamedFace]] = defaultdict(dict)
     for path in _once(map(Path, paths)):
