@@ -35,6 +35,8 @@ FACES = "-face*.png"
 """The same of the place of all faces of a picture."""
 _REPORTS = (".html", ".json")
 """Endings of what explains a result, and of no result."""
+_BESIDE = (*_REPORTS, ".xmp")
+"""Endings of what is beside a result."""
 _LONGEST_LINE = 1 << 20
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -124,11 +126,36 @@ class Records:
         """The records to which something belongs that is there in that place: the picture, or its faces, or
         what was written beside them.
         """
-        wanted, earlier = place.as_posix(), self.of(place)
-        own = [] if earlier is None else [name for name in earlier.own if self._owner[name] == wanted]
-        there = filter(self._exists, (wanted, *self._faces.get(wanted, ()), *own))
+        wanted = place.as_posix()
+        there = [*filter(self._exists, (wanted, *self._faces.get(wanted, ()))), *self._own(place)]
         found = sorted({self._owner[name] for name in there if name in self._owner})
         return [self._of_place[each] for each in found]
+
+    def results_of(self, place: PurePath) -> list[Path]:
+        """The pictures and videos that are there of the result in that place, whoever has changed them."""
+        return [self.folder / name for name in self._own(place) if not name.endswith(_BESIDE)]
+
+    def outdated(
+        self, place: PurePath, earlier: Record | None, content: str, written: Iterable[Path]
+    ) -> list[Path]:
+        """What an earlier run has left in that place that does not go with what was written there since, and
+        is as this program wrote it: what explained its result, its sidecars and, if it was of another
+        picture, its faces.
+
+        Args:
+            place: of the result.
+            earlier: what was known of it before it was written.
+            content: digest of the content of what it is of now.
+            written: its files; none where there was nothing to restore.
+        """
+        new = set(written)
+        if earlier is None or not new:
+            return []
+        is_another = earlier.input != content
+        own = [
+            name for name in self._own(place) if name.endswith(_BESIDE) or (is_another and FACE.search(name))
+        ]
+        return [path for path in map(self.folder.joinpath, own) if path not in new and self.wrote(path)]
 
     def wrote(self, path: Path) -> bool:
         """Whether the file at ``path`` is as this program wrote it."""
@@ -185,6 +212,11 @@ class Records:
         self._owner.update(dict.fromkeys(record.files, record.place))
         if record.made:  # else what is there may be the file noted, or still the one before
             self._of_file.update((name, {known}) for name, known in record.files.items())
+
+    def _own(self, place: PurePath) -> list[str]:
+        """The files that are there of that place and of no other."""
+        wanted = place.as_posix()
+        return [name for name in self._still_there(place) if self._owner[name] == wanted]
 
     def _still_there(self, place: PurePath) -> dict[str, str]:
         earlier = self.of(place)
