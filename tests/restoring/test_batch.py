@@ -684,6 +684,65 @@ def cameras(tmp_path: Path, demo_people: Path) -> list[Path]:
     return found
 
 
+def test_a_sidecar_replaces_none_of_another_pictures(
+    cameras: list[Path], albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--out", out]
+    for inputs in (cameras, cameras[:1], cameras[1:]):
+        assert run(*command, *inputs) == 0
+        told = capsys.readouterr()
+        if inputs is cameras:
+            place = out / "cam2" / "IMG_1.png"
+            assert f"{cameras[1]}: is {place}, since another picture's result has its name" in told.err
+        else:
+            assert "1 there already" in told.out
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.xmp", "cam2"]
+    assert names_in(out / "cam2") == ["IMG_1.png", "IMG_1.xmp"]
+    for number, folder in enumerate((out, out / "cam2")):
+        assert f'Rating="{number}"' in (folder / "IMG_1.xmp").read_text()
+
+
+def test_pictures_that_have_one_sidecar_share_its_copy(
+    cameras: list[Path], albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """As of a camera that writes each picture in two formats; also once it was edited, or all was moved."""
+    folder, out = cameras[0].parent, tmp_path / "out"
+    shutil.copy(cameras[1], folder)
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--out", out]
+    assert run(*command, folder) == 0
+    (folder / "IMG_1.xmp").write_text(CAPTION.format(5))
+    assert run(*command, folder) == 0
+    assert run(*command, folder.rename(tmp_path / "moved"), "--strength", 0.5) == 0
+    assert run(*command, tmp_path / "moved" / "IMG_1.png", "--strength", 0.4) == 0
+    assert "another picture's" not in capsys.readouterr().err
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.png", "IMG_1.xmp"]
+    assert 'Rating="5"' in (out / "IMG_1.xmp").read_text()
+
+
+@pytest.mark.parametrize("order", [0, 1], ids=["faces first", "picture first"])
+def test_a_page_about_faces_and_one_about_a_picture_replace_none_of_another_pictures(
+    order: int,
+    cameras: list[Path],
+    albums: dict[str, Path],
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    """The page about faces is called as that about a PNG; the line names what there is."""
+    out = tmp_path / "out"
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--report", "--out", out]
+    runs = [([cameras[0], "--crop"], "cam1/IMG_1-face*.png"), ([cameras[1]], "cam2/IMG_1.png")]
+    (first, _), (second, place) = runs[::-1] if order else runs
+    assert run(*command, *first) == 0
+    before = (out / "IMG_1.png.html").read_bytes()
+    capsys.readouterr()
+    assert run(*command, *second) == 0
+    assert f": is {out / place}, since another picture's result has its name" in capsys.readouterr().err
+    assert (out / "IMG_1.png.html").read_bytes() == before
+    assert (out / place.split("/")[0] / "IMG_1.png.html").is_file()
+
+
 def test_what_goes_with_the_result_before_goes_with_it(
     cameras: list[Path], albums: dict[str, Path], tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -714,6 +773,19 @@ def test_faces_of_a_photo_that_was_replaced_go_with_it(
     write_image(both, picture_of(demo_people, "ada"))
     assert run(*command, "--everyone", "--overwrite") == 0
     assert names_in(out) == ["both-face1.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_photo_that_was_replaced_is_known_by_whatever_link_it_is_reached(
+    cameras: list[Path], albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path
+) -> None:
+    folder, link, out = cameras[0].parent, tmp_path / "link", tmp_path / "out"
+    link.symlink_to(folder)
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--out", out, "--overwrite"]
+    assert run(*command, folder) == 0
+    write_image(cameras[0], picture_of(demo_people, "ada", "ben"))
+    assert run(*command, link) == 0
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.xmp"]
 
 
 def test_threads_reach_opencv(

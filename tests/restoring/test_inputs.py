@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path, PurePath
 
@@ -232,6 +233,16 @@ def test_a_folder_of_results_counts_as_if_they_were_named(demo_people: Path, tmp
     listing = find_references([out])
     assert [each.path.name for each in listing.inputs] == ["c.webp"]
     assert listing.passed_over == [told]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_folder_that_is_given_twice_is_one(demo_people: Path, tmp_path: Path) -> None:
+    ada, link = demo_people / "ada", tmp_path / "link"
+    link.symlink_to(ada)
+    for given_paths in ([ada, ada / ".." / "ada"], [ada, link]):
+        assert {each.place().as_posix() for each in find_inputs(given_paths).inputs} == {
+            path.name for path in ada.iterdir()
+        }
 
 
 def test_each_of_many_files_is_asked_for_once(

@@ -96,7 +96,7 @@ def find_inputs(
     def is_of_out(path: Path) -> bool:
         return records is not None and records.is_result(path)
 
-    several = sum(map(is_folder, listing.given)) > 1
+    several = len({os.path.realpath(path) for path in listing.given if is_folder(path)}) > 1
     seen: set[Path] = set()
     for root in listing.given:
         if not is_folder(root):
