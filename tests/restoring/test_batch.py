@@ -732,7 +732,10 @@ def test_a_page_about_faces_and_one_about_a_picture_replace_none_of_another_pict
     """The page about faces is called as that about a PNG; the line names what there is."""
     out = tmp_path / "out"
     command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--report", "--out", out]
-    runs = [([cameras[0], "--crop"], "cam1/IMG_1-face*.png"), ([cameras[1]], "cam2/IMG_1.png")]
+    runs: list[tuple[list[object], str]] = [
+        ([cameras[0], "--crop"], "cam1/IMG_1-face*.png"),
+        ([cameras[1]], "cam2/IMG_1.png"),
+    ]
     (first, _), (second, place) = runs[::-1] if order else runs
     assert run(*command, *first) == 0
     before = (out / "IMG_1.png.html").read_bytes()
