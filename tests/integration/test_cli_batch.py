@@ -602,6 +602,17 @@ def test_a_report_replaces_nothing_of_others(restores: list[object], tmp_path: P
     assert json.loads(notes.read_text())["model"] == "tiny-x4"
 
 
+def test_a_report_goes_with_the_result_that_it_is_about(
+    restores: list[object], tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    assert run(*restores, "--report") == 0
+    (out / "ada1.json").write_text("edited")
+    assert run(*restores, "--strength", 0.5) == 0
+    assert files_below(out) == ["ada0.png", "ada1.json", "ada1.png"]
+    assert capsys.readouterr().err == ""
+
+
 def test_one_result_of_another_picture_is_not_replaced(
     headshots: Path, tiny_model: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -524,9 +524,12 @@ def test_a_result_stays_its_pictures_when_a_later_run_finds_nothing(
     assert run(*command, "--even-sharp", first.parent) == 0
     before = (out / "DSC0001.png").read_bytes()
     assert run(*command, first.parent) == 0
-    capsys.readouterr()
+    kept = f"; {out / 'DSC0001.png'} is of an earlier run\n"
+    assert capsys.readouterr().err.endswith(kept)
     assert run(*command, first.parent) == 0
-    assert capsys.readouterr().out == f"0 restored to {out}; nothing to restore in 1\n"
+    told = capsys.readouterr()
+    assert told.out == f"0 restored to {out}; nothing to restore in 1\n"
+    assert told.err == f"hime: {first}: nothing to restore, as found before; --overwrite looks again{kept}"
     assert run(*command, "--even-sharp", second.parent) == 0
     assert "since another picture's result has its name" in capsys.readouterr().err
     assert (out / "DSC0001.png").read_bytes() == before
@@ -660,6 +663,129 @@ def test_a_sidecar_counts_and_is_not_replaced(
     before = (photos / "both.xmp").read_bytes()
     assert run(*command, photos / "both.jpg", "--overwrite") == 0
     assert (photos / "both.xmp").read_bytes() == before
+
+
+CAPTION = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<r:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="{}"/></r:RDF></x:xmpmeta>'
+)
+
+
+@pytest.fixture
+def cameras(tmp_path: Path, demo_people: Path) -> list[Path]:
+    """Photos of two cameras that are called alike but for their endings, each with a sidecar."""
+    found = [tmp_path / "cam1" / "IMG_1.jpg", tmp_path / "cam2" / "IMG_1.png"]
+    for number, path in enumerate(found):
+        write_image(path, np.roll(picture_of(demo_people, "ada"), number, axis=1))
+        path.with_suffix(".xmp").write_text(CAPTION.format(number))
+    return found
+
+
+def test_a_sidecar_replaces_none_of_another_pictures(
+    cameras: list[Path], albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--out", out]
+    for inputs in (cameras, cameras[:1], cameras[1:]):
+        assert run(*command, *inputs) == 0
+        told = capsys.readouterr()
+        if inputs is cameras:
+            place = out / "cam2" / "IMG_1.png"
+            assert f"{cameras[1]}: is {place}, since another picture's result has its name" in told.err
+        else:
+            assert "1 there already" in told.out
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.xmp", "cam2"]
+    assert names_in(out / "cam2") == ["IMG_1.png", "IMG_1.xmp"]
+    for number, folder in enumerate((out, out / "cam2")):
+        assert f'Rating="{number}"' in (folder / "IMG_1.xmp").read_text()
+
+
+def test_pictures_that_have_one_sidecar_share_its_copy(
+    cameras: list[Path], albums: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """As of a camera that writes each picture in two formats; also once it was edited, or all was moved."""
+    folder, out = cameras[0].parent, tmp_path / "out"
+    shutil.copy(cameras[1], folder)
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--out", out]
+    assert run(*command, folder) == 0
+    (folder / "IMG_1.xmp").write_text(CAPTION.format(5))
+    assert run(*command, folder) == 0
+    assert run(*command, folder.rename(tmp_path / "moved"), "--strength", 0.5) == 0
+    assert run(*command, tmp_path / "moved" / "IMG_1.png", "--strength", 0.4) == 0
+    assert "another picture's" not in capsys.readouterr().err
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.png", "IMG_1.xmp"]
+    assert 'Rating="5"' in (out / "IMG_1.xmp").read_text()
+
+
+@pytest.mark.parametrize("order", [0, 1], ids=["faces first", "picture first"])
+def test_a_page_about_faces_and_one_about_a_picture_replace_none_of_another_pictures(
+    order: int,
+    cameras: list[Path],
+    albums: dict[str, Path],
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    """The page about faces is called as that about a PNG; the line names what there is."""
+    out = tmp_path / "out"
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--report", "--out", out]
+    runs: list[tuple[list[object], str]] = [
+        ([cameras[0], "--crop"], "cam1/IMG_1-face*.png"),
+        ([cameras[1]], "cam2/IMG_1.png"),
+    ]
+    (first, _), (second, place) = runs[::-1] if order else runs
+    assert run(*command, *first) == 0
+    before = (out / "IMG_1.png.html").read_bytes()
+    capsys.readouterr()
+    assert run(*command, *second) == 0
+    assert f": is {out / place}, since another picture's result has its name" in capsys.readouterr().err
+    assert (out / "IMG_1.png.html").read_bytes() == before
+    assert (out / place.split("/")[0] / "IMG_1.png.html").is_file()
+
+
+def test_what_goes_with_the_result_before_goes_with_it(
+    cameras: list[Path], albums: dict[str, Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    photo, out = cameras[0], tmp_path / "out"
+    command = ["restore", photo, "--refs", albums["ada"], "--model", tiny_model, "--out", out]
+    assert run(*command, "--report") == 0
+    assert run(*command) == 0  # and is there already
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.jpg.html", "IMG_1.xmp"]
+    assert run(*command, "--strength", 0.5) == 0
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.xmp"]
+    photo.with_suffix(".xmp").unlink()
+    assert run(*command, "--strength", 0.5, "--report") == 0
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.jpg.html"]
+    (out / "IMG_1.jpg.html").write_text("a page with notes of mine")
+    assert run(*command) == 0
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.jpg.html"]
+
+
+def test_faces_of_a_photo_that_was_replaced_go_with_it(
+    photos: Path, albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path
+) -> None:
+    """Those of the same photo stay, also where fewer are asked for."""
+    both, out = photos / "both.png", tmp_path / "out"
+    command = ["restore", both, "--refs", albums["ada"], "--model", tiny_model, "--crop", "--out", out]
+    assert run(*command, "--everyone") == 0
+    assert run(*command, "--overwrite") == 0
+    assert names_in(out) == ["both-face1.png", "both-face2.png"]
+    write_image(both, picture_of(demo_people, "ada"))
+    assert run(*command, "--everyone", "--overwrite") == 0
+    assert names_in(out) == ["both-face1.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_photo_that_was_replaced_is_known_by_whatever_link_it_is_reached(
+    cameras: list[Path], albums: dict[str, Path], tiny_model: Path, tmp_path: Path, demo_people: Path
+) -> None:
+    folder, link, out = cameras[0].parent, tmp_path / "link", tmp_path / "out"
+    link.symlink_to(folder)
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--out", out, "--overwrite"]
+    assert run(*command, folder) == 0
+    write_image(cameras[0], picture_of(demo_people, "ada", "ben"))
+    assert run(*command, link) == 0
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.xmp"]
 
 
 def test_threads_reach_opencv(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path, PurePath
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from hime.errors import HimeError
 from hime.pictures.formats import READ
+from hime.pictures.reading import read_picture
+from hime.pictures.writing import write_picture
 from hime.restoring.inputs import Input, digest, find_inputs, find_references, key, places
 from hime.restoring.people import read_people
 from hime.restoring.records import Records, Results
@@ -137,14 +140,54 @@ def test_a_person_file_beside_the_photos_that_it_was_made_of_is_passed_over(
         found = find_people(given_people)
         assert [person.is_encoded for person in found.people] == [False]
         assert len(found.passed_over) == 1
-    for photo in list(ada.iterdir())[1:]:  # then it is not as good as the file
-        photo.unlink()
-    shutil.move(file, ada)
-    assert [person.is_encoded for person in find_people([ada]).people] == [False, True]
-    with pytest.raises(HimeError, match="2 people are named ada; give each folder its own name"):
-        read_people(find_people([ada]).people, load(tiny_model, threads=1))
     other = Path(shutil.copytree(ada, tmp_path / "other"))  # of another name
-    assert [person.is_encoded for person in find_people([other]).people] == [False, True]
+    found = find_people([other, tmp_path / "ada.person"])
+    assert [(person.name, person.is_encoded) for person in found.people] == [("other", False)]
+    for photo in list(other.iterdir())[1:]:  # then they are not those that it was made of
+        photo.unlink()
+    assert [person.is_encoded for person in find_people([other, file]).people] == [False, True]
+
+
+def test_a_person_file_beside_other_photos_of_the_person_of_its_name_is_passed_over(
+    demo_people: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Once a photo of a folder was edited or deleted, everything goes on."""
+    pytest.importorskip("cv2", reason="the extra faces is not installed")
+    from hime.faces.album import read_person
+    from hime.restoring.person import save_person
+
+    ada = Path(shutil.copytree(demo_people / "ada", tmp_path / "family" / "ada"))
+    file = save_person(ada.parent / "ada.person", read_person(ada), load(tiny_model, threads=1))
+    sorted(ada.iterdir())[0].unlink()
+    for given_people in ([ada.parent], [ada, file]):
+        found = find_people(given_people)
+        assert [person.is_encoded for person in found.people] == [False]
+        assert found.passed_over == [
+            f"{file}: passed over: other photos of ada are taken than it was made of; make it again, or give "
+            "it alone to take it"
+        ]
+    assert [person.name for person in read_people(found.people, load(tiny_model, threads=1))] == ["ada"]
+    two = [file, Path(shutil.copy(file, tmp_path / "copy.person"))]
+    with pytest.raises(HimeError, match="2 people are named ada; give each folder its own name"):
+        read_people(find_people(two).people, load(tiny_model, threads=1))
+
+
+def test_a_folder_of_people_in_which_a_folder_is_empty_says_so(demo_people: Path, tmp_path: Path) -> None:
+    family = tmp_path / "family"
+    shutil.copytree(demo_people / "ada", family / "ada")
+    restored(family / "restored", "a.webp", demo_people / "ada" / "1.webp")
+    (family / "ben" / "1998").mkdir(parents=True)
+    (family / ".hidden").mkdir()
+    found = find_people([family])
+    assert [person.name for person in found.people] == ["ada"]
+    assert found.passed_over == [
+        f"{family}: passed over: 1 result of earlier runs in it",
+        f"{family / 'ben'}: passed over: no picture in it",
+    ]
+    restored(family, "b.webp", demo_people / "ada" / "1.webp")
+    assert find_people([family]).passed_over[1:] == found.passed_over[1:]
+    shutil.copy(demo_people / "ada" / "1.webp", family)  # then it is one person's
+    assert len(find_people([family]).passed_over) == 1
 
 
 def test_headshots_are_no_person_files(tmp_path: Path) -> None:
@@ -181,6 +224,32 @@ def test_a_photo_that_is_called_like_a_result_is_a_photo(
     assert [each.path for each in find_inputs([folder]).inputs] == [genuine]
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["whole", "a face alone"])
+def test_a_result_that_was_copied_or_moved_is_no_photo_of_anybody(
+    alone: bool, demo_people: Path, tmp_path: Path
+) -> None:
+    """By its own marks, since no notes tell of it there; it is an input, as it was."""
+    photo = read_picture(demo_people / "ada" / "1.webp")
+    mum = Path(shutil.copytree(demo_people / "ada", tmp_path / "mum"))
+    photos = sorted(mum.iterdir())
+    copy = write_picture(mum / "ada restored.png", photo.image, photo.for_crop() if alone else photo)
+    assert copy in [each.path for each in find_inputs([mum]).inputs]
+    assert [each.path for each in find_inputs([copy]).inputs] == [copy]
+    line = f"{mum}: passed over: 1 result of earlier runs in it"
+    found = find_people([mum])
+    assert found.people[0].files == tuple(photos)
+    assert found.passed_over == [line]
+    listing = find_references([mum])
+    assert [each.path for each in listing.inputs] == photos
+    assert listing.passed_over == [line]
+    named = [copy, *photos]
+    assert find_people(named).passed_over == [f"{copy}: passed over: is a result of an earlier run"]
+    assert [each.path for each in find_references(named).inputs] == photos
+    for find in (find_references, find_people):
+        with pytest.raises(HimeError, match="is a result of an earlier run, and no likeness"):
+            find([copy])
+
+
 def test_a_folder_of_results_counts_as_if_they_were_named(demo_people: Path, tmp_path: Path) -> None:
     """But not among photos, not where the results go, and not as references."""
     photo, out = demo_people / "ada" / "1.webp", tmp_path / "out"
@@ -204,6 +273,16 @@ def test_a_folder_of_results_counts_as_if_they_were_named(demo_people: Path, tmp
     listing = find_references([out])
     assert [each.path.name for each in listing.inputs] == ["c.webp"]
     assert listing.passed_over == [told]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_folder_that_is_given_twice_is_one(demo_people: Path, tmp_path: Path) -> None:
+    ada, link = demo_people / "ada", tmp_path / "link"
+    link.symlink_to(ada)
+    for given_paths in ([ada, ada / ".." / "ada"], [ada, link]):
+        assert {each.place().as_posix() for each in find_inputs(given_paths).inputs} == {
+            path.name for path in ada.iterdir()
+        }
 
 
 def test_each_of_many_files_is_asked_for_once(

@@ -131,26 +131,28 @@ def run_batch(
                 now = {**made, "sidecars": together(digests(sidecars(each.path)).values())}
                 output = outputs.output(each, content)
                 if not outputs.overwrite and _is_done(output.earlier, content, now, outputs):
-                    _tell_done(each, output, summary, skip)
+                    _tell_done(each, output, outputs.records, summary, skip)
                     continue
                 noting = partial(_note_file, each, content, output, outputs.records, summary)
                 try:
                     with told_before_moving(noting):
                         restore(each, content, output)
                 except NothingToRestore as reason:
-                    summary.nothing.append(told(each.path, reason))
+                    summary.nothing.append(f"{told(each.path, reason)}{_kept(output, outputs.records)}")
             except Exception as error:
                 log.debug("%s", each.path, exc_info=True)
                 summary.failed.append(told(each.path, error, output))
                 continue
-            if output.is_elsewhere and (dry_run or output.written()):
-                summary.notes.append(
-                    f"{each.path}: is {output.path}, since another picture's result has its name"
-                )
+            written = output.written()
+            if output.is_elsewhere and (dry_run or written):
+                place = outputs.folder / output.place  # where faces alone are too
+                summary.notes.append(f"{each.path}: is {place}, since another picture's result has its name")
             if dry_run:
                 continue
             try:
-                outputs.records.add(output.place, content, path_digest(each.path), now, output.written())
+                for path in outputs.records.outdated(output.place, output.earlier, content, written):
+                    _delete(path, summary)
+                outputs.records.add(output.place, content, path_digest(each.path), now, written)
             except HimeError as error:
                 _note_once(error, summary)
 
@@ -165,15 +167,36 @@ def _is_done(earlier: Record | None, content: str, made: Mapping[str, str], outp
 
 
 def _tell_done(
-    each: Input, output: Output, summary: Summary, skip: Callable[[Input, Output], None] | None
+    each: Input,
+    output: Output,
+    records: Records,
+    summary: Summary,
+    skip: Callable[[Input, Output], None] | None,
 ) -> None:
     """Tell that an earlier run has done what there is to be done with an input."""
     if output.earlier is not None and not output.earlier.files:
-        summary.nothing.append(f"{each.path}: nothing to restore, as found before; --overwrite looks again")
+        line = f"{each.path}: nothing to restore, as found before; --overwrite looks again"
+        summary.nothing.append(f"{line}{_kept(output, records)}")
         return
     summary.skipped.append(each.path)
     if skip is not None:
         skip(each, output)
+
+
+def _kept(output: Output, records: Records) -> str:
+    """What to say besides where there is nothing to restore: an earlier run thought otherwise, and its result
+    is kept.
+    """
+    names = ", ".join(map(str, paths := records.results_of(output.place)))
+    return f"; {names} {'is' if len(paths) == 1 else 'are'} of an earlier run" if paths else ""
+
+
+def _delete(path: Path, summary: Summary) -> None:
+    """Delete what goes with a result that is no longer there; where that fails, say so."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        summary.notes.append(f"{path}: is of an earlier run; delete it by hand ({error.strerror or error})")
 
 
 def _note_file(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def restore_headshots(
     read = [each.path for each in (*listing.inputs, *photos.inputs)]
     outputs = Outputs(
         listing.given, listing.inputs, out, SUFFIXES, (*WRITTEN, *READ), lambda _: ".png", read,
-        overwrite=overwrite, beside=_report if report else None,
+        overwrite=overwrite, beside=(lambda _, result: [_report(result)]) if report else None,
     )  # fmt: skip
 
     summary = Summary(passed_over=[*listing.passed_over, *photos.passed_over])
@@ -93,7 +93,7 @@ def restore_headshots(
     return summary
 
 
-def _report(result: PurePath) -> PurePath:
+def _report(result: Path) -> Path:
     """Where the report on a result is."""
     return result.with_suffix(".json")
 
@@ -201,7 +201,7 @@ class HeadshotJob:
 
     def restore(self, each: Input, content: str, output: Output) -> None:
         """One headshot, see `hime.restoring.batch.run_batch`."""
-        report = Path(_report(output.path))
+        report = _report(output.path)
         output.claim(output.path)
         if self.choice.report:
             output.claim(report)

@@ -72,7 +72,8 @@ def find_inputs(
         out: where the results go. What lies in that folder is no input; if it is one of ``paths``, or holds
             one of them, no result there is, also if it is named itself.
         videos: whether they are told from pictures; otherwise they are passed over in folders.
-        results: True takes all results in folders too, False none, also of those that are named.
+        results: True takes all results in folders too; False none, also of those that are named, and of those
+            that only say themselves that they are some (`hime.pictures.marks`).
 
     Raises:
         HimeError: a folder that cannot be read, or with nothing in it to restore, or nothing else is named
@@ -88,7 +89,7 @@ def find_inputs(
         known = (*READ, *ENDINGS_OF_VIDEOS)
     listing = Listing(given=[Path(path) for path in paths])
     records = None if out is None else Records(absolute(out))
-    earlier = Results()
+    earlier = Results(marked=results is False)
 
     def is_result(path: Path) -> bool:
         return results is not True and earlier.has(path)
@@ -96,7 +97,7 @@ def find_inputs(
     def is_of_out(path: Path) -> bool:
         return records is not None and records.is_result(path)
 
-    several = sum(map(is_folder, listing.given)) > 1
+    several = len({os.path.realpath(path) for path in listing.given if is_folder(path)}) > 1
     seen: set[Path] = set()
     for root in listing.given:
         if not is_folder(root):

@@ -19,7 +19,7 @@ from typing import Protocol
 from hime.errors import HimeError
 from hime.files import check_writable, identity, is_folder, taking_turns
 from hime.pictures.formats import READ
-from hime.restoring.inputs import Input, absolute, key, numbered, places, sidecars
+from hime.restoring.inputs import Input, digests, key, numbered, places, real_place, sidecars
 from hime.restoring.records import FACE, FACES, Record, Records
 from hime.terminal import note
 
@@ -114,7 +114,8 @@ class Outputs:
         read: every file that the batch reads.
         overwrite: replace also files of others.
         faces: results are NAME-faceN.png, not NAME.
-        beside: what is written beside a result whose name tells nothing of its ending.
+        beside: what of the source at a path is written beside its result at another, and may be called as
+            what is beside another picture's result.
 
     Raises:
         HimeError: ``out`` is one file, by any ending of pictures or videos, for several inputs or of a kind
@@ -133,7 +134,7 @@ class Outputs:
         *,
         overwrite: bool,
         faces: bool = False,
-        beside: Callable[[PurePath], PurePath] | None = None,
+        beside: Callable[[Path, Path], Iterable[Path]] | None = None,
     ) -> None:
         from hime.restoring.video.reading import ENDINGS  # with all that restores videos
 
@@ -218,10 +219,11 @@ class Outputs:
         owners = self.records.owners(self._recorded(place))
         if any(self._is_anothers(record, each, content) for record in owners):
             return self.folder / place
-        beside = None if self._beside is None else self.folder / self._beside(place)
-        if beside is not None and os.path.lexists(beside):
-            owner = self.records.owner(beside)
-            if owner is not None and self._is_anothers(owner, each, content):
+        for beside in () if self._beside is None else self._beside(each.path, self.folder / place):
+            owner = self.records.owner(beside) if os.path.lexists(beside) else None
+            if owner is None or not self._is_anothers(owner, each, content):
+                continue
+            if not (beside.suffix == ".xmp" and _have_one_sidecar(owner, each.path)):
                 return beside
         return None
 
@@ -262,8 +264,17 @@ def is_file(out: Path, known: Sequence[str]) -> bool:
 
 
 def path_digest(path: Path) -> str:
-    """A digest that tells a path again without telling it."""
-    return hashlib.sha256(os.fsencode(absolute(path))).hexdigest()
+    """A digest that tells a path again without telling it, by whatever links it is reached."""
+    return hashlib.sha256(os.fsencode(real_place(path))).hexdigest()
+
+
+def _have_one_sidecar(record: Record, path: Path) -> bool:
+    """Whether a result is that of a picture which is called as the one at ``path`` but for its ending, in the
+    same folder: ``a.xmp`` is the sidecar of ``a.jpg`` and of ``a.png``.
+    """
+    called = [path.with_suffix(each) for ending in READ for each in (ending, ending.upper())]
+    alike = [each for each in called if os.path.lexists(each)]
+    return record.path in map(path_digest, alike) or record.input in digests(alike).values()
 
 
 def _read_from(path: Path) -> HimeError:

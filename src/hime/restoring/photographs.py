@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hime.errors import HimeError
 from hime.pictures.formats import READ, WRITTEN, check_sides, largest_side
 from hime.pictures.reading import read_picture
+from hime.pictures.sidecars import read_sidecars, sidecars_beside
 from hime.pictures.writing import files_written, write_picture
 from hime.restoring.batch import NO_OTHER_PHOTO, Found, Summary, run_batch
 from hime.restoring.inputs import Input, Listing, find_inputs, own_ending, together
@@ -42,6 +43,11 @@ class Choice:
     def made(self) -> dict[str, str]:
         """What of it results are made with, for `hime.restoring.batch.run_batch`, naming nobody."""
         return {"options": together([str(replace(self, report=False))]), "report": str(self.report)}
+
+    def beside(self, source: Path, result: Path) -> list[Path]:
+        """What is written beside a result: its page, and sidecars like those of its source."""
+        carried = () if self.crop else sidecars_beside(result, read_sidecars(source)[0])
+        return [*([_page(result)] if self.report else []), *carried]
 
 
 def restore_photos(
@@ -110,7 +116,7 @@ def restore_photos(
     read = [*(each.path for each in listing.inputs), *sources.files]
     outputs = Outputs(
         listing.given, listing.inputs, out, tuple(WRITTEN), (*WRITTEN, *READ), _png if crop else own_ending,
-        read, overwrite=overwrite, faces=crop,
+        read, overwrite=overwrite, faces=crop, beside=choice.beside,
     )  # fmt: skip
     require()
     summary = Summary(passed_over=[*listing.passed_over, *sources.passed_over], notes=[*sources.notes])
@@ -143,6 +149,11 @@ def check_enlargement(choice: Choice, scale: int) -> None:
         )
 
 
+def _page(result: Path) -> Path:
+    """Where the page is that explains a result."""
+    return result.with_name(f"{result.name}.html")
+
+
 def _png(_: Path) -> str:
     """The ending of a face alone."""
     return ".png"
@@ -171,7 +182,7 @@ class PhotoJob:
         from hime.restoring.photo import restore_photo
 
         choice = self.choice
-        page = output.path.with_name(f"{output.path.name}.html")
+        page = _page(output.path)
         if choice.report:
             output.claim(page)
         if not choice.crop:

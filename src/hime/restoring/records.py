@@ -24,6 +24,7 @@ from typing import Any
 from hime.errors import HimeError
 from hime.files import open_file, reason_of
 from hime.pictures.formats import FoundPictures
+from hime.pictures.marks import is_marked
 from hime.restoring.inputs import digest, real_place
 
 FILE = ".hime-restored.jsonl"
@@ -34,6 +35,8 @@ FACES = "-face*.png"
 """The same of the place of all faces of a picture."""
 _REPORTS = (".html", ".json")
 """Endings of what explains a result, and of no result."""
+_BESIDE = (*_REPORTS, ".xmp")
+"""Endings of what is beside a result."""
 _LONGEST_LINE = 1 << 20
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -123,11 +126,36 @@ class Records:
         """The records to which something belongs that is there in that place: the picture, or its faces, or
         what was written beside them.
         """
-        wanted, earlier = place.as_posix(), self.of(place)
-        own = [] if earlier is None else [name for name in earlier.own if self._owner[name] == wanted]
-        there = filter(self._exists, (wanted, *self._faces.get(wanted, ()), *own))
+        wanted = place.as_posix()
+        there = [*filter(self._exists, (wanted, *self._faces.get(wanted, ()))), *self._own(place)]
         found = sorted({self._owner[name] for name in there if name in self._owner})
         return [self._of_place[each] for each in found]
+
+    def results_of(self, place: PurePath) -> list[Path]:
+        """The pictures and videos that are there of the result in that place, whoever has changed them."""
+        return [self.folder / name for name in self._own(place) if not name.endswith(_BESIDE)]
+
+    def outdated(
+        self, place: PurePath, earlier: Record | None, content: str, written: Iterable[Path]
+    ) -> list[Path]:
+        """What an earlier run has left in that place that does not go with what was written there since, and
+        is as this program wrote it: what explained its result, its sidecars and, if it was of another
+        picture, its faces.
+
+        Args:
+            place: of the result.
+            earlier: what was known of it before it was written.
+            content: digest of the content of what it is of now.
+            written: its files; none where there was nothing to restore.
+        """
+        new = set(written)
+        if earlier is None or not new:
+            return []
+        is_another = earlier.input != content
+        own = [
+            name for name in self._own(place) if name.endswith(_BESIDE) or (is_another and FACE.search(name))
+        ]
+        return [path for path in map(self.folder.joinpath, own) if path not in new and self.wrote(path)]
 
     def wrote(self, path: Path) -> bool:
         """Whether the file at ``path`` is as this program wrote it."""
@@ -185,6 +213,11 @@ class Records:
         if record.made:  # else what is there may be the file noted, or still the one before
             self._of_file.update((name, {known}) for name, known in record.files.items())
 
+    def _own(self, place: PurePath) -> list[str]:
+        """The files that are there of that place and of no other."""
+        wanted = place.as_posix()
+        return [name for name in self._still_there(place) if self._owner[name] == wanted]
+
     def _still_there(self, place: PurePath) -> dict[str, str]:
         earlier = self.of(place)
         own = {} if earlier is None else earlier.own
@@ -215,9 +248,14 @@ class Results:
     """The results of earlier runs wherever they lie, by the records of a file's own folder and of those above
     it. Each folder is looked at once. A file in a result's place that is not as it was written there (another
     photo, a result that was edited) is none.
+
+    Args:
+        marked: whether a picture that says so itself (`hime.pictures.marks`) is one too, wherever it was
+            moved or copied: as a photo of somebody. What is to be restored may be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, marked: bool = False) -> None:
+        self._marked = marked
         self._above: dict[Path, tuple[Records, ...]] = {}
 
     def has(self, path: Path) -> bool:
@@ -226,7 +264,7 @@ class Results:
             records.is_result(each)
             for each in {real_place(path), Path(os.path.realpath(path))}
             for records in self._records(each.parent)
-        )
+        ) or (self._marked and is_marked(path))
 
     def less(self, folder: Path, found: FoundPictures) -> tuple[FoundPictures, list[str]]:
         """What was found in a folder less the results in it and what explains them, and a line about them."""

@@ -4,8 +4,8 @@ A folder with photos of its own is one person, with all photos in it and in its 
 holds people: each of its folders and each .person file in it. But where its pictures name the faces in them
 (`hime.pictures.names`), the people are those who are named, each with the faces of that name.
 
-Results of earlier runs (`hime.restoring.records`) are no photos of anybody: what a model made up is no
-likeness.
+Results of earlier runs (`hime.restoring.records`, or by their own marks, `hime.pictures.marks`) are no photos
+of anybody: what a model made up is no likeness.
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
     """The people that ``paths`` stand for.
 
     Folders and albums as the module says; a .person file is one person, and is passed over where the photos
-    that it was made of are given too. Loose photos are one person together, named after the first. Results of
-    earlier runs are passed over, also those that are named themselves.
+    that it was made of are given too, or others of the person of its name. Loose photos are one person
+    together, named after the first. Results of earlier runs are passed over, also those that are named
+    themselves.
 
     Args:
         paths: folders and files.
@@ -80,15 +81,16 @@ def find_people(paths: Sequence[Path | str], named: bool | None = None) -> Sourc
             files of which none is a picture, or none but results; two people of one name; nobody is named
             where names were asked for.
     """
-    found, earlier = Sources(), Results()
+    found, earlier = Sources(), Results(marked=True)
     loose: list[Path] = []
     album: dict[str, dict[Path, NamedFace]] = defaultdict(dict)
     for path in _once(map(Path, paths)):
         if is_folder(path):
-            listed, results = earlier.less(path, find_pictures(path))
+            whole = find_pictures(path)
+            listed, results = earlier.less(path, whole)
             found.passed_over.extend(results)
             if not _take_names(path, listed.pictures, named, album, found):
-                _people_in(path, listed, results, found)
+                _people_in(path, whole, listed, results, found)
                 continue
             found.people.extend(_encoded_in(path))
             found.passed_over.extend(_passed_over(path, listed))
@@ -205,8 +207,18 @@ def _take_names(
     return True
 
 
-def _people_in(folder: Path, listed: FoundPictures, results: Sequence[str], found: Sources) -> None:
-    """The person whose folder it is, or the people in it; ``results`` are lines about what lies there too."""
+def _people_in(
+    folder: Path, whole: FoundPictures, listed: FoundPictures, results: Sequence[str], found: Sources
+) -> None:
+    """The person whose folder it is, or the people in it.
+
+    Args:
+        folder: which.
+        whole: what was found in it.
+        listed: the same less results.
+        results: lines about these.
+        found: added to.
+    """
     encoded, lines = _encoded_in(folder), _passed_over(folder, listed)
     own = [path for path in listed.pictures if path.parent == folder]
     if own:
@@ -225,33 +237,72 @@ def _people_in(folder: Path, listed: FoundPictures, results: Sequence[str], foun
         if not below and not encoded:
             named = f"; {told[0]}" if (told := [*results, *lines]) else ""
             raise HimeError(f"{folder}: no picture in it{named}; check the path")
+        found.passed_over.extend(_without_pictures(folder, whole))
     found.people.extend(encoded)
     found.passed_over.extend(lines)
 
 
 def _pass_over_encoded(found: Sources) -> None:
-    """Leave out each .person file that was made of the photos of the person of its name: they are as good."""
-    photos = {person.name: person.files for person in found.people if not person.is_encoded}
+    """Leave out each .person file that was made of photos which are somebody's here, whatever that one is
+    called: they are as good. Likewise the others of a name that somebody with photos has: nobody can tell
+    whose a face is if both are taken.
+    """
+    given = [person for person in found.people if not person.is_encoded]
     people = []
+    known: dict[int, set[str]] = {}
     for person in found.people:
-        if person.is_encoded and photos and _is_made_of(person.files[0], photos):
-            found.passed_over.append(
-                f"{person.files[0]}: passed over: the photos that it was made of are taken; give it alone to "
-                "take it"
-            )
-        else:
+        reason = _why_passed_over(person.files[0], given, known) if person.is_encoded and given else None
+        if reason is None:
             people.append(person)
+        else:
+            found.passed_over.append(f"{person.files[0]}: passed over: {reason}")
     found.people[:] = people
 
 
-def _is_made_of(file: Path, photos: Mapping[str | None, Sequence[Path]]) -> bool:
-    """Whether all that a .person file tells of its photos is among those of the person of its name."""
+def _why_passed_over(file: Path, given: Sequence[Source], known: dict[int, set[str]]) -> str | None:
+    """Why a .person file is not taken beside photos; None if it is.
+
+    Args:
+        file: which.
+        given: the people with photos.
+        known: the digests of their photos, by their places among them; filled as they are needed.
+    """
     try:
         stored = StoredFile(file)
     except HimeError:  # told when it is used
-        return False
-    contents = {*filter(None, stored.contents)}
-    return bool(contents) and contents.issubset(digests(photos.get(spelled(stored.name), ())).values())
+        return None
+    contents, name = {*filter(None, stored.contents)}, spelled(stored.name)
+    places = sorted(range(len(given)), key=lambda place: given[place].name != name)  # its own before all
+    for place in places if contents else ():
+        person = given[place]
+        if person.places and person.name != name:  # photos of a named person may show others too
+            continue
+        if place not in known:
+            known[place] = {*digests(person.files).values()}
+        if contents <= known[place]:
+            return "the photos that it was made of are taken; give it alone to take it"
+    if any(person.name == name for person in given):
+        made = "make it again, or give it alone to take it"
+        return f"other photos of {name} are taken than it was made of; {made}"
+    return None
+
+
+def _without_pictures(folder: Path, whole: FoundPictures) -> list[str]:
+    """Lines about the folders in a folder of people in which there is no picture: who is meant is unknown.
+
+    Args:
+        folder: which.
+        whole: what was found in it, results too.
+    """
+    told = {path.relative_to(folder).parts[0] for path in whole.pictures}
+    told |= {path.name for path, _ in whole.passed_over if path.parent == folder}  # which may not be read
+    try:
+        below = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and is_folder(path))
+    except OSError:  # told where its .person files are looked for
+        return []
+    # A link may lead to a folder that has been visited by another name.
+    empty = [path for path in below if path.name not in told and not path.is_symlink()]
+    return [f"{path}: passed over: no picture in it" for path in empty]
 
 
 def _encoded_in(folder: Path) -> list[Source]:
