@@ -40,7 +40,7 @@ from hime.experiments.report import with_interval
 from hime.faces.album import Person, Reference, read_person
 from hime.faces.embedding import similarity
 from hime.faces.found import FoundFace
-from hime.faces.matching import choose_references
+from hime.faces.matching import LIKE, TYPICAL, choose_references
 from hime.files import write_atomically, write_json
 from hime.pictures.arrays import Image, downscale, upscale
 from hime.pictures.reading import read_target
@@ -106,8 +106,10 @@ def by_chance(known: Known, count: int) -> list[Reference]:
     return [references[place] for place in known.chance.permutation(len(references))[:count]]
 
 
-def pose_and_face(known: Known, count: int, to_input: float = 0.0, to_person: float = 0.0) -> list[Reference]:
-    """As the program chooses, with parts for how alike it is to the input's face and to the person's mean."""
+def weighted(known: Known, count: int, to_input: float = 0.0, to_person: float = 0.0) -> list[Reference]:
+    """As the program chooses, with other weights of how alike a photo is to the input's face and to the
+    person's mean.
+    """
     chosen: list[Reference] = []
     rest = list(known.person.references)
 
@@ -124,17 +126,19 @@ def pose_and_face(known: Known, count: int, to_input: float = 0.0, to_person: fl
 
 
 WAYS: dict[str, Way] = {
-    PROGRAM: lambda known, count: choose_references(known.person, known.face.yaw, count),
+    PROGRAM: lambda known, count: choose_references(
+        known.person, known.face.yaw, count, known.face.embedding
+    ),
     "the first": lambda known, count: list(known.person.references[:count]),
     "best quality": nearest(lambda _, reference: -reference.quality),
     "landmarks nearest": nearest(by_shape),
     "face most alike": nearest(lambda known, each: -similarity(each.embedding, known.face.embedding)),
     "most like all photos": nearest(lambda known, each: -similarity(each.embedding, mean_of(known))),
-    "the program's, 0.3 for the face": partial(pose_and_face, to_input=0.3),
-    "the program's, 1 for the face": partial(pose_and_face, to_input=1.0),
-    "the program's, 0.5 for typical": partial(pose_and_face, to_person=0.5),
-    "the program's, 1 for typical": partial(pose_and_face, to_person=1.0),
-    "the program's, 1 for each": partial(pose_and_face, to_input=1.0, to_person=1.0),
+    "the program's without faces": weighted,
+    "the program's with the face alone": partial(weighted, to_input=LIKE),
+    "the program's with the person alone": partial(weighted, to_person=TYPICAL),
+    "the program's, half for each": partial(weighted, to_input=LIKE / 2, to_person=TYPICAL / 2),
+    "the program's, twice for each": partial(weighted, to_input=2 * LIKE, to_person=2 * TYPICAL),
     "face most like the truth's": nearest(lambda known, each: -similarity(each.embedding, known.truth)),
 }
 """What is compared besides chance. The last knows what cannot be known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import choosing
 from hime.data.people import make_list, write_list
+from hime.faces import matching
 from hime.faces.album import Person, read_person
 from hime.faces.detection import detect
 from hime.faces.matching import choose_references
@@ -48,12 +50,15 @@ def test_each_way_gives_as_many_as_asked_for(known: choosing.Known) -> None:
         assert len(names) == len(set(names)) == 3
 
 
-def test_without_weights_the_choice_is_the_programs(known: choosing.Known) -> None:
+def test_with_its_weights_the_choice_is_the_programs(known: choosing.Known) -> None:
     for count in (1, 3, 5):
-        expected = choose_references(known.person, known.face.yaw, count)
-        assert choosing.pose_and_face(known, count) == expected
+        expected = choose_references(known.person, known.face.yaw, count, known.face.embedding)
+        assert choosing.weighted(known, count, matching.LIKE, matching.TYPICAL) == expected
         assert choosing.WAYS[choosing.PROGRAM](known, count) == expected
-    assert choosing.pose_and_face(known, 1, to_input=100)[0].name == "2.webp"
+        nobody = replace(known.person, embedding=None)
+        without = choose_references(nobody, known.face.yaw, count)
+        assert choosing.weighted(known, count) == without
+    assert choosing.weighted(known, 1, to_input=100)[0].name == "2.webp"
 
 
 def test_a_shape_tells_neither_size_nor_place_nor_tilt() -> None:

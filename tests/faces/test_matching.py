@@ -35,9 +35,17 @@ def unit(*values: float) -> FloatArray:
     return vector / np.linalg.norm(vector)
 
 
-def reference(name: str, yaw: float, quality: float = 1.0, *, number: int | None = None) -> Reference:
-    embedding = np.zeros(128, np.float32)
-    embedding[ord(name[-1]) % 128 if number is None else number] = 1
+def reference(
+    name: str,
+    yaw: float = 0.0,
+    quality: float = 1.0,
+    *,
+    number: int | None = None,
+    embedding: FloatArray | None = None,
+) -> Reference:
+    if embedding is None:
+        embedding = np.zeros(128, np.float32)
+        embedding[ord(name[-1]) % 128 if number is None else number] = 1
     return Reference(name, np.zeros((64, 64, 3), np.uint8), embedding, quality, yaw)
 
 
@@ -101,6 +109,21 @@ def test_three_of_a_burst_do_not_keep_out_another() -> None:
     burst = [reference(f"burst{number}", 0.01 * number, number=0) for number in range(3)]
     album = somebody("mum", None, *burst, reference("other", 0.15, number=1))
     assert [each.name for each in choose_references(album, 0.0, 2)] == ["burst0", "other"]
+
+
+def test_of_one_pose_the_photo_that_is_like_the_face_comes_first() -> None:
+    """Older and younger photos of one person, whose mean lies between them."""
+    old, young = reference("old", embedding=unit(1, 0.5)), reference("young", embedding=unit(1, -0.5))
+    album = somebody("mum", unit(1), old, young)
+    assert choose_references(album, 0.0, 1, unit(0.9, 0.5)) == [old]
+    assert choose_references(album, 0.0, 1, unit(0.9, -0.5)) == [young]
+    further = reference("old", 0.1, embedding=unit(1, 0.5))  # by six degrees
+    assert choose_references(somebody("mum", unit(1), further, young), 0.0, 1, unit(0.9, 0.5)) == [further]
+
+
+def test_a_photo_that_hardly_shows_the_person_comes_later() -> None:
+    typical, odd = reference("typical", 0.1, embedding=unit(1, 0.1)), reference("odd", embedding=unit(0.5, 1))
+    assert choose_references(somebody("mum", unit(1), odd, typical), 0.0, 1) == [typical]
 
 
 # --------------------------------------------------------------------------------------------- matching

@@ -179,7 +179,7 @@ def found_steps(
         explain: fill in ``without``.
     """
     lr = face.headshot(LARGEST_SIDE)
-    chosen = choose_references(person, face.yaw, count) if person else []
+    chosen = choose_references(person, face.yaw, count, face.embedding) if person else []
     references = References([reference.for_restorer for reference in chosen])
 
     def restored(references: References, restorer: Restorer) -> Steps[AnySizeRestoration]:
