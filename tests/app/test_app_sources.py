@@ -54,7 +54,8 @@ def test_numbers_are_those_of_python() -> None:
                     compared.add(constant)
     expected = (
         "SAME_PERSON DETECTION_SIDES TEMPLATE MASK_FULL LR_SIDES CARD_FORMAT SCATTER LINEAR SQUARE BIAS "
-        "WORKING_SIDES SHARP_SIDE COLOUR_SMOOTHING MOST_REFERENCES LIKENESS_MARGIN HARDLY_LIKE"
+        "WORKING_SIDES SHARP_SIDE COLOUR_SMOOTHING MOST_REFERENCES LIKENESS_MARGIN HARDLY_LIKE LIKE TYPICAL "
+        "QUALITY REPEATED"
     )
     assert compared >= set(expected.split())
 

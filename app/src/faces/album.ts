@@ -152,15 +152,31 @@ export function meanEmbedding(embeddings: readonly Float32Array[]): Float32Array
   );
 }
 
-/** The best references for a face that looks there, the best first: pose, then quality, then variety. */
-export function chooseReferences(references: readonly Reference[], yaw: number, count: number): Reference[] {
+/** How much more like the face, or the person on all photos, counts than a difference of 1 in yaw. */
+const LIKE = 2.0;
+const TYPICAL = 2.0;
+const QUALITY = 0.1;
+const REPEATED = 0.3;
+
+/**
+ * The best references for a face that looks there, the best first: by pose, by likeness to the face (null: not known)
+ * and to the person, then by quality and variety.
+ */
+export function chooseReferences(
+  references: readonly Reference[],
+  yaw: number,
+  count: number,
+  face: Float32Array | null,
+): Reference[] {
   const chosen: Reference[] = [];
   const rest = [...references];
-  const cost = (reference: Reference): number => {
-    const alike = chosen.map((other) =>
-      reference.embedding && other.embedding ? similarity(reference.embedding, other.embedding) : 0,
-    );
-    return Math.abs(reference.yaw - yaw) - 0.1 * reference.quality + 0.3 * Math.max(0, ...alike);
+  const known = references.flatMap(({ embedding }) => (embedding ? [embedding] : []));
+  const person = known.length > 0 ? meanEmbedding(known) : null;
+  const cosine = (one: Float32Array | null, other: Float32Array | null): number => (one && other ? similarity(one, other) : 0);
+  const cost = ({ embedding, quality, yaw: own }: Reference): number => {
+    const repeated = Math.max(0, ...chosen.map((other) => cosine(embedding, other.embedding)));
+    const like = LIKE * cosine(embedding, face) + TYPICAL * cosine(embedding, person);
+    return Math.abs(own - yaw) + REPEATED * repeated - like - QUALITY * quality;
   };
   while (rest.length > 0 && chosen.length < count) {
     const costs = rest.map(cost);

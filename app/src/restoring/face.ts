@@ -70,7 +70,7 @@ export async function restoreFace(
   means: Means,
   manner: Manner,
 ): Promise<RestoredFace> {
-  const chosen = chooseReferences(references, yawOf(found.landmarks), MOST_REFERENCES);
+  const chosen = await chosenFor(face, found, references, means);
   const result = await attempt(face, chosen, means.restorer, manner);
   const likeness = await likenessOf(result, found, references, means);
   const told = (warning: string | null) => [doubt(likeness), warning].filter((each) => each !== null).join("; ") || null;
@@ -89,6 +89,20 @@ export async function restoreFace(
     : "";
   const warning = `less like the person than the input was, so the milder result was taken${still}`;
   return { ...again, warning: told(warning) };
+}
+
+/** All photos where there are few; else the best for it, for which the face is looked at too. */
+async function chosenFor(
+  face: RestoredFace,
+  found: Face,
+  references: readonly Reference[],
+  { embedder }: Means,
+): Promise<Reference[]> {
+  const isKnown = references.length > MOST_REFERENCES && references.some(({ embedding }) => embedding !== null);
+  const toCrop = Frame.of(found.landmarks).toCrop(face.lr.width);
+  const landmarks = found.landmarks.map((point) => apply(toCrop, point));
+  const own = isKnown ? await embedder.embed(face.lr, landmarks) : null;
+  return chooseReferences(references, yawOf(found.landmarks), MOST_REFERENCES, own);
 }
 
 /** Null for what could not be fetched. */
