@@ -127,6 +127,7 @@ def test_what_keeps_the_page_from_starting_stays_told(browser: Any, address: str
     context = browser.new_context(service_workers="block")  # what it asks for could not be kept from it
     context.route("**/models/models.json", lambda route: route.fulfill(status=404))
     page = context.new_page()
+    page.set_default_timeout(120_000)
     page.goto(f"{address}/")
     page.get_by_role("alert").get_by_text("models/models.json is missing").wait_for()
     context.close()
