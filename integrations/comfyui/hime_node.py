@@ -27,6 +27,13 @@ from hime.restoring.exported import DEFAULT_PHOTO_MODEL
 from hime.restoring.photo import fitting_enlargement
 
 AS_THE_MODEL = "as the model"
+REMEDIES = {
+    "give a larger picture, or --aligned if it is the headshot alone": "give a larger picture",
+    "; restore it all the same with --even-sharp": "",
+    "restore strangers with --face N or --everyone": "switch on strangers to restore whoever it is",
+    "say whose with --face": "give photos of them",
+}
+"""What hime advises by the options of its command line, and what the node can do instead."""
 
 
 @lru_cache(maxsize=2)
@@ -127,22 +134,34 @@ class HimeRestoreFaces:
                 )
                 results.append(restored.image)
                 lines = [
-                    f"{face.person or 'a face'}: {face.warning or face.status}" for face in restored.faces
+                    f"{face.person or 'a face'}: {_advised(face.warning or face.status)}"
+                    for face in restored.faces
                 ]
             except NothingToRestore as error:
                 fitting = fitting_enlargement(array.shape[:2], factor)  # as of the pictures beside it
                 height, width = (fitting * side for side in array.shape[:2])
                 plain = PIL.Image.fromarray(array).resize((width, height), PIL.Image.Resampling.LANCZOS)
                 results.append(np.asarray(plain))
-                lines = [str(error)]
+                lines = [_advised(str(error))]
             report += [f"picture {number}: {line}" for line in lines]
         report += [f"{name} is not used: {reason}" for person in people for name, reason in person.rejected]
         batch = torch.from_numpy(np.stack(results)).float() / 255
         return batch, "\n".join(report)
 
 
+def _advised(message: str) -> str:
+    """The message with the remedies that the node has."""
+    for by_option, here in REMEDIES.items():
+        message = message.replace(by_option, here)
+    return message
+
+
 def _people(references: torch.Tensor | None, folder: str) -> list[Any]:
-    """The person, if there are photos: hime looks at files, so that the batch becomes some."""
+    """The person, if there are photos: hime looks at files, so that the batch becomes some.
+
+    Raises:
+        hime.HimeError: none of the photos shows the person, so that no face could be known as theirs.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         files: list[Path] = []
         for number, array in enumerate([] if references is None else _arrays(references), start=1):
@@ -150,7 +169,14 @@ def _people(references: torch.Tensor | None, folder: str) -> list[Any]:
             PIL.Image.fromarray(array).save(files[-1])
         if folder.strip():
             files.append(Path(folder.strip()))
-        return [hime.read_person(files, "the person")] if files else []
+        people = [hime.read_person(files, "the person")] if files else []
+    for person in people:
+        if person.embedding is None:
+            reasons = [f"{name}: {reason}" for name, reason in person.rejected]
+            more = [f"{len(reasons) - 3} more"] if len(reasons) > 3 else []
+            told = "; ".join(reasons[:3] + more)
+            raise HimeError(f"no photo shows the person ({told}); give others, or none to restore without")
+    return people
 
 
 NODE_CLASS_MAPPINGS = {"HimeRestoreFaces": HimeRestoreFaces}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 from in_browser import GATE, needs_browser, one_face, person, two_faces
 
@@ -100,6 +101,45 @@ def test_a_face_of_the_picture_before_chooses_nothing_in_the_new_one(
     slow.get_by_text("1 face found.").wait_for()
     slow.get_by_role("button", name="Restore", exact=True).click()
     slow.get_by_text("1 of 1 face restored in").wait_for()
+
+
+def test_a_face_pressed_while_others_are_looked_for_is_restored(
+    slow: Any, demo_people: Path, tmp_path: Path
+) -> None:
+    """One that is found later, further left, has the number then that it had."""
+    picture = PIL.Image.new("RGB", (2300, 700), (70, 90, 60))
+    for name, side, place in (("ben", 34, (200, 300)), ("ada", 110, (1800, 260))):
+        face = PIL.Image.open(demo_people / name / "0.webp").convert("RGB")
+        picture.paste(face.resize((side, side), PIL.Image.Resampling.LANCZOS), place)
+    picture.save(tmp_path / "wide.png")
+    hold(slow, "look")
+    slow.set_input_files("#picture-file", tmp_path / "wide.png")
+    slow.wait_for_function("() => isHeld()")
+    slow.evaluate("() => { release(); holds = 'look'; }")  # the second time
+    slow.get_by_text("1 face so far").wait_for()
+    slow.get_by_role("button", name="Restore face 1").click()
+    release(slow)
+    slow.get_by_text("1 of 2 faces restored in").wait_for()
+    left, right = slow.locator("#faces article").all()
+    assert "Left as it is: not asked for" in left.inner_text()
+    assert right.locator("canvas").count() == 2
+
+
+def test_a_face_pressed_after_the_person_became_another_is_restored(
+    slow: Any, demo_people: Path, tmp_path: Path
+) -> None:
+    """Though they become another only when the worker comes to it."""
+    slow.set_input_files("#photos-file", person(tmp_path, "ada", demo_people)[:1])
+    slow.get_by_text("1 photo of the person").wait_for()
+    slow.set_input_files("#picture-file", two_faces(tmp_path, demo_people))
+    slow.get_by_text("1 of 2 faces restored in").wait_for()
+    hold(slow, "restore")
+    slow.get_by_role("button", name="Restore", exact=True).click()
+    slow.wait_for_function("() => isHeld()")
+    slow.get_by_role("button", name="Remove ada1.png").click()
+    slow.get_by_role("button", name="Restore face 1").click()
+    release(slow)
+    slow.locator("#faces article").nth(1).get_by_text("not asked for").wait_for()
 
 
 def test_a_file_has_the_name_of_the_picture_in_it(slow: Any, demo_people: Path, tmp_path: Path) -> None:

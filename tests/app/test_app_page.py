@@ -7,7 +7,17 @@ from typing import Any
 
 import PIL.Image
 import pytest
-from in_browser import fetched_ahead, needs_browser, one_face, packed, person, restored, two_faces
+from in_browser import (
+    CHROMIUM,
+    FLAGS,
+    fetched_ahead,
+    needs_browser,
+    one_face,
+    packed,
+    person,
+    restored,
+    two_faces,
+)
 
 from hime.tools.serve import PAGE_MODEL
 
@@ -113,6 +123,78 @@ def test_page_tells_what_cannot_be_used(page: Any, demo_people: Path, tmp_path: 
     assert "no face found" in page.locator("#rejected").inner_text()
 
 
+def test_what_keeps_the_page_from_starting_stays_told(browser: Any, address: str) -> None:
+    context = browser.new_context(service_workers="block")  # what it asks for could not be kept from it
+    context.route("**/models/models.json", lambda route: route.fulfill(status=404))
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{address}/")
+    page.get_by_role("alert").get_by_text("models/models.json is missing").wait_for()
+    context.close()
+
+
+def test_why_photos_cannot_be_looked_at_stays_told(
+    browser: Any, address: str, demo_people: Path, tmp_path: Path
+) -> None:
+    context = browser.new_context(service_workers="block")
+    context.route("**/faces/sface.onnx", lambda route: route.abort())
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{address}/")
+    page.get_by_text("Ready.").wait_for()
+    with PIL.Image.open(two_faces(tmp_path, demo_people)) as two:
+        two.resize((3 * two.width, 3 * two.height)).save(tmp_path / "group.png")
+    page.set_input_files("#photos-file", tmp_path / "group.png")
+    page.get_by_role("alert").get_by_text("faces/sface.onnx cannot be loaded").wait_for()
+    context.close()
+
+
+def test_where_nothing_can_be_kept_it_is_told_when_somebody_is_to_be(page: Any, demo_people: Path) -> None:
+    page.add_init_script("indexedDB.open = () => { throw new DOMException('denied', 'SecurityError'); }")
+    page.reload()
+    page.get_by_text("Ready. Give a picture and photos of the person.").wait_for()
+    alert = page.get_by_role("alert")
+    assert alert.inner_text() == ""
+    page.set_input_files("#photos-file", demo_people / "ada" / "1.webp")
+    page.get_by_text("1 photo of the person").wait_for()
+    page.get_by_text("People kept on this device").first.click()
+    page.get_by_label("Name").fill("Ada")
+    page.get_by_role("button", name="Keep these photos").click()
+    alert.get_by_text("This browser keeps nothing for this page; allow it to store data").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("NotAllowedError", "The camera may not be used; allow it for this page"),
+        ("NotReadableError", "Another program uses the camera; close it there"),
+        ("NotFoundError", "No camera can be used; connect one"),
+    ],
+)
+def test_why_the_camera_shows_nothing_is_told(page: Any, error: str, told: str) -> None:
+    page.evaluate(
+        """error => {
+          navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", error));
+        }""",
+        error,
+    )
+    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_role("alert").get_by_text(f"{told}, or choose a file").wait_for()
+
+
+def test_over_plain_http_a_camera_need_not_be_connected(driver: Any, address: str) -> None:
+    rules = "--host-resolver-rules=MAP elsewhere.test 127.0.0.1"
+    browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, rules])
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{address.replace('localhost', 'elsewhere.test')}/")
+    page.get_by_text("Ready.").wait_for()
+    for opener in ("#live-start", "#picture-camera"):
+        page.locator(opener).click()
+        page.get_by_role("alert").get_by_text("the camera by HTTPS or on the machine itself only").wait_for()
+    browser.close()
+
+
 def test_a_photo_that_is_gone_ends_no_others(page: Any, demo_people: Path, tmp_path: Path) -> None:
     """Deleted after it was chosen: the page hears of the choice only then."""
     gone = tmp_path / "gone.webp"
@@ -156,6 +238,34 @@ def test_the_picture_is_shown_and_its_faces_are_there_to_choose(
     page.set_input_files("#picture-file", one_face(tmp_path, demo_people, None)[0])
     page.get_by_text("1 face found.").wait_for()
     assert page.locator("#result").is_hidden()  # that was of the picture before
+
+
+def test_a_face_chosen_is_not_that_of_the_next_person(page: Any, demo_people: Path, tmp_path: Path) -> None:
+    """Nor once all are asked for; with other photos of the same person it is still."""
+    ben, ada = page.locator("#faces article").nth(0), page.locator("#faces article").nth(1)
+    photos = {name: person(tmp_path, name, demo_people) for name in ("ben", "ada")}
+    page.set_input_files("#photos-file", photos["ben"][0])
+    page.get_by_text("1 photo of the person").wait_for()
+    page.get_by_text("People kept on this device").first.click()
+    page.get_by_label("Name").fill("Ben")
+    page.get_by_role("button", name="Keep these photos").click()
+    page.get_by_text("Ben is kept").wait_for()
+    page.set_input_files("#picture-file", two_faces(tmp_path, demo_people))
+    ada.get_by_text("not the person in the photos").wait_for()
+    for start_anew in ("Restore", "Use the photos of Ben"):
+        page.get_by_role("button", name="Restore face 2").first.click()
+        ben.get_by_text("not asked for").wait_for()
+        page.get_by_role("button", name=start_anew, exact=True).click()
+        ada.get_by_text("not the person in the photos").wait_for()
+    page.get_by_role("button", name="Restore face 1").first.click()
+    ada.get_by_text("not asked for").wait_for()
+    page.set_input_files("#photos-file", photos["ben"][1])
+    ben.get_by_text("ben2.png").wait_for()
+    assert "not asked for" in ada.inner_text()
+    for name in ("ben1.png", "ben2.png"):
+        page.get_by_role("button", name=f"Remove {name}").click()
+    page.set_input_files("#photos-file", photos["ada"][0])
+    ben.get_by_text("not the person in the photos").wait_for()
 
 
 def test_a_face_that_is_sharp_is_restored_if_asked_for(page: Any, demo_people: Path) -> None:
@@ -204,15 +314,24 @@ def test_files_are_dropped_anywhere(page: Any, demo_people: Path, tmp_path: Path
     page.get_by_text("1 of 1 face restored in").wait_for()
     assert page.locator("#faces figure").count() == len(photos)
     assert page.evaluate(DRAG, ["drop", "footer", [packed(picture)]]) is False  # it is not opened instead
+    page.evaluate(DRAG, ["drop", "#picture-drop", [packed(picture), packed(photos[0])]])
+    page.get_by_text("one.jpg (the first of 2 that were given; give the others one by one)").wait_for()
 
 
 def test_person_is_kept_and_deleted(page: Any, address: str, demo_people: Path, tmp_path: Path) -> None:
     page.set_input_files("#photos-file", person(tmp_path, "ada", demo_people))
     page.get_by_text("3 photos of the person").wait_for()
     page.get_by_text("People kept on this device").first.click()
+    may_go = page.get_by_text("or until it does so itself")
+    assert may_go.is_visible()
+    page.evaluate("""() => {
+      const { storage } = navigator;
+      storage.persist = () => (storage.persisted = async () => true)();
+    }""")
     page.get_by_label("Name").fill("Ada")
     page.get_by_role("button", name="Keep these photos").click()
     page.get_by_text("Ada is kept").wait_for()
+    may_go.wait_for(state="hidden")
     page.get_by_role("button", name="Remove ada1.png").click()
     for name, told in (
         (" Ada ", "Ada is kept already; delete them first or take another name"),

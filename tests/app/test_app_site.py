@@ -63,6 +63,34 @@ def test_static_host_serves_threads_and_offline_from_the_second_visit_on(
     page.close()
 
 
+class LeadingHandler(QuietHandler):
+    """Leads to the address without the file's name, as several hosts do."""
+
+    def do_GET(self) -> None:
+        if self.path != "/index.html":
+            return super().do_GET()
+        self.send_response(308)
+        self.send_header("Location", "/")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def test_an_address_that_leads_elsewhere_does_so_at_every_visit(browser: Any, tmp_path: Path) -> None:
+    run("app", "--export", tmp_path / "site")
+    handler = functools.partial(LeadingHandler, directory=tmp_path / "site")
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        home = f"http://localhost:{server.server_address[1]}/"
+        for _ in range(2):  # the second time by the service worker
+            assert page.goto(f"{home}index.html").status == 200
+            assert page.url == home
+            page.get_by_text("Ready.").wait_for()
+        server.shutdown()
+    page.close()
+
+
 def test_rules_of_the_page_are_those_of_the_server() -> None:
     assert POLICY in (BUILT / "index.html").read_text()
     assert HEADERS["Content-Security-Policy"].startswith(POLICY)

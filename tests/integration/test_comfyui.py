@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 import torch
 
+import hime
 from hime.errors import HimeError
 
 pytest.importorskip("cv2", reason="the extra faces is not installed")
@@ -165,6 +166,47 @@ def test_a_folder_without_photos_is_refused(
     for more in ({}, {"references": references}):
         with pytest.raises(HimeError, match=f"{tmp_path}: no picture in it"):
             call(custom_nodes, image=given, references_folder=str(tmp_path), **more)
+
+
+def test_photos_that_do_not_show_the_person_are_refused(
+    custom_nodes: ModuleType, demo_people: Path, references: torch.Tensor
+) -> None:
+    """No face would be known as theirs, and the picture come back as if it were to blame."""
+    given = loaded(picture(demo_people, "ada"))
+    empty = torch.full((4, 260, 300, 3), 0.4)
+    told = r"^no photo shows the person \(reference 1\.png: no face found; .*; 1 more\); give others, or none"
+    for strangers in (False, True):
+        with pytest.raises(HimeError, match=told):
+            call(custom_nodes, image=given, references=empty, strangers=strangers)
+    _, report = call(custom_nodes, image=given, references=torch.cat([empty[:1], references]))
+    assert report.splitlines() == [
+        "picture 1: the person: restored",
+        "reference 1.png is not used: no face found",
+    ]
+
+
+def test_remedies_are_those_of_the_node(
+    custom_nodes: ModuleType, demo_people: Path, references: torch.Tensor
+) -> None:
+    """Not options of the command line, which it does not have."""
+    with PIL.Image.open(demo_people.parent / "lisa" / "45cm.jpg") as sharp:
+        of_sharp = loaded(sharp)
+    for inputs, told in (
+        ({"image": torch.full((1, 130, 170, 3), 0.4)}, "no face found; give a larger picture"),
+        (
+            {"image": loaded(picture(demo_people, "carl")), "references": references},
+            "its face is not the person; switch on strangers to restore whoever it is",
+        ),
+        (
+            {"image": of_sharp, "enlarge": "1"},
+            "nothing to restore: the face is sharp for its size (396 pixels with hair and neck)",
+        ),
+    ):
+        _, report = call(custom_nodes, **inputs)
+        assert report == f"picture 1: {told}"
+    restoring = Path(hime.__file__).parent / "restoring"
+    source = (restoring / "photo.py").read_text() + (restoring / "face.py").read_text()
+    assert [remedy for remedy in custom_nodes.REMEDIES if remedy not in source] == []
 
 
 def test_who_is_somebody_else_is_left(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -201,6 +202,21 @@ def test_offline_a_model_opens_whose_dial_has_no_other_end(hub: Hub, ask: Ask) -
         assert ask(address, HF_HUB_OFFLINE="1") == RESTORED
     assert "elsewhere-x4" in ask("hf:somebody/tiny-x4", "0.5", HF_HUB_OFFLINE="1")
     assert hub.asked == []
+
+
+def test_a_dial_without_another_end_is_not_asked_for_again(hub: Hub, ask: Ask, tmp_path: Path) -> None:
+    """What a commit lacks it lacks for ever; and where that is not known, without a network too."""
+    files = hub.commits["somebody/tiny-x4"][FIRST]
+    card = {**json.loads(files["card.json"]), "reconstruction": "elsewhere-x4", "fidelity": 0.0}
+    files["card.json"] = json.dumps(card).encode()
+    pinned = f"hf:somebody/tiny-x4@{FIRST}"
+    assert ask(pinned) == RESTORED
+    hub.asked.clear()
+    assert ask(pinned) == RESTORED
+    assert hub.asked == []
+    (known,) = (tmp_path / "cache" / "hub").glob("*/.no_exist")
+    shutil.rmtree(known)
+    assert ask(pinned, HF_ENDPOINT="http://127.0.0.1:9", HURRIED="1") == RESTORED
 
 
 def test_without_a_network_the_cache_is_taken_and_the_rest_told(hub: Hub, ask: Ask) -> None:

@@ -3,16 +3,25 @@
 import { Problem } from "../problem";
 import { element, whileDisabled } from "./dom";
 
+/** Why there is no picture and what to do, by the name of the browser's exception. */
+const REASONS: Partial<Record<string, string>> = {
+  NotAllowedError: "the camera may not be used; allow it for this page",
+  NotReadableError: "another program uses the camera; close it there",
+};
+
 /** Let the video show the camera; `stopCamera` ends it. */
 export async function startCamera(video: HTMLVideoElement): Promise<MediaStream> {
+  if (!isSecureContext) {
+    const where = "by HTTPS or on the machine itself only";
+    throw new Problem(`browsers give a page the camera ${where}; open it so, or choose a file`);
+  }
   let stream: MediaStream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({
       video: { facingMode: "user", width: { ideal: 1280 }, height: { ideal: 720 } },
     });
   } catch (error) {
-    const denied = error instanceof DOMException && error.name === "NotAllowedError";
-    const reason = denied ? "the camera may not be used; allow it for this page" : "no camera can be used; connect one";
+    const reason = REASONS[error instanceof DOMException ? error.name : ""] ?? "no camera can be used; connect one";
     throw new Problem(`${reason}, or choose a file`);
   }
   stopCamera(video); // never two at a time: only the last could be stopped

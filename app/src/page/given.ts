@@ -11,11 +11,16 @@ export class Given {
   private height = 0;
   private readonly stage = element("given-picture");
 
-  /** Show a picture, without faces yet. One that the browser cannot read is not shown: who restores it says why. */
-  async show(file: File): Promise<void> {
+  /**
+   * Show a picture, without faces yet. One that the browser cannot read is not shown: who restores it says why.
+   *
+   * @param many how many were given at once, of which this is the first.
+   */
+  async show(file: File, many: number): Promise<void> {
     element("given").hidden = true;
     element("given-faces").textContent = "";
-    element("picture-name").textContent = file.name;
+    const first = `the first of ${many} that were given; give the others one by one`;
+    element("picture-name").textContent = many === 1 ? file.name : `${file.name} (${first})`;
     const bitmap = await createImageBitmap(file).catch(() => null);
     if (bitmap === null) return;
     [this.width, this.height] = [bitmap.width, bitmap.height];
@@ -35,11 +40,12 @@ export class Given {
   /**
    * Mark the faces that were found, each a button.
    *
-   * @param choose restore the face of that number.
+   * @param choose restore the face in that place.
    */
-  mark(boxes: readonly Box[], isComplete: boolean, choose: (number: number) => void): void {
-    const faces = boxes.map(({ left, top, width, height }, number) => {
-      const face = button(String(number + 1), () => choose(number), `Restore face ${number + 1}`);
+  mark(boxes: readonly Box[], isComplete: boolean, choose: (place: Box) => void): void {
+    const faces = boxes.map((box, number) => {
+      const { left, top, width, height } = box;
+      const face = button(String(number + 1), () => choose(box), `Restore face ${number + 1}`);
       face.className = "face";
       face.style.left = `${(100 * left) / this.width}%`;
       face.style.top = `${(100 * top) / this.height}%`;

@@ -1,5 +1,6 @@
 /** The page: what is dropped, chosen and taken goes to the worker; what comes back is shown. */
 
+import type { Box } from "../faces/detection";
 import type { Choice } from "../restoring/photo";
 import { keepSite } from "../site/offline";
 import type { ModelEntry, Opened, ShownFace } from "../worker/answers";
@@ -24,12 +25,17 @@ interface Picture {
   readonly file: File;
 }
 
+/** A face of the picture that the user asked for, whoever it seems to be. */
+interface Chosen {
+  readonly place: Box;
+  readonly evenSharp: boolean;
+}
+
 let picture: Picture | null = null;
 let shownName = ""; // of the picture whose result is shown
 let pictures = 0;
-let onlyFace: number | null = null;
-let evenSharp = false;
-const photos = new Photos(engine, restoreNow);
+let chosen: Chosen | null = null; // else the person's face is restored, or everybody's
+const photos = new Photos(engine, restoreNow, () => (chosen = null));
 const given = new Given();
 
 // ------------------------------------------------------------------------------------------- settings
@@ -82,12 +88,11 @@ for (const input of [model, fidelity, strength])
 function setPicture(files: readonly File[]): void {
   const [file] = files;
   picture = { key: ++pictures, file };
-  onlyFace = null;
-  evenSharp = false;
+  chosen = null;
   element("result").hidden = true; // of the picture before
   element("example-offer").hidden = true;
   element<HTMLButtonElement>("restore").disabled = false;
-  run(() => given.show(file));
+  run(() => given.show(file, files.length));
   if (photos.count > 0) restore();
   else lookOn();
 }
@@ -105,18 +110,22 @@ function lookOn(): void {
   }, false);
 }
 
+/** Restore the person's face, or everybody's without photos. */
 function restore(): void {
-  run(async () => void (await restoreNow()));
+  run(async () => {
+    chosen = null;
+    await restoreNow();
+  });
 }
 
 /** What restores a face of that picture, although it is sharp if so said; nothing once another picture is given. */
-function chooserOf(of: Picture): (number: number, isSharp?: boolean) => void {
-  return (number, isSharp = false) => {
-    if (picture !== of) return;
-    onlyFace = number;
-    evenSharp = isSharp;
-    restore();
-  };
+function chooserOf(of: Picture): (place: Box, evenSharp?: boolean) => void {
+  return (place, evenSharp = false) =>
+    void run(async () => {
+      if (picture !== of) return;
+      chosen = { place, evenSharp }; // now: who was asked for before may have become another meanwhile
+      await restoreNow();
+    });
 }
 
 /** Whether there is a picture. What comes of one is dropped if another is given meanwhile. */
@@ -128,8 +137,9 @@ async function restoreNow(): Promise<boolean> {
   const start = performance.now();
   let faces: readonly ShownFace[] = [];
   for (let isComplete = false; !isComplete; ) {
-    const manner = { evenSharp, strength: Number(strength.value) };
-    ({ faces, isComplete } = await engine.restore(key, file, onlyFace, manner).catch(async (error: unknown) => {
+    const place = chosen?.place ?? null;
+    const manner = { evenSharp: chosen?.evenSharp ?? false, strength: Number(strength.value) };
+    ({ faces, isComplete } = await engine.restore(key, file, place, manner).catch(async (error: unknown) => {
       if (picture !== asked) return { faces, isComplete }; // nobody asks for it any more
       element("result").hidden = true; // never an older result beside a new problem
       const choice = error instanceof EngineProblem ? error.choice : null;
@@ -157,11 +167,12 @@ async function restoreNow(): Promise<boolean> {
 async function answers(
   file: File,
   { boxes, evenSharp }: Choice,
-  choose: (number: number, isSharp: boolean) => void,
+  choose: (place: Box, evenSharp: boolean) => void,
 ): Promise<HTMLButtonElement[]> {
   const bitmap = await createImageBitmap(file);
-  const buttons = boxes.map(({ left, top, width, height }, number) => {
-    const choice = button(`Face ${number + 1}`, () => choose(number, evenSharp));
+  const buttons = boxes.map((box, number) => {
+    const { left, top, width, height } = box;
+    const choice = button(`Face ${number + 1}`, () => choose(box, evenSharp));
     const canvas = make("canvas", { width: 96, height: 96, ariaHidden: "true" });
     const side = 1.4 * Math.max(width, height);
     const [x, y] = [left + (width - side) / 2, top + (height - side) / 2];
@@ -215,4 +226,5 @@ run(async () => {
   tell(picture ? "Ready." : "Ready. Give a picture and photos of the person.");
   await engine.fetchAhead();
 });
-run(() => photos.showKept());
+// Where nothing can be kept, that is told who wants to keep somebody, and not at every visit.
+run(() => photos.showKept().catch((error: unknown) => console.warn("nobody who was kept is shown", error)), false);

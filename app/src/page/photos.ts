@@ -6,7 +6,7 @@ import { Problem } from "../problem";
 import type { Engine } from "../worker/engine";
 import { button, drawn, element, keepFocus, make } from "./dom";
 import { run, tell } from "./status";
-import { forget, keep, keptPeople } from "./store";
+import { askToLast, forget, isLasting, keep, keptPeople } from "./store";
 
 /** A photo that is used. The worker gives it back as another object, with the same key here. */
 interface Used {
@@ -20,10 +20,14 @@ let keys = 0;
 export class Photos {
   private used: readonly Used[] = [];
 
-  /** @param restore the picture with other photos; says whether there is a picture. */
+  /**
+   * @param restore the picture with other photos; says whether there is a picture.
+   * @param forgetChoice is called where the person becomes another: a face that was chosen was not theirs.
+   */
   constructor(
     private readonly engine: Engine,
     private readonly restore: () => Promise<boolean>,
+    private readonly forgetChoice: () => void,
   ) {
     element("keep").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -44,8 +48,6 @@ export class Photos {
       const told = photos.rejected.map(([name, reason]) => make("li", {}, `${name} is not used: ${reason}`));
       element("rejected").replaceChildren(...told);
       tell(`${this.count} ${this.count === 1 ? "photo" : "photos"} of the person`);
-    });
-    run(async () => {
       if (this.count > 0) await this.restore();
     });
   }
@@ -59,11 +61,12 @@ export class Photos {
   /** Show who is kept on the device. */
   async showKept(): Promise<void> {
     const people = await keptPeople();
+    showLasting(await isLasting());
     const shown = people.map((person) => {
       const use = (): void =>
         void run(async () => {
+          this.clear();
           this.set(person.references.map((reference) => ({ key: ++keys, reference })));
-          element("rejected").replaceChildren();
           if (!(await this.restore())) tell(`The photos of ${person.name} are used.`);
         });
       const remove = (): void =>
@@ -89,6 +92,7 @@ export class Photos {
   /** To be called in a `run`: while photos are read, those before must stay what they are. */
   private set(next: readonly Used[]): void {
     this.used = next;
+    if (next.length === 0) this.forgetChoice();
     void this.engine.setReferences(next.map(({ reference }) => reference));
     const shown = next.map(({ key, reference }) => {
       const remove = (): void => void run(async () => this.set(this.used.filter((other) => other.key !== key)));
@@ -108,8 +112,13 @@ export class Photos {
       if (name === "") throw new Problem("the person has no name; give one to keep the photos by");
       if (this.count === 0) throw new Problem("there is no photo to keep; give photos of the person first");
       await keep({ name, references: this.used.map(({ reference }) => reference) });
+      void askToLast().then(showLasting); // not awaited: who is asked may take their time
       await this.showKept();
       tell(`${name} is kept on this device.`);
     });
   }
+}
+
+function showLasting(lasting: boolean): void {
+  element("may-go").hidden = lasting;
 }

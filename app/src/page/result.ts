@@ -1,13 +1,14 @@
 /** What was restored: each face with what its photos gave to it, and the whole picture. */
 
+import type { Box } from "../faces/detection";
 import type { ShownFace, ShownPhoto } from "../worker/answers";
 import { compare } from "./compare";
 import { button, drawn, element, keepFocus, make, percent } from "./dom";
 import { capitalised } from "./status";
 
-/** @param choose restore the face of that number instead, maybe although it is sharp for its size. */
-export function showFaces(faces: readonly ShownFace[], choose: (number: number, isSharp: boolean) => void): void {
-  const shown = faces.map((face, number) => showFace(face, number, () => choose(number, face.detail !== null)));
+/** @param choose restore the face in that place instead, maybe although it is sharp for its size. */
+export function showFaces(faces: readonly ShownFace[], choose: (place: Box, evenSharp: boolean) => void): void {
+  const shown = faces.map((face, number) => showFace(face, number, () => choose(face.box, face.detail !== null)));
   const list = element("faces");
   keepFocus(list, "article", () => list.replaceChildren(...shown)); // the pressed button is not there any more
   element("whole").hidden = true;

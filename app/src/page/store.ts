@@ -9,14 +9,19 @@ export interface Kept {
 }
 
 const STORE = "people";
+const { storage } = navigator as { storage?: StorageManager }; // none on plain http
 
-function open(): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open("hime", 1);
-    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "name" });
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(new Problem("this browser keeps nothing for this page; allow it to store data"));
-  });
+async function open(): Promise<IDBDatabase> {
+  try {
+    return await new Promise((resolve, reject) => {
+      const request = indexedDB.open("hime", 1); // throws where the user forbids to store
+      request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "name" });
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  } catch {
+    throw new Problem("this browser keeps nothing for this page; allow it to store data");
+  }
 }
 
 /** @param ifThere what is told where something of that key is there already, and must not be. */
@@ -53,4 +58,14 @@ export async function keep(person: Kept): Promise<void> {
 
 export async function forget(name: string): Promise<void> {
   await use("readwrite", (store) => store.delete(name));
+}
+
+/** Whether the browser deletes nothing of it by itself. */
+export async function isLasting(): Promise<boolean> {
+  return (await storage?.persisted()) ?? false;
+}
+
+/** Ask the browser for that, which may ask the user; whether it is so. */
+export async function askToLast(): Promise<boolean> {
+  return (await storage?.persist()) ?? false;
 }

@@ -30,6 +30,7 @@ async function answer(request: Request): Promise<Response> {
     if (found === undefined) throw error;
     return isolated(found);
   }
+  if (response.status === 0) return response; // leads elsewhere: only the browser may look into it
   if (response.ok)
     await kept.put(request, response.clone()).catch((error: unknown) => console.warn("not kept", request.url, error));
   return isolated(response);

@@ -1,8 +1,9 @@
 /** The calls that the page makes of the worker, and what is remembered between them. */
 
 import type { Reference } from "../faces/album";
-import { Detector, type Face } from "../faces/detection";
+import { Detector, type Box, type Face } from "../faces/detection";
 import { Embedder } from "../faces/embedding";
+import type { Point } from "../pictures/affine";
 import type { Image } from "../pictures/arrays";
 import { readImage, toRgba, writeImage } from "../pictures/files";
 import { Problem } from "../problem";
@@ -72,6 +73,17 @@ async function searchOn(of: Picture): Promise<void> {
   });
   of.faces = fromLeftToRight(value);
   of.isComplete = done === true;
+}
+
+/** The number of the face whose middle is nearest to that place's; −1 without faces. */
+function numberAt(place: Box, faces: readonly Face[]): number {
+  const [x, y] = middle(place);
+  const distances = faces.map(({ box }) => Math.hypot(middle(box)[0] - x, middle(box)[1] - y));
+  return distances.indexOf(Math.min(...distances));
+}
+
+function middle({ left, top, width, height }: Box): Point {
+  return [left + width / 2, top + height / 2];
 }
 
 /** The picture of that key, read if it is another than before; what was found in it is remembered. */
@@ -165,15 +177,16 @@ export const engine = {
    * Restore the person's face in a picture. Of a large one first what is found soon: call again for all of it.
    *
    * @param key of the picture: of the one that came last, what was found is remembered.
-   * @param onlyFace the number of the face, from 0, left to right; null for the person's.
+   * @param place of the face, as an earlier call found it; null for the person's.
    */
-  async restore(key: number, file: File, onlyFace: number | null, manner = PLAIN): Promise<ShownFaces> {
+  async restore(key: number, file: File, place: Box | null, manner = PLAIN): Promise<ShownFaces> {
     const given = await pictureOf(key, file);
     const means = { embedder: people(), model: model!, restorer: opened(), progress };
     for (;;) {
       do await searchOn(given);
-      while (onlyFace !== null && !given.isComplete); // numbers are of all faces
+      while (place !== null && !given.isComplete); // what is found later may stand nearer
       try {
+        const onlyFace = place && numberAt(place, given.faces);
         restored = await restoreFaces(given.image, given.faces, references, means, manner, onlyFace);
         break;
       } catch (error) {

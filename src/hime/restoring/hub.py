@@ -53,9 +53,15 @@ def fetch_model(address: str, packaged: tuple[str, ...] = ()) -> Path:
 
 
 def _is_there(address: str, repository: str, commit: str, other: str) -> bool:
-    """Whether the repository holds that further model: fetches its card."""
+    """Whether the repository holds that further model: fetches its card, unless the cache knows."""
+    from huggingface_hub import try_to_load_from_cache
+
+    card = f"{other}/card.json"
+    known = try_to_load_from_cache(repository, card, revision=commit)
+    if known is not None:  # what a commit lacks it lacks for ever
+        return isinstance(known, str)
     try:
-        _fetch(address, repository, commit, f"{other}/card.json")
+        _fetch(address, repository, commit, card)
     except (_Absent, _Offline):
         return False  # told where the dial is turned to it
     return True
@@ -66,7 +72,7 @@ class _Absent(HimeError):
 
 
 class _Offline(HimeError):
-    """The file is not in the cache, and nothing may be fetched."""
+    """The file is not in the cache, and nothing may or can be fetched."""
 
 
 def _fetch(address: str, repository: str, revision: str, file: str) -> Path:
@@ -98,7 +104,7 @@ def _fetch(address: str, repository: str, revision: str, file: str) -> Path:
         missing = f"{address}: {file} is not in the cache ({constants.HF_HUB_CACHE})"
         if constants.is_offline_mode():
             raise _Offline(f"{missing}: HF_HUB_OFFLINE forbids to fetch it; fetch it once without") from error
-        raise HimeError(
+        raise _Offline(
             f"{missing}: {constants.ENDPOINT} cannot be reached; check the connection, or give a folder"
         ) from error
     except errors.EntryNotFoundError as error:
