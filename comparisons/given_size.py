@@ -123,11 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
-    entries = read_list(options.list)
     _, restorer = open_method(options.model, threads=1)
     methods, measures = methods_of(restorer), all_measures("given_size")
 
     def measured(level: str) -> dict[str, Any]:
+        entries = read_list(options.list)
         sheet = Sheet(len(entries))
         result = evaluate(
             methods,

@@ -11,7 +11,7 @@ from typing import Any
 
 from hime.cli.models import open_measured
 from hime.errors import HimeError
-from hime.evaluation.provenance import provenance
+from hime.evaluation.provenance import provenance, source_digest
 from hime.files import write_json
 from hime.restoring.batch import model_digest
 from hime.restoring.restorer import Restorer
@@ -37,6 +37,7 @@ def once(
     source = provenance(options.data, list=options.list)  # of what is measured, not of what lies there later
     asked = {
         "model": model_digest(restorer),
+        "code": source_digest(),
         **{name: value for name, value in vars(options).items() if name not in NOT_ASKED},
         **source["data"],
     }

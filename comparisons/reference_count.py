@@ -79,7 +79,7 @@ def gained(
     """
     first = result["models"][0]
     if method == first:
-        return 0.0, (0.0, 0.0)
+        return (0.0, (0.0, 0.0)) if result["methods"][first][metric] is not None else (None, None)
     found = next(each for each in result["differences"] if (each["method"], each["minus"]) == (method, first))
     return found["mean"][metric], found["interval"][metric]
 
@@ -125,12 +125,15 @@ def drawn(results: Results) -> bytes:
         for model, result in results.items():
             counts = [count_of(method) for method in result["models"]]
             means = [result["methods"][method][metric] for method in result["models"]]
+            if None in means:  # it was not measured
+                continue
             known = [gained(result, method, metric)[1] for method in result["models"]]
             ends = [means[0] + np.array(each) for each in known if each is not None]
             if len(ends) == len(counts):  # of one person there is no interval
                 axes.fill_between(counts, *np.transpose(ends), alpha=0.2)
             axes.plot(counts, means, marker="o", label=model)
-        axes.axhline(first["methods"][BASELINE][metric], linestyle=":", color="grey", label="bicubic")
+        if (bicubic := first["methods"][BASELINE][metric]) is not None:
+            axes.axhline(bicubic, linestyle=":", color="grey", label="bicubic")
         axes.set(xlabel="references", ylabel=COLUMNS[metric][0])
         axes.set_xticks(counts)
     axes.legend()

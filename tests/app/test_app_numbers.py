@@ -189,6 +189,14 @@ def several_faces(folder: Path, demo_people: Path, shared: Path | None) -> tuple
     return folder / "several.png", person(folder, "ada", demo_people)
 
 
+def many_photos(folder: Path, demo_people: Path, shared: Path | None) -> tuple[Path, list[Path]]:
+    """Ada, and more photos of her than are used."""
+    picture = PIL.Image.new("RGB", (120, 120), (120, 110, 90))
+    picture.paste(PIL.Image.open(demo_people / "ada" / "2.webp").convert("RGB").resize((56, 56)), (30, 30))
+    picture.save(folder / "small.png")
+    return folder / "small.png", sorted((demo_people / "ada").glob("*.webp"))
+
+
 def real_photo(folder: Path, demo_people: Path, shared: Path | None) -> tuple[Path, list[Path]]:
     """A photograph made small, and others of the same person as they are."""
     if shared is None:
@@ -225,6 +233,7 @@ def blurred_face(folder: Path, demo_people: Path, shared: Path | None) -> tuple[
         (one_face, 1, 0),
         (one_face, 0.5, 0),
         (several_faces, 1, 0),
+        (many_photos, 1, 0),
         (real_photo, 1, 0),
         (real_group, 1, 0),
         (

@@ -62,15 +62,16 @@ export interface Manner {
   readonly strength: number;
 }
 
-/** The face restored, once more with the dial at 1 if it became less like the person. */
+/** The face of a picture restored, once more with the dial at 1 if it became less like the person. */
 export async function restoreFace(
+  image: Image,
   face: RestoredFace,
   found: Face,
   references: readonly Reference[],
   means: Means,
   manner: Manner,
 ): Promise<RestoredFace> {
-  const chosen = await chosenFor(face, found, references, means);
+  const chosen = await chosenFor(image, found, references, means);
   const result = await attempt(face, chosen, means.restorer, manner);
   const likeness = await likenessOf(result, found, references, means);
   const told = (warning: string | null) => [doubt(likeness), warning].filter((each) => each !== null).join("; ") || null;
@@ -93,15 +94,13 @@ export async function restoreFace(
 
 /** All photos where there are few; else the best for it, for which the face is looked at too. */
 async function chosenFor(
-  face: RestoredFace,
+  image: Image,
   found: Face,
   references: readonly Reference[],
   { embedder }: Means,
 ): Promise<Reference[]> {
   const isKnown = references.length > MOST_REFERENCES && references.some(({ embedding }) => embedding !== null);
-  const toCrop = Frame.of(found.landmarks).toCrop(face.lr.width);
-  const landmarks = found.landmarks.map((point) => apply(toCrop, point));
-  const own = isKnown ? await embedder.embed(face.lr, landmarks) : null;
+  const own = isKnown ? await embedder.embed(image, found.landmarks) : null;
   return chooseReferences(references, yawOf(found.landmarks), MOST_REFERENCES, own);
 }
 

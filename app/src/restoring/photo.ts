@@ -87,7 +87,7 @@ export async function restoreFaces(
   for (const number of chosen) {
     means.progress(chosen.length > 1 ? `Restoring face ${number + 1}` : "Restoring the face");
     const theirs = faces[number].isPerson ? references : [];
-    faces[number] = await restoreFace(faces[number], found[number], theirs, means, manner);
+    faces[number] = await restoreFace(image, faces[number], found[number], theirs, means, manner);
   }
   if (faces.every(({ restored }) => restored === null)) throw nothingToDo(faces);
   return faces;

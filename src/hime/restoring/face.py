@@ -1,12 +1,13 @@
 """One face restored: a headshot and the person's photos in, the headshot restored out.
 
-    references = References([reference.for_restorer for reference in choose_references(mum, face.yaw, 5)])
+    chosen = choose_references(mum, face.yaw, 5, face.embedding)
+    references = References([reference.for_restorer for reference in chosen])
     (restoration,) = together([face_steps(headshot, references, restorer)])
     restoration.image
 
 `face_steps` knows headshots only, wherever they come from; `found_steps` takes a face of a photograph,
-chooses the photos for its pose, and looks whether it has become less like the person. Both restore a headshot
-from the pixels that its detail fills, and leave what is sharp for its size (`hime.restoring.any_size`).
+chooses the photos for it, and looks whether it has become less like the person. Both restore a headshot from
+the pixels that its detail fills, and leave what is sharp for its size (`hime.restoring.any_size`).
 """
 
 from __future__ import annotations

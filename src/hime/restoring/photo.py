@@ -86,7 +86,7 @@ def restore_photo(
         enlargement: of the picture; default the model's scale. Halved until the result has no more than
             `MAX_RESULT_PIXELS` and no side above ``largest_side``.
         largest_side: of the result in pixels, where its format has a limit.
-        references: at most so many photos for a face, the best for its pose.
+        references: at most so many photos for a face, the best for it.
         even_sharp: restore also faces that are sharp for their size.
         strength: from 0, nothing is changed, to 1; between them the face is mixed with what it was.
         explain: fill in ``plain`` and each face's ``without``.

@@ -182,20 +182,16 @@ class RunFolder:
     def earlier(self, init: str | None) -> list[dict[str, Any]]:
         """`earlier_trainings` of ``init``; of a training that there is to go on with, as it began.
 
-        One that an older version began tells what lies at ``init`` now, or nothing where that has gone.
+        One that an older version began tells of nothing: who knows what lay at ``init`` then.
 
         Raises:
-            HimeError: config.json, or ``init`` of a new training, cannot be read.
+            HimeError: config.json, or ``init``, cannot be read.
         """
         recorded = self.recorded()
         if recorded is None:
             return earlier_trainings(init)
-        if "earlier" in recorded:
-            known: list[dict[str, Any]] = recorded["earlier"]
-            return known
-        with contextlib.suppress(HimeError):  # of an older version, whose start need not lie there any more
-            return earlier_trainings(init)
-        return []
+        known: list[dict[str, Any]] = recorded.get("earlier", [])
+        return known
 
     def claim(self, description: Description, change_steps: bool) -> None:
         """Write config.json; where there is a state already, only if it was trained with the same.
