@@ -45,6 +45,19 @@ def test_a_video_is_restored_from_its_own_frames(walking: Path, tmp_path: Path, 
     assert read_clip(tmp_path / "other.mkv")[0][0].shape == (480, 640, 3)
 
 
+def test_a_clip_is_done_where_dates_cannot_be_set(
+    walking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("hime.restoring.video.batch.os.utime", refused)
+    words = ["restore", walking, "--out", tmp_path / "restored", "--model", "small-x4"]
+    assert run(*words) == 0
+    assert run(*words) == 0
+    assert "1 there already" in capsys.readouterr().out
+
+
 def test_what_a_result_lacks_is_told_again_until_it_is_whole(tmp_path: Path, capsys: Capture) -> None:
     options = {"preset": "ultrafast", "g": "10"}
     whole = write_clip(tmp_path / "whole.mkv", walk(60), options=options).read_bytes()

@@ -71,3 +71,11 @@ def test_what_is_no_picture_is_not(tmp_path: Path) -> None:
     assert not is_marked(path)
     path.write_bytes(ALTERED.encode())
     assert not is_marked(path)
+
+
+def test_what_is_no_picture_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"\0\0\0\x20ftypisom" + bytes(1 << 22) + ALTERED.encode())
+    monkeypatch.setattr("hime.pictures.marks._BLOCK", None)  # of a block nothing could be read
+    monkeypatch.setattr("hime.pictures.marks.open_picture", None)
+    assert not is_marked(film)

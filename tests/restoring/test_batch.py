@@ -717,6 +717,28 @@ def test_pictures_that_have_one_sidecar_share_its_copy(
     assert 'Rating="5"' in (out / "IMG_1.xmp").read_text()
 
 
+def test_a_sidecar_that_something_else_needs_is_not_deleted(
+    cameras: list[Path], albums: dict[str, Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Another result, which has the same; or a picture that is restored where its earlier result lies."""
+    folder, out = cameras[0].parent, tmp_path / "out"
+    shutil.copy(cameras[1], folder)
+    command = ["restore", "--refs", albums["ada"], "--model", tiny_model, "--out"]
+    assert run(*command, out, folder) == 0
+    cameras[1].with_suffix(".xmp").unlink()
+    write_image(cameras[1], np.roll(read_image(cameras[1]), 3, axis=1))
+    assert run(*command, out / "IMG_1.png", cameras[1], "--overwrite") == 0
+    assert names_in(out) == ["IMG_1.jpg", "IMG_1.png", "IMG_1.xmp"]
+
+    PIL.Image.open(cameras[1]).save(tmp_path / "in.bmp")
+    (tmp_path / "in.xmp").write_text(CAPTION.format(4))
+    assert run(*command, out, tmp_path / "in.bmp") == 0
+    (tmp_path / "in.xmp").unlink()
+    (tmp_path / "in.bmp").rename(out / "in.bmp")  # its sidecar is there already
+    assert run(*command, out, out / "in.bmp", "--strength", 0.5) == 0
+    assert {"in.bmp", "in.png", "in.xmp"} <= {*names_in(out)}
+
+
 @pytest.mark.parametrize("order", [0, 1], ids=["faces first", "picture first"])
 def test_a_page_about_faces_and_one_about_a_picture_replace_none_of_another_pictures(
     order: int,

@@ -9,6 +9,7 @@ from PIL import ExifTags
 from hime.errors import HimeError
 from hime.files import open_file
 from hime.pictures.decoding import open_picture
+from hime.pictures.formats import format_of
 from hime.pictures.metadata import read_xmp
 from hime.pictures.xmp import ALTERED
 
@@ -42,9 +43,12 @@ def is_marked(path: Path) -> bool:
 
 
 def _holds_mark(path: Path) -> bool:
-    """Whether the source type stands anywhere in the file."""
+    """Whether it is a picture and the source type stands anywhere in it."""
     end = b""
     with open_file(path) as file:
+        if format_of(file.read(64)) is None:  # a film would be read to its end
+            return False
+        file.seek(0)
         while block := file.read(_BLOCK):
             if _MARK in (content := end + block):
                 return True

@@ -151,7 +151,8 @@ def run_batch(
                 continue
             try:
                 for path in outputs.records.outdated(output.place, output.earlier, content, written):
-                    _delete(path, summary)
+                    if not outputs.reads(path):
+                        _delete(path, summary)
                 outputs.records.add(output.place, content, path_digest(each.path), now, written)
             except HimeError as error:
                 _note_once(error, summary)

@@ -201,6 +201,10 @@ class Outputs:
         """Whether nothing is yet where the result of an input is to go."""
         return not os.path.lexists(self.folder / self._planned[each.path])
 
+    def reads(self, path: Path) -> bool:
+        """Whether the batch reads that file, so that it must stay as it is."""
+        return identity(path) in self._read
+
     def check(self, path: Path) -> None:
         """Find out whether a file may be written there.
 
@@ -208,7 +212,7 @@ class Outputs:
             HimeError: it would replace what is read or, without ``overwrite``, what is not a result as it was
                 written; or it cannot be written.
         """
-        if identity(path) in self._read:
+        if self.reads(path):
             raise _read_from(path)
         if os.path.lexists(path) and not self.overwrite and not self.records.wrote(path):
             raise _there(path, "not as this program wrote it")
@@ -254,7 +258,7 @@ class Outputs:
         else:
             paths = [path]
         for each in paths:
-            if identity(each) in self._read:
+            if self.reads(each):
                 raise _read_from(each)
 
 

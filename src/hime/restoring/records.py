@@ -140,7 +140,7 @@ class Records:
     ) -> list[Path]:
         """What an earlier run has left in that place that does not go with what was written there since, and
         is as this program wrote it: what explained its result, its sidecars and, if it was of another
-        picture, its faces.
+        picture, its faces. Not what goes with another result that is there too: a sidecar may be that of two.
 
         Args:
             place: of the result.
@@ -155,7 +155,12 @@ class Records:
         own = [
             name for name in self._own(place) if name.endswith(_BESIDE) or (is_another and FACE.search(name))
         ]
-        return [path for path in map(self.folder.joinpath, own) if path not in new and self.wrote(path)]
+        left = [path for path in map(self.folder.joinpath, own) if path not in new and self.wrote(path)]
+        return [path for path in left if not self._goes_with_another(place, self._name(path))]
+
+    def _goes_with_another(self, place: PurePath, name: str) -> bool:
+        others = (each for each in self._of_place.values() if each.place != place.as_posix())
+        return any(name in each.own and self._exists(each.place) for each in others)
 
     def wrote(self, path: Path) -> bool:
         """Whether the file at ``path`` is as this program wrote it."""

@@ -249,7 +249,11 @@ def _pass_over_encoded(found: Sources) -> None:
     """
     given = [person for person in found.people if not person.is_encoded]
     people = []
-    known: dict[int, set[str]] = {}
+    known: dict[str, list[int]] = defaultdict(list)
+    if given and len(given) < len(found.people):
+        for place, person in enumerate(given):
+            for content in {*digests(person.files).values()}:
+                known[content].append(place)
     for person in found.people:
         reason = _why_passed_over(person.files[0], given, known) if person.is_encoded and given else None
         if reason is None:
@@ -259,27 +263,23 @@ def _pass_over_encoded(found: Sources) -> None:
     found.people[:] = people
 
 
-def _why_passed_over(file: Path, given: Sequence[Source], known: dict[int, set[str]]) -> str | None:
+def _why_passed_over(file: Path, given: Sequence[Source], known: Mapping[str, Sequence[int]]) -> str | None:
     """Why a .person file is not taken beside photos; None if it is.
 
     Args:
         file: which.
         given: the people with photos.
-        known: the digests of their photos, by their places among them; filled as they are needed.
+        known: by the digest of each of their photos the places among them of those who have it.
     """
     try:
         stored = StoredFile(file)
     except HimeError:  # told when it is used
         return None
     contents, name = {*filter(None, stored.contents)}, spelled(stored.name)
-    places = sorted(range(len(given)), key=lambda place: given[place].name != name)  # its own before all
-    for place in places if contents else ():
-        person = given[place]
-        if person.places and person.name != name:  # photos of a named person may show others too
-            continue
-        if place not in known:
-            known[place] = {*digests(person.files).values()}
-        if contents <= known[place]:
+    if contents:
+        whose = set.intersection(*({*known.get(content, ())} for content in contents))
+        # Photos of a person who is named in them may show others too.
+        if any(not given[place].places or given[place].name == name for place in whose):
             return "the photos that it was made of are taken; give it alone to take it"
     if any(person.name == name for person in given):
         made = "make it again, or give it alone to take it"

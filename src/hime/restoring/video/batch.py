@@ -5,6 +5,7 @@ A clip that cannot be used is told in the summary, and the others are done all t
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -165,7 +166,8 @@ class ClipJob:
                 overwrite=choice.overwrite, report=page, **chosen,
             )  # fmt: skip
         if choice.keep_date:
-            os.utime(restored.path, ns=(modified, modified))
+            with contextlib.suppress(OSError):  # some shares take none; the result is whole all the same
+                os.utime(restored.path, ns=(modified, modified))
         _tell(each.path, restored, self.summary)
 
     def skip(self, each: Input, output: Output) -> None:
