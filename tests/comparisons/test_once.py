@@ -52,9 +52,13 @@ def test_what_is_kept_is_not_measured_again(options: argparse.Namespace) -> None
     assert str(options.data) not in json.dumps(first)  # nothing tells where on the machine anything lies
 
 
-@pytest.mark.parametrize("changed", ["seed", "counts", "list", "model", "untold"])
+@pytest.mark.parametrize("changed", ["seed", "counts", "list", "model", "code", "untold"])
 def test_figures_of_something_else_are_refused(
-    changed: str, options: argparse.Namespace, tiny_model: Path, tmp_path: Path
+    changed: str,
+    options: argparse.Namespace,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     measure, made = counted()
     list(once.each_model(options, measure))
@@ -68,12 +72,14 @@ def test_figures_of_something_else_are_refused(
         card = json.loads((other / "card.json").read_text(encoding="utf-8"))
         (other / "card.json").write_text(json.dumps({**card, "date": "2000-01-01"}), encoding="utf-8")
         options.models = [str(other)]
+    elif changed == "code":
+        monkeypatch.setattr(once, "source_digest", lambda: "of other code")
     elif changed == "untold":
         file.write_text(json.dumps({"figure": 1}), encoding="utf-8")
     else:
         setattr(options, changed, {"seed": 1, "counts": (0, 2)}[changed])
     kept = file.read_text(encoding="utf-8")
-    what = "model, counts, seed, folder, list" if changed == "untold" else changed
+    what = "model, code, counts, seed, folder, list" if changed == "untold" else changed
     with pytest.raises(HimeError, match=rf"tiny-x4\.json: holds figures of another {what}, or does not tell"):
         list(once.each_model(options, measure))
     assert len(made) == 1
