@@ -110,19 +110,8 @@ def weighted(known: Known, count: int, to_input: float = 0.0, to_person: float =
     """As the program chooses, with other weights of how alike a photo is to the input's face and to the
     person's mean.
     """
-    chosen: list[Reference] = []
-    rest = list(known.person.references)
-
-    def cost(reference: Reference) -> float:
-        repeated = max((similarity(reference.embedding, other.embedding) for other in chosen), default=0.0)
-        alike = to_input * similarity(reference.embedding, known.face.embedding)
-        typical = to_person * similarity(reference.embedding, mean_of(known))
-        own = abs(reference.yaw - known.face.yaw) - 0.1 * reference.quality + 0.3 * max(0.0, repeated)
-        return own - alike - typical
-
-    while rest and len(chosen) < count:
-        chosen.append(rest.pop(min(range(len(rest)), key=lambda place: cost(rest[place]))))
-    return chosen
+    face = known.face
+    return choose_references(known.person, face.yaw, count, face.embedding, like=to_input, typical=to_person)
 
 
 WAYS: dict[str, Way] = {

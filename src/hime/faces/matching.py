@@ -53,7 +53,13 @@ MOST_COMPARED = 2000
 
 
 def choose_references(
-    person: Person, yaw: float, count: int, embedding: FloatArray | None = None
+    person: Person,
+    yaw: float,
+    count: int,
+    embedding: FloatArray | None = None,
+    *,
+    like: float = LIKE,
+    typical: float = TYPICAL,
 ) -> list[Reference]:
     """The best references of the person for a face that looks there: at most ``count``, the best first.
 
@@ -67,26 +73,29 @@ def choose_references(
         yaw: of the face to be restored, see `hime.faces.Face`.
         count: at most.
         embedding: of the face, see `hime.faces.embed`; None: not known, so that it does not count.
+        like: weight of the likeness to the face.
+        typical: weight of that to the person's mean.
     """
     chosen: list[Reference] = []
     rest = list(person.references)
-    fitting = {id(each): _fitting(each, person, yaw, embedding) for each in rest}
+
+    def fitting(reference: Reference) -> float:
+        """How well a photo serves, whatever the others are."""
+        to_face = similarity(reference.embedding, embedding) if embedding is not None else 0.0
+        mean = person.embedding
+        to_person = similarity(reference.embedding, mean) if mean is not None else 0.0
+        return like * to_face + typical * to_person + QUALITY * reference.quality - abs(reference.yaw - yaw)
+
+    known = {id(each): fitting(each) for each in rest}
 
     def cost(reference: Reference) -> float:
         repeated = max((similarity(reference.embedding, other.embedding) for other in chosen), default=0.0)
-        return REPEATED * max(0.0, repeated) - fitting[id(reference)]
+        return REPEATED * max(0.0, repeated) - known[id(reference)]
 
     while rest and len(chosen) < count:
         best = min(range(len(rest)), key=lambda index: cost(rest[index]))
         chosen.append(rest.pop(best))
     return chosen
-
-
-def _fitting(reference: Reference, person: Person, yaw: float, embedding: FloatArray | None) -> float:
-    """How well a photo serves, whatever the others are."""
-    like = similarity(reference.embedding, embedding) if embedding is not None else 0.0
-    typical = similarity(reference.embedding, person.embedding) if person.embedding is not None else 0.0
-    return LIKE * like + TYPICAL * typical + QUALITY * reference.quality - abs(reference.yaw - yaw)
 
 
 def match(

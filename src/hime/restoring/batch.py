@@ -197,7 +197,7 @@ def _delete(path: Path, summary: Summary) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        summary.notes.append(f"{path}: is of an earlier run; delete it by hand ({error.strerror or error})")
+        summary.notes.append(f"{path}: is of an earlier run; delete it by hand ({reason_of(error)})")
 
 
 def _note_file(

@@ -82,6 +82,7 @@ class Records:
         self._of_file: dict[str, set[str]] = {}
         self._owner: dict[str, str] = {}
         self._faces: dict[str, set[str]] = defaultdict(set)
+        self._places: dict[str, set[str]] = defaultdict(set)
         self._begun: dict[str, str] = {}
         self._known = 0
         self.refresh()
@@ -159,7 +160,7 @@ class Records:
         return [path for path in left if not self._goes_with_another(place, self._name(path))]
 
     def _goes_with_another(self, place: PurePath, name: str) -> bool:
-        others = (each for each in self._of_place.values() if each.place != place.as_posix())
+        others = (self._of_place[each] for each in self._places[name] - {place.as_posix()})
         return any(name in each.own and self._exists(each.place) for each in others)
 
     def wrote(self, path: Path) -> bool:
@@ -211,6 +212,7 @@ class Records:
         self._of_place[record.place] = record
         for name, known in record.own.items():
             self._of_file.setdefault(name, set()).add(known)
+            self._places[name].add(record.place)
             self._owner.setdefault(name, record.place)
             if FACE.search(name):
                 self._faces[FACE.sub(FACES, name)].add(name)
