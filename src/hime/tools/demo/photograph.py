@@ -29,7 +29,7 @@ from hime.restoring.restorer import load
 from hime.tools.demo.likeness import Likeness, caption, table
 
 PHOTO = "45cm"
-"""Of her eight photos one whose gain is a little below the middle: see demo_people/README."""
+"""Of her eight photos one whose gain is a little above the middle: see demo_people/README."""
 HEAD = 40
 """Side in pixels of her headshot, with hair and neck, in the photograph that is given."""
 QUALITY = 75
